@@ -1,0 +1,1 @@
+"""offac_lite: how an actor-critic learns from old data."""

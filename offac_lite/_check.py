@@ -1,0 +1,52 @@
+"""Argument checks that say which argument, what came, and what was wanted."""
+
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
+
+import torch
+
+
+def finite_tensor(name: str, value, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    """Return `value` as a tensor of `dtype`, or raise an error that names the argument.
+
+    A tensor keeps its graph and device. Raises `TypeError` for what is not numeric and `ValueError` for
+    NaN or infinity.
+    """
+    try:
+        tensor = torch.as_tensor(value).to(dtype)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name} must be numeric, got {type(value).__name__}: {error}") from None
+    if not torch.isfinite(tensor).all():
+        raise ValueError(f"{name} holds NaN or infinity; every entry must be finite")
+    return tensor
+
+
+def shape(name: str, tensor: torch.Tensor, wanted: Sequence[int], meaning: str) -> None:
+    """Raise `ValueError` unless `tensor` has exactly the shape `wanted`; `meaning` names it, as in "(S, A)"."""
+    if tuple(tensor.shape) != tuple(wanted):
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}, wanted {tuple(wanted)} = {meaning}")
+
+
+def count(name: str, value, at_least: int = 1) -> int:
+    """Return `value` as an int of at least `at_least`, or raise."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if value < at_least:
+        raise ValueError(f"{name} must be at least {at_least}, got {value}")
+    return int(value)
+
+
+def discount(name: str, value) -> float:
+    """Return `value` as a float in [0, 1), or raise."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number in [0, 1), got {value!r}")
+    if not (math.isfinite(value) and 0 <= value < 1):
+        raise ValueError(f"{name} must lie in [0, 1), got {value}")
+    return float(value)
+
+
+def choice(name: str, value, allowed: Sequence) -> None:
+    """Raise `ValueError` unless `value` is one of `allowed`."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")
