@@ -1,1 +1,5 @@
 """offac_lite: how an actor-critic learns from old data."""
+
+from offac_lite.mdp import TabularMDP
+
+__all__ = ["TabularMDP"]

@@ -14,7 +14,7 @@ def finite_tensor(name: str, value, dtype: torch.dtype = torch.float64) -> torch
     NaN or infinity.
     """
     try:
-        tensor = torch.as_tensor(value).to(dtype)
+        tensor = torch.as_tensor(value, dtype=dtype)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must be numeric, got {type(value).__name__}: {error}") from None
     if not torch.isfinite(tensor).all():
@@ -50,3 +50,21 @@ def choice(name: str, value, allowed: Sequence) -> None:
     """Raise `ValueError` unless `value` is one of `allowed`."""
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")
+
+
+def trailing_shape(name: str, tensor: torch.Tensor, wanted: Sequence[int], meaning: str) -> None:
+    """Raise `ValueError` unless the last axes of `tensor` have the shape `wanted`."""
+    if tuple(tensor.shape[-len(wanted) :]) != tuple(wanted):
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}, wanted {tuple(wanted)} = {meaning} at the end")
+
+
+def probabilities(name: str, tensor: torch.Tensor, at_most: bool = False) -> torch.Tensor:
+    """Return `tensor` if its rows are distributions (with `at_most`, of mass at most 1), or raise."""
+    if (tensor < 0).any():
+        raise ValueError(f"{name} holds a negative probability, {tensor.min().item():.6g}")
+    totals = tensor.sum(-1)
+    wrong = totals > 1 + 1e-6 if at_most else (totals - 1).abs() > 1e-6
+    if wrong.any():
+        wanted = "at most 1 (what is missing terminates)" if at_most else "1"
+        raise ValueError(f"{name} has a row that sums to {totals[wrong][0].item():.6g}, wanted {wanted}")
+    return tensor

@@ -1,0 +1,246 @@
+"""Means and variances against full enumeration of whole batches, samples against both, known numbers."""
+
+import itertools
+
+import pytest
+import torch
+
+from offac_lite import TabularMDP
+from offac_lite.estimators import break_even_actions, gradient_moments, gradients_from_uniforms, sample_gradients
+
+
+@pytest.fixture(scope="module")
+def lake():
+    return TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4")
+
+
+def small_problem(seed=0):
+    """A random MDP of three states and three actions, with a policy, another policy, and a wrong critic."""
+    gen = torch.Generator().manual_seed(seed)
+    draw = lambda *size: torch.rand(*size, generator=gen, dtype=torch.float64)  # noqa: E731
+    transition = draw(3, 3, 3)
+    transition = 0.9 * transition / transition.sum(-1, keepdim=True)
+    mdp = TabularMDP(transition, draw(3, 3), [0.5, 0.3, 0.2], 0.9)
+    return mdp, 2 * draw(3, 3), torch.softmax(3 * draw(3, 3), -1), 5 * draw(3, 3)
+
+
+def enumerate_moments(mdp, logits, estimator, n_states, n_actions, baseline, behavior, q):
+    """Mean and total variance by walking through every possible batch, with autograd's ∇log π: slow and plain."""
+    logits = logits.clone().requires_grad_()
+    log_probs = torch.log_softmax(logits, -1)
+    score = torch.stack([torch.autograd.grad(lp, logits, retain_graph=True)[0] for lp in log_probs.flatten()])
+    score, pi = score.view(3, 3, 3, 3).detach(), log_probs.exp().detach()
+    beta = pi if behavior is None else behavior
+    q = mdp.action_values(pi) if q is None else q
+    rho = mdp.occupancy(beta)
+    source = beta if estimator in ("stored", "importance") else pi
+
+    def estimate(s, actions):
+        terms = []
+        for k, a in enumerate(actions):
+            if baseline == "value":
+                b = (pi[s] * q[s]).sum()
+            elif baseline == "leave-one-out":
+                b = sum(q[s, other] for j, other in enumerate(actions) if j != k) / (len(actions) - 1)
+            else:
+                b = 0.0
+            weight = pi[s, a] / beta[s, a] if estimator == "importance" else 1.0
+            terms.append(weight * score[s, a] * (q[s, a] - b))
+        return sum(terms) / len(terms)
+
+    outcomes = []  # (probability, gradient) of one state with its actions
+    for s in range(3):
+        if estimator == "expected":
+            outcomes.append((rho[s] / rho.sum(), sum(pi[s, a] * estimate(s, [a]) for a in range(3))))
+            continue
+        for actions in itertools.product(range(3), repeat=n_actions):
+            probability = rho[s] / rho.sum() * torch.stack([source[s, a] for a in actions]).prod()
+            outcomes.append((probability, estimate(s, actions)))
+    mean, second = 0.0, 0.0
+    for batch in itertools.product(outcomes, repeat=n_states):
+        probability = torch.stack([p for p, _ in batch]).prod()
+        g = rho.sum() * sum(g for _, g in batch) / n_states
+        mean, second = mean + probability * g, second + probability * g.square().sum()
+    return mean, (second - mean.square().sum()).item()
+
+
+CASES = [
+    ("stored", None, 2, 1),
+    ("stored", "value", 1, 1),
+    ("importance", None, 2, 1),
+    ("importance", "value", 1, 1),
+    ("resampled", None, 1, 3),
+    ("resampled", None, 2, 2),
+    ("resampled", "value", 1, 3),
+    ("resampled", "value", 2, 1),
+    ("resampled", "leave-one-out", 1, 2),
+    ("resampled", "leave-one-out", 1, 4),
+    ("resampled", "leave-one-out", 2, 2),
+    ("expected", None, 3, 1),
+    ("expected", "value", 2, 1),
+]
+
+
+@pytest.mark.parametrize("fresh", [True, False], ids=["fresh data, exact Q", "old data, wrong Q"])
+@pytest.mark.parametrize(("estimator", "baseline", "n_states", "n_actions"), CASES)
+def test_moments_agree_with_the_enumeration_of_every_batch(estimator, baseline, n_states, n_actions, fresh):
+    mdp, logits, behavior, q = small_problem()
+    if fresh:
+        behavior = q = None
+    m = gradient_moments(
+        mdp, logits, estimator, n_states=n_states, n_actions=n_actions, baseline=baseline, behavior=behavior, q=q
+    )
+    mean, variance = enumerate_moments(mdp, logits, estimator, n_states, n_actions, baseline, behavior, q)
+    torch.testing.assert_close(m.mean, mean, rtol=1e-9, atol=1e-12)
+    assert m.variance == pytest.approx(variance, rel=1e-9, abs=1e-12)
+    assert m.variance == m.variance_states + m.variance_actions
+    assert m.bias == pytest.approx((mean - mdp.policy_gradient(logits)).norm().item(), abs=1e-12)
+
+
+@pytest.mark.parametrize(("estimator", "baseline", "n_states", "n_actions"), CASES)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_samples_have_the_exact_moments(lake, estimator, baseline, n_states, n_actions, seed):
+    gen = torch.Generator().manual_seed(seed)
+    path = lake.policy_path(20, 2.0)
+    kwargs = dict(n_states=n_states, n_actions=n_actions, baseline=baseline, behavior=torch.softmax(path[5], -1))
+    n = 20_000
+    g = sample_gradients(lake, path[20], estimator, **kwargs, n_samples=n, generator=gen)
+    m = gradient_moments(lake, path[20], estimator, **kwargs)
+    assert g.shape == (n, 16, 4)
+    deviations = (g - m.mean).square().sum((1, 2))  # each has mean m.variance: a z-test on the variance
+    assert abs(deviations.mean() - m.variance) < 4.5 * deviations.std() / n**0.5
+    # E‖sample mean − mean‖² = variance/n; with few effective directions its spread is of the same size.
+    assert (g.mean(0) - m.mean).square().sum() < 8 * m.variance / n
+
+
+def test_fresh_data_is_unbiased_and_uncorrected_stored_actions_are_not(lake):
+    path = lake.policy_path(20, 2.0)
+    old = torch.softmax(path[0], -1)
+    scale = lake.policy_gradient(path[20]).norm().item()
+    for estimator in ("stored", "importance", "resampled", "expected"):
+        assert gradient_moments(lake, path[20], estimator).bias < 1e-12 * scale
+    for estimator in ("importance", "resampled", "expected"):
+        m = gradient_moments(lake, path[20], estimator, behavior=old)
+        assert m.bias_surrogate < 1e-12 * scale < 0.1 * scale < m.bias  # actions repaired, states not
+    stored = gradient_moments(lake, path[20], "stored", baseline="value", behavior=old)
+    assert stored.bias_surrogate > 0.1 * scale
+
+
+def test_more_actions_lower_one_term_only_and_more_states_both(lake):
+    logits = torch.zeros(16, 4)
+    one, many, batch = (
+        gradient_moments(lake, logits, "resampled", n_states=n, n_actions=k) for n, k in [(1, 1), (1, 50), (10, 1)]
+    )
+    assert many.variance_states == one.variance_states
+    assert many.variance_actions == pytest.approx(one.variance_actions / 50)
+    assert batch.variance == pytest.approx(one.variance / 10)
+    floor = gradient_moments(lake, logits, "expected")
+    assert floor.variance_actions == 0 and floor.variance_states == pytest.approx(one.variance_states)
+
+
+def test_a_baseline_changes_no_mean_but_an_offset_of_the_reward_costs_variance(lake):
+    logits, raised = torch.zeros(16, 4), lake.with_reward_offset(1.0)
+    plain, value = (gradient_moments(raised, logits, "resampled", baseline=b) for b in (None, "value"))
+    torch.testing.assert_close(plain.mean, value.mean, rtol=1e-9, atol=1e-12)
+    assert value.variance_actions < plain.variance_actions / 100
+
+
+def test_break_even_number_of_actions(lake):
+    uniform = torch.zeros(16, 4)
+    assert break_even_actions(lake, uniform) == pytest.approx(18.5, abs=0.05)
+    assert break_even_actions(lake.with_reward_offset(1.0), uniform) == pytest.approx(147, abs=0.5)
+    # What the number promises: K* actions with Q are as noisy as one with the advantage.
+    logits = lake.policy_path(10, 2.0)[-1]
+    k_star = break_even_actions(lake, logits)
+    noise_q = gradient_moments(lake, logits, "resampled").variance_actions
+    assert noise_q / k_star == pytest.approx(
+        gradient_moments(lake, logits, "resampled", baseline="value").variance_actions
+    )
+
+
+def test_break_even_where_the_advantage_is_noiseless():
+    """Two equally likely actions: (onehot − π)(Q − V) is the same for both, so the advantage leaves no noise."""
+    bandit = TabularMDP([[[0.0], [0.0]]], [[1.0, 0.0]], [1.0], 0.5)
+    assert break_even_actions(bandit, [[0.0, 0.0]]) == float("inf")
+    nothing = TabularMDP([[[0.0], [0.0]]], [[0.0, 0.0]], [1.0], 0.5)
+    assert break_even_actions(nothing, [[0.0, 0.0]]) == 1.0
+
+
+def test_importance_weights_cannot_invent_actions_that_were_never_taken():
+    mdp, logits, _, _ = small_problem()
+    behavior = torch.tensor([[0.5, 0.5, 0.0]] * 3)
+    m = gradient_moments(mdp, logits, "importance", behavior=behavior)
+    assert m.bias_surrogate > 1e-3
+    assert torch.isfinite(m.mean).all()
+    gen = torch.Generator().manual_seed(0)
+    assert torch.isfinite(sample_gradients(mdp, logits, "importance", behavior=behavior, generator=gen)).all()
+
+
+def test_same_generator_same_samples_and_the_global_state_is_untouched(lake):
+    before = torch.get_rng_state()
+    one, two = (
+        sample_gradients(
+            lake, torch.zeros(16, 4), "resampled", n_samples=50, generator=torch.Generator().manual_seed(7)
+        )
+        for _ in range(2)
+    )
+    assert torch.equal(one, two)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_uniforms_at_the_edges_stay_inside_the_tables(lake):
+    highest = torch.tensor(1.0, dtype=torch.float64).nextafter(torch.tensor(0.0, dtype=torch.float64))
+    for u in (torch.tensor(0.0).double(), highest):
+        g = gradients_from_uniforms(lake, torch.zeros(16, 4), "resampled", u.view(1, 1), u.view(1, 1, 1))
+        assert torch.isfinite(g).all()
+
+
+def call(**change):
+    mdp, logits, behavior, q = small_problem()
+    kwargs = dict(mdp=mdp, logits=logits, estimator="resampled", behavior=behavior, q=q) | change
+    for function in (gradient_moments, lambda **k: sample_gradients(**k, generator=torch.Generator())):
+        yield lambda function=function: function(**kwargs)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (dict(estimator="reused"), ValueError, "estimator must be one of 'stored', .*; got 'reused'"),
+        (dict(baseline="mean"), ValueError, "baseline must be one of None, 'value', 'leave-one-out'; got 'mean'"),
+        (dict(n_states=0), ValueError, "n_states must be at least 1, got 0"),
+        (dict(n_actions=0), ValueError, "n_actions must be at least 1, got 0"),
+        (dict(n_actions=2.5), TypeError, "n_actions must be a whole number, got 2.5"),
+        (dict(n_states=True), TypeError, "n_states must be a whole number"),
+        (dict(baseline="leave-one-out"), ValueError, "'leave-one-out' averages the other K − 1 actions"),
+        (
+            dict(baseline="leave-one-out", estimator="stored", n_actions=9),
+            ValueError,
+            "estimator 'stored' has n_actions=1",
+        ),
+        (dict(logits=torch.zeros(4)), ValueError, r"logits has shape \(4,\), wanted \(3, 3\)"),
+        (dict(logits=torch.full((3, 3), torch.nan)), ValueError, "logits holds NaN"),
+        (dict(behavior=torch.ones(3, 3)), ValueError, "behavior has a row that sums to 3, wanted 1"),
+        (dict(behavior=torch.ones(3, 1)), ValueError, r"behavior has shape \(3, 1\)"),
+        (dict(q=torch.ones(3)), ValueError, r"q has shape \(3,\), wanted \(3, 3\)"),
+        (dict(q=torch.full((3, 3), torch.inf)), ValueError, "q holds NaN or infinity"),
+        (dict(mdp="FrozenLake-v1"), TypeError, "mdp must be a TabularMDP, got str"),
+    ],
+)
+def test_bad_input_is_refused(change, error, words):
+    for attempt in call(**change):
+        with pytest.raises(error, match=words):
+            attempt()
+
+
+def test_bad_sampling_arguments_are_refused(lake):
+    logits = torch.zeros(16, 4)
+    with pytest.raises(TypeError, match="generator must be a torch.Generator, got int"):
+        sample_gradients(lake, logits, "resampled", generator=0)
+    with pytest.raises(ValueError, match="n_samples must be at least 1"):
+        sample_gradients(lake, logits, "resampled", n_samples=0, generator=torch.Generator())
+    with pytest.raises(ValueError, match=r"state_uniforms must lie in \[0, 1\)"):
+        gradients_from_uniforms(lake, logits, "resampled", torch.ones(2, 1), torch.zeros(2, 1, 1))
+    with pytest.raises(ValueError, match=r"action_uniforms has shape \(2, 1\), wanted \(n, N, K\)"):
+        gradients_from_uniforms(lake, logits, "resampled", torch.zeros(2, 1), torch.zeros(2, 1))
+    with pytest.raises(ValueError, match=r"state_uniforms has shape \(3, 1\), wanted \(2, 1\)"):
+        gradients_from_uniforms(lake, logits, "resampled", torch.zeros(3, 1), torch.zeros(2, 1, 1))
