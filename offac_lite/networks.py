@@ -1,0 +1,277 @@
+"""Policies and critics whose parameters may hold S independent seeds, stacked along axis 0.
+
+Axes, everywhere: seeds first (or no such axis), then the K actions of one state where there are any, then the
+batch, then features: obs (..., B, obs_size), action (..., B) or (..., K, B).
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from offac_lite import _check
+
+
+class MLP(nn.Module):
+    """A ReLU network, or S independent ones: (..., obs_size) → (..., out_size).
+
+    With `n_seeds=S` the weights have shape (S, in, out) and input must start with an axis of S: slice i goes
+    through network i alone, so no gradient crosses seeds. Weights start uniform in ±1/√in, those of the
+    output layer times `out_gain`; `generator` is a local `torch.Generator`. The input is multiplied by
+    `in_scale` first (a number or one per feature), so that features of different units start equal.
+
+    >>> net = MLP(3, (8,), 2, n_seeds=5, generator=torch.Generator().manual_seed(0))
+    >>> net(torch.zeros(5, 7, 3)).shape
+    torch.Size([5, 7, 2])
+    """
+
+    def __init__(
+        self,
+        in_size: int,
+        hidden: Sequence[int],
+        out_size: int,
+        *,
+        n_seeds: int | None = None,
+        generator: torch.Generator,
+        in_scale=1.0,
+        out_gain: float = 1.0,
+    ):
+        super().__init__()
+        sizes = [
+            _check.count("in_size", in_size),
+            *(_check.count("hidden", h) for h in hidden),
+            _check.count("out_size", out_size),
+        ]
+        self.in_size = in_size
+        self.n_seeds = None if n_seeds is None else _check.count("n_seeds", n_seeds)
+        lead = () if n_seeds is None else (n_seeds,)
+        scale = _check.finite_tensor("in_scale", in_scale, torch.float32)
+        if scale.shape not in ((), (in_size,)):
+            raise ValueError(f"in_scale has shape {tuple(scale.shape)}, wanted () or ({in_size},) = one per feature")
+        self.register_buffer("in_scale", scale)
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
+            bound = (out_gain if i == len(sizes) - 2 else 1.0) / math.sqrt(fan_in)
+            self.weights.append(bound * (2 * torch.rand(*lead, fan_in, fan_out, generator=generator) - 1))
+            self.biases.append(bound * (2 * torch.rand(*lead, 1, fan_out, generator=generator) - 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (..., in_size), or (S, ..., in_size) with seeds, to the same with out_size at the end."""
+        _check.trailing_shape("obs", x, (self.in_size,), "(..., obs_size)")
+        lead = x.shape[:-1]
+        if self.n_seeds is None:
+            x = x.reshape(1, -1, self.in_size)
+        elif x.ndim < 2 or x.shape[0] != self.n_seeds:
+            raise ValueError(f"obs has shape {tuple(x.shape)}, wanted ({self.n_seeds}, ..., {self.in_size})")
+        else:
+            x = x.reshape(self.n_seeds, -1, self.in_size)
+        x = x * self.in_scale
+        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            if self.n_seeds is None:
+                weight, bias = weight[None], bias[None]
+            x = torch.baddbmm(bias, x if i == 0 else functional.relu(x), weight)
+        return x.reshape(*lead, -1)
+
+
+class Categorical:
+    """π(·|s) over A discrete actions, from logits (..., B, A)."""
+
+    def __init__(self, logits: torch.Tensor):
+        if logits.ndim < 2:
+            raise ValueError(
+                f"logits has shape {tuple(logits.shape)}, wanted (..., B, A); one state is a batch of B = 1"
+            )
+        self.log_probs = torch.log_softmax(logits, -1)
+
+    @property
+    def probs(self) -> torch.Tensor:
+        """π(a|s) of every action, (..., B, A); carries gradient."""
+        return self.log_probs.exp()
+
+    def sample(self, n_actions: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
+        """Draw a ~ π(·|s) now: (..., B), or with `n_actions=K`, K independent ones, (..., K, B). No gradient.
+
+        >>> Categorical(torch.zeros(2, 3)).sample(4, generator=torch.Generator().manual_seed(0)).shape
+        torch.Size([4, 2])
+        """
+        k = 1 if n_actions is None else _check.count("n_actions", n_actions)
+        probs = self.probs.detach()
+        flat = torch.multinomial(probs.reshape(-1, probs.shape[-1]), k, replacement=True, generator=generator)
+        actions = flat.view(*probs.shape[:-1], k).movedim(-1, -2)
+        return actions.squeeze(-2) if n_actions is None else actions
+
+    def log_prob(self, action: torch.Tensor) -> torch.Tensor:
+        """Look up log π(a|s) of actions (..., B) or (..., K, B), same shape; carries gradient.
+
+        >>> Categorical(torch.zeros(2, 4)).log_prob(torch.tensor([0, 3])).exp()
+        tensor([0.2500, 0.2500])
+        """
+        return of_actions(self.log_probs, action)
+
+    def entropy(self) -> torch.Tensor:
+        """Compute −Σ_a π log π in nats, (..., B); carries gradient."""
+        return -(self.probs * self.log_probs).sum(-1)
+
+    def mode(self) -> torch.Tensor:
+        """Pick the most probable action, (..., B)."""
+        return self.log_probs.argmax(-1)
+
+
+class TanhGaussian:
+    """π(·|s) over actions in (low, high): a Gaussian u ~ N(mean, std²), squashed, a = mid + half · tanh u.
+
+    mean, log_std (..., B, D); low, high (D,). The density of a is that of u divided by |da/du|, so
+    log π(a|s) = log N(u) − Σ log(half · (1 − tanh² u)) (Haarnoja et al., 2018, appendix C).
+    """
+
+    def __init__(self, mean: torch.Tensor, log_std: torch.Tensor, low: torch.Tensor, high: torch.Tensor):
+        self.mean, self.log_std = mean, log_std
+        self.mid, self.half = (high + low) / 2, (high - low) / 2
+
+    def rsample(self, n_actions: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
+        """Draw a ~ π(·|s) as a differentiable function of mean and std: (..., B, D) or (..., K, B, D)."""
+        mean, log_std = self.mean, self.log_std
+        if n_actions is not None:
+            _check.count("n_actions", n_actions)
+            mean, log_std = (t.unsqueeze(-3).expand(*t.shape[:-2], n_actions, *t.shape[-2:]) for t in (mean, log_std))
+        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+        return self.mid + self.half * torch.tanh(mean + log_std.exp() * noise)
+
+    def sample(self, n_actions: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
+        """Draw a ~ π(·|s) with no gradient, as the score-function estimator needs: shapes as in `rsample`."""
+        with torch.no_grad():
+            return self.rsample(n_actions, generator=generator)
+
+    def log_prob(self, action: torch.Tensor) -> torch.Tensor:
+        """Evaluate log π(a|s) of actions (..., B, D) or (..., K, B, D): (..., B) or (..., K, B); carries gradient.
+
+        An action on the bound is moved inside by 1e-6 of the range: there u would be infinite.
+        """
+        mean, log_std = self.mean, self.log_std
+        if action.ndim == mean.ndim + 1:
+            mean, log_std = mean.unsqueeze(-3), log_std.unsqueeze(-3)
+        elif action.shape != mean.shape:
+            raise ValueError(f"action has shape {tuple(action.shape)}, wanted {tuple(mean.shape)} = (..., B, D)")
+        squashed = ((action - self.mid) / self.half).clamp(-1 + 1e-6, 1 - 1e-6)
+        u = torch.atanh(squashed)
+        gaussian = -0.5 * ((u - mean) / log_std.exp()).square() - log_std - 0.5 * math.log(2 * math.pi)
+        return (gaussian - torch.log1p(-squashed.square()) - torch.log(self.half)).sum(-1)
+
+    def mode(self) -> torch.Tensor:
+        """Squash the mean: the action of an untroubled policy, (..., B, D)."""
+        return self.mid + self.half * torch.tanh(self.mean)
+
+
+class CategoricalPolicy(nn.Module):
+    """π_θ(·|s) over discrete actions: `policy(obs)` is a `Categorical`. Starts close to uniform.
+
+    >>> policy = CategoricalPolicy(4, 2, generator=torch.Generator().manual_seed(0))
+    >>> policy(torch.zeros(3, 4)).probs.shape
+    torch.Size([3, 2])
+    """
+
+    def __init__(self, obs_size: int, n_actions: int, hidden: Sequence[int] = (64, 64), **mlp):
+        super().__init__()
+        self.net = MLP(obs_size, hidden, n_actions, **({"out_gain": 0.01} | mlp))
+
+    def forward(self, obs: torch.Tensor) -> Categorical:
+        """Give π(·|s) for obs (..., B, obs_size)."""
+        return Categorical(self.net(obs))
+
+
+class TanhGaussianPolicy(nn.Module):
+    """π_θ(·|s) over a box of actions: `policy(obs)` is a `TanhGaussian` with a learned, state-dependent std.
+
+    `low`, `high` (D,) are the finite bounds of the action space. The standard deviation of u is kept
+    between e⁻⁵ and e², smoothly.
+    """
+
+    def __init__(self, obs_size: int, low, high, hidden: Sequence[int] = (64, 64), **mlp):
+        super().__init__()
+        low, high = (_check.finite_tensor(n, v, torch.float32) for n, v in (("low", low), ("high", high)))
+        if low.ndim != 1 or low.shape != high.shape or not (low < high).all():
+            raise ValueError(
+                f"low, high have shapes {tuple(low.shape)}, {tuple(high.shape)}, wanted (D,) with low < high"
+            )
+        self.register_buffer("low", low)
+        self.register_buffer("high", high)
+        self.net = MLP(obs_size, hidden, 2 * len(low), **({"out_gain": 0.01} | mlp))
+
+    def forward(self, obs: torch.Tensor) -> TanhGaussian:
+        """Give π(·|s) for obs (..., B, obs_size)."""
+        mean, spread = self.net(obs).chunk(2, -1)
+        return TanhGaussian(mean, -1.5 + 3.5 * torch.tanh(spread), self.low, self.high)
+
+
+class VCritic(nn.Module):
+    """V(s): obs (..., B, obs_size) → (..., B)."""
+
+    def __init__(self, obs_size: int, hidden: Sequence[int] = (64, 64), **mlp):
+        super().__init__()
+        self.net = MLP(obs_size, hidden, 1, **mlp)
+
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:
+        """Evaluate V(s), (..., B): no trailing axis of 1, so that no (B,1) − (B,) can broadcast to (B,B)."""
+        return self.net(obs).squeeze(-1)
+
+
+class DiscreteQCritic(nn.Module):
+    """Q(s, a) for discrete actions: one output per action.
+
+    >>> critic = DiscreteQCritic(4, 2, generator=torch.Generator().manual_seed(0))
+    >>> critic.all_actions(torch.zeros(3, 4)).shape, critic(torch.zeros(3, 4), torch.zeros(5, 3).long()).shape
+    (torch.Size([3, 2]), torch.Size([5, 3]))
+    """
+
+    def __init__(self, obs_size: int, n_actions: int, hidden: Sequence[int] = (64, 64), **mlp):
+        super().__init__()
+        self.net = MLP(obs_size, hidden, n_actions, **mlp)
+
+    def all_actions(self, obs: torch.Tensor) -> torch.Tensor:
+        """Evaluate Q(s, a) of every action, (..., B, A)."""
+        return self.net(obs)
+
+    def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Evaluate Q(s, a) of the actions given, (..., B) or (..., K, B): same shape."""
+        return of_actions(self.net(obs), action)
+
+
+class ContinuousQCritic(nn.Module):
+    """Q(s, a) for actions in a box: the action is an input, and carries gradient back to whoever made it."""
+
+    def __init__(self, obs_size: int, action_size: int, hidden: Sequence[int] = (64, 64), *, obs_scale=1.0, **mlp):
+        super().__init__()
+        scale = _check.finite_tensor("obs_scale", obs_scale, torch.float32).expand(obs_size)
+        self.net = MLP(obs_size + action_size, hidden, 1, in_scale=torch.cat([scale, torch.ones(action_size)]), **mlp)
+
+    def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Evaluate Q(s, a), (..., B) for an action (..., B, D) and (..., K, B) for (..., K, B, D)."""
+        if action.ndim == obs.ndim + 1:
+            obs = obs.unsqueeze(-3).expand(*action.shape[:-1], obs.shape[-1])
+        if action.shape[:-1] != obs.shape[:-1]:
+            raise ValueError(f"action has shape {tuple(action.shape)}, wanted {tuple(obs.shape[:-1])} + (D,)")
+        return self.net(torch.cat([obs, action], -1)).squeeze(-1)
+
+
+def of_actions(table: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+    """Pick the entries of `table` (..., B, A) that belong to `action` (..., B) or (..., K, B): same shape.
+
+    Raises `ValueError` for any other shape, (B, 1) above all, and `TypeError` unless actions are int64.
+
+    >>> of_actions(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([1, 0]))
+    tensor([2., 3.])
+    """
+    if action.dtype != torch.int64:
+        raise TypeError(f"action has dtype {action.dtype}, wanted torch.int64: discrete actions are whole numbers")
+    batch = table.shape[:-1]
+    if action.shape == batch:
+        return table.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+    if action.ndim == len(batch) + 1 and action.shape[:-2] == batch[:-1] and action.shape[-1] == batch[-1]:
+        return table.gather(-1, action.movedim(-2, -1)).movedim(-1, -2)
+    raise ValueError(
+        f"action has shape {tuple(action.shape)}, wanted {tuple(batch)} = (..., B) "
+        f"or {(*batch[:-1], 'K', batch[-1])} = (..., K, B)"
+    )

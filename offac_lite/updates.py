@@ -1,0 +1,229 @@
+"""The update steps: one function per equation, then the two steps of the algorithm made of them.
+
+Shapes: B is the batch, K the actions per state. Leading axes (...) are seeds: losses average over everything
+but those, and a step sums over them, so that no gradient crosses seeds. Every function checks its shapes and
+never broadcasts (B,) against (B, 1).
+"""
+
+import torch
+
+from offac_lite import _check
+from offac_lite.networks import of_actions
+
+
+def _same_shape(**tensors: torch.Tensor) -> None:
+    (first, reference), *others = tensors.items()
+    for name, tensor in others:
+        if tensor.shape != reference.shape:
+            raise ValueError(
+                f"{name} has shape {tuple(tensor.shape)}, wanted {tuple(reference.shape)} like {first}: "
+                "nothing is broadcast"
+            )
+
+
+def v_target(reward: torch.Tensor, terminated: torch.Tensor, next_value: torch.Tensor, gamma: float) -> torch.Tensor:
+    """y = r + γ (1 − d) V(s′).                                                       (notebook 01, equation 1)
+
+    *Data*: r and s′ follow the action that was taken, so y estimates the value of *the policy that took it*.
+    Only where that is π itself does the critic learn V^π: this target is for on-policy data.
+
+    All (..., B), `terminated` bool: true where s′ is terminal. A time limit is truncation, not termination,
+    and still bootstraps. No gradient flows into the target. Sutton & Barto (2018), section 6.1; the
+    treatment of time limits is Pardo et al. (2018)'s.
+
+    >>> v_target(torch.tensor([1.0, 1.0]), torch.tensor([False, True]), torch.tensor([10.0, 10.0]), 0.5)
+    tensor([6., 1.])
+    """
+    if terminated.dtype != torch.bool:
+        raise TypeError(f"terminated has dtype {terminated.dtype}, wanted torch.bool")
+    _same_shape(reward=reward, terminated=terminated, next_value=next_value)
+    return reward + _check.discount("gamma", gamma) * torch.where(terminated, 0.0, next_value.detach())
+
+
+def q_target(reward: torch.Tensor, terminated: torch.Tensor, next_q: torch.Tensor, gamma: float) -> torch.Tensor:
+    """y = r + γ (1 − d) · 1/M Σ_m Q(s′, a′_m),  a′ ~ π(·|s′) now.                      (notebook 04)
+
+    *Data*: (s, a, r, s′) from any behaviour policy, because Q(s, a) asks nothing of where a came from; a′
+    from the *current* policy, never the stored next action. `next_q` holds Q(s′, a′): (..., B) for one a′
+    (a single-sample estimate of V^π(s′) = E_a′ Q(s′, a′)) or (..., M, B) for M of them.
+
+    reward, terminated (..., B), `terminated` bool. No gradient flows into the target.
+
+    >>> q_target(torch.tensor([1.0, 1.0]), torch.tensor([False, True]), torch.tensor([[8.0, 8.0], [12.0, 8.0]]), 0.5)
+    tensor([6., 1.])
+    """
+    if next_q.ndim == reward.ndim + 1:
+        next_q = next_q.mean(-2)
+    return v_target(reward, terminated, next_q, gamma)
+
+
+def td_advantage(
+    reward: torch.Tensor, terminated: torch.Tensor, value: torch.Tensor, next_value: torch.Tensor, gamma: float
+) -> torch.Tensor:
+    """Â(s, a) = r + γ (1 − d) V(s′) − V(s), the TD error, (..., B).                  (notebook 01, equation 2)
+
+    *Data*: the action that produced r and s′. Never pair it with a resampled action: it does not know that one.
+    Detached: the actor must not train the critic.
+
+    >>> td_advantage(torch.tensor([1.0]), torch.tensor([False]), torch.tensor([5.0]), torch.tensor([10.0]), 0.5)
+    tensor([1.])
+    """
+    _same_shape(reward=reward, value=value)
+    return v_target(reward, terminated, next_value, gamma) - value.detach()
+
+
+def critic_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """½ · mean over B of (prediction − y)², shape (...): one loss per seed.         (notebook 01, equation 3)
+
+    `prediction` carries the gradient; `target` is detached here, which makes it a *semi*-gradient (Sutton &
+    Barto, 2018, section 11.3).
+
+    >>> critic_loss(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 0.0]))
+    tensor(2.5000)
+    """
+    _same_shape(target=target, prediction=prediction)
+    return 0.5 * (prediction - target.detach()).square().mean(-1)
+
+
+def policy_gradient_loss(log_prob: torch.Tensor, advantage: torch.Tensor) -> torch.Tensor:
+    """−mean of log π(a|s) · Â(s, a), whose gradient is minus the estimate of ∇J.     (notebooks 01 and 05)
+
+    *Data*: a ~ π(·|s), the *current* policy: fresh data, or actions resampled now at replayed states. With
+    stored actions of an older policy this is not a policy gradient of anything.
+
+    log_prob, advantage (..., K, B): mean over K and B, shape (...); with one action per state, K = 1 has to
+    be there, as in `log_prob.unsqueeze(-2)`. The gradient flows through log π alone; Â is detached. The
+    *value* of this loss means nothing. Sutton et al. (2000); Degris et al. (2012) for replayed states.
+
+    >>> log_prob = torch.tensor([[-1.0, -2.0]], requires_grad=True)
+    >>> policy_gradient_loss(log_prob, torch.tensor([[3.0, 5.0]])).backward()
+    >>> log_prob.grad
+    tensor([[-1.5000, -2.5000]])
+    """
+    _same_shape(log_prob=log_prob, advantage=advantage)
+    if log_prob.ndim < 2:
+        raise ValueError(
+            f"log_prob has shape {tuple(log_prob.shape)}, wanted (..., K, B); use .unsqueeze(-2) for K = 1"
+        )
+    return -(log_prob * advantage.detach()).mean((-2, -1))
+
+
+def reparameterized_loss(q: torch.Tensor) -> torch.Tensor:
+    """−mean of Q(s, a_θ(s, ε)), with the gradient going *through* the action.        (notebook 07)
+
+    *Data*: replayed s; actions from `rsample`. q (..., K, B): shape (...). Haarnoja et al. (2018), section 4.
+
+    >>> reparameterized_loss(torch.tensor([[1.0, 3.0]]))
+    tensor(-2.)
+    """
+    if q.ndim < 2:
+        raise ValueError(f"q has shape {tuple(q.shape)}, wanted (..., K, B)")
+    return -q.mean((-2, -1))
+
+
+def leave_one_out(q: torch.Tensor) -> torch.Tensor:
+    """Q_k minus the mean of the *other* K − 1 values in the same state.              (notebook 05)
+
+    *Data*: Q(s, a_k) of K actions drawn independently from π(·|s). Leaving one's own value out keeps the
+    gradient unbiased; with it the gradient would shrink by (K − 1)/K. q (..., K, B) with K ≥ 2, same shape
+    out. Kool et al. (2019).
+
+    >>> leave_one_out(torch.tensor([[1.0], [2.0], [6.0]])).flatten()
+    tensor([-3.0000, -1.5000,  4.5000])
+    """
+    if q.ndim < 2 or q.shape[-2] < 2:
+        raise ValueError(
+            f"q has shape {tuple(q.shape)}, wanted (..., K, B) with K >= 2: there is no other action to average"
+        )
+    return (q - q.mean(-2, keepdim=True)) * (q.shape[-2] / (q.shape[-2] - 1))
+
+
+def importance_ratio(
+    log_prob: torch.Tensor, behavior_log_prob: torch.Tensor, clip: float | None = None
+) -> torch.Tensor:
+    """π(a|s) / β(a|s) for stored actions, detached, at most `clip` if given.         (notebook 03)
+
+    *Data*: the stored action and β's log-probability of it, written when it was taken. Corrects the action's
+    distribution and not the state's. Same shapes in and out. Raises `ValueError` where β's is unknown (NaN).
+
+    >>> importance_ratio(torch.tensor([0.0, -1.0]), torch.tensor([-1.0, -1.0]), clip=2.0)
+    tensor([2., 1.])
+    """
+    _same_shape(log_prob=log_prob, behavior_log_prob=behavior_log_prob)
+    if torch.isnan(behavior_log_prob).any():
+        raise ValueError("behavior_log_prob holds NaN: log_prob was not given when these transitions were added")
+    return (log_prob - behavior_log_prob).detach().exp().clamp_max(float("inf") if clip is None else clip)
+
+
+def critic_step(
+    critic, target_critic, policy, optimizer, batch, *, gamma: float, n_actions: int = 1, generator: torch.Generator
+) -> torch.Tensor:
+    """One step on ½ (Q(s, a) − y)² with y = r + γ (1 − d) Q̄(s′, a′), a′ ~ π(·|s′) now.  (notebook 04)
+
+    *Data*: `batch`, replayed transitions of any behaviour policy. `target_critic` is Q̄, a slowly moving copy
+    (see `polyak_update`). `n_actions` is M, the number of a′ per state. Returns the loss (...), detached.
+    """
+    with torch.no_grad():
+        next_action = policy(batch.next_obs).sample(n_actions, generator=generator)
+        target = q_target(batch.reward, batch.terminated, target_critic(batch.next_obs, next_action), gamma)
+    return _descend(optimizer, critic_loss(critic(batch.obs, batch.action), target))
+
+
+def actor_step(
+    policy,
+    critic,
+    optimizer,
+    obs: torch.Tensor,
+    *,
+    n_actions: int = 1,
+    baseline=None,
+    entropy_bonus: float = 0.0,
+    generator: torch.Generator,
+) -> torch.Tensor:
+    """One step up 1/N Σ 1/K Σ ∇log π(a_k|s) Â(s, a_k), with a_k ~ π(·|s) resampled now.   (notebook 05)
+
+    *Data*: replayed states `obs` (..., B, obs_size). The actions that were stored with them are not used.
+    `baseline`: None is Q itself; "value" subtracts Σ_a π(a|s) Q(s, a) (discrete actions); "leave-one-out" the
+    mean of the other K − 1. `entropy_bonus` (reward units per nat) adds that much ∇ of the mean entropy of
+    π(·|s), which keeps a softmax from settling on one action too soon (discrete actions). Returns the loss
+    (...), detached; its value means nothing.
+    """
+    _check.choice("baseline", baseline, (None, "value", "leave-one-out"))
+    pi = policy(obs)
+    action_resampled = pi.sample(n_actions, generator=generator)
+    with torch.no_grad():
+        if baseline == "value":
+            q_all = critic.all_actions(obs)
+            value = (pi.probs * q_all).sum(-1, keepdim=True)
+            advantage = of_actions(q_all - value, action_resampled)
+        else:
+            advantage = critic(obs, action_resampled)
+            if baseline == "leave-one-out":
+                advantage = leave_one_out(advantage)
+    loss = policy_gradient_loss(pi.log_prob(action_resampled), advantage)
+    if entropy_bonus:
+        loss = loss - entropy_bonus * pi.entropy().mean(-1)
+    return _descend(optimizer, loss)
+
+
+def _descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> torch.Tensor:
+    optimizer.zero_grad()
+    loss.sum().backward()
+    optimizer.step()
+    return loss.detach()
+
+
+@torch.no_grad()
+def polyak_update(target: torch.nn.Module, source: torch.nn.Module, tau: float) -> None:
+    """θ̄ ← (1 − τ) θ̄ + τ θ, for every parameter, in place.                          (notebook 04)
+
+    τ = 1 copies; τ in (0, 1]. Polyak & Juditsky (1992) average; Lillicrap et al. (2016), algorithm 1.
+
+    >>> a, b = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    >>> polyak_update(a, b, 1.0); torch.equal(a.weight, b.weight)
+    True
+    """
+    if not 0 < tau <= 1:
+        raise ValueError(f"tau must lie in (0, 1], got {tau}")
+    for old, new in zip(target.parameters(), source.parameters(), strict=True):
+        old.lerp_(new, tau)
