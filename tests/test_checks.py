@@ -1,0 +1,294 @@
+"""The exercises' checks, by mutation: every wrong answer fails with its own words, right ones pass however written.
+
+The wrong answers here are written as students write them, apart from the ones the checks compare with.
+"""
+
+import re
+
+import pytest
+import torch
+
+from offac_lite import checks
+
+# ------------------------------------------------------------------ right answers, each in more than one way
+
+
+def v_target_with_a_loop(reward, terminated, next_value, gamma):
+    out = []
+    for r, d, v in zip(reward, terminated, next_value.detach(), strict=True):
+        out.append(r if d else r + gamma * v)
+    return torch.stack(out)
+
+
+def v_target_with_a_product(reward, terminated, next_value, gamma):
+    with torch.no_grad():
+        return reward + gamma * (1 - terminated.float()) * next_value
+
+
+def actor_loss_by_negation(log_prob, advantage):
+    return (-log_prob * advantage.detach()).mean(dim=-1)
+
+
+def actor_loss_by_division(log_prob, advantage):
+    weights = advantage.detach().clone()
+    return -torch.einsum("...b,...b->...", log_prob, weights) / log_prob.shape[-1]
+
+
+def resampled_loss_in_a_loop(policy, critic, obs, stored_action, n_actions, generator):
+    pi, total = policy(obs), 0.0
+    for _ in range(n_actions):
+        a = pi.sample(generator=generator)
+        with torch.no_grad():
+            q = critic(obs, a)
+        total = total - (pi.log_prob(a) * q).mean()
+    return total / n_actions
+
+
+def resampled_loss_at_once(policy, critic, obs, stored_action, n_actions, generator):
+    pi = policy(obs)
+    a = pi.sample(n_actions, generator=generator)
+    return -(pi.log_prob(a) * critic(obs, a).detach()).mean()
+
+
+def leave_one_out_by_sum(q):
+    k = q.shape[-2]
+    return q - (q.sum(-2, keepdim=True) - q) / (k - 1)
+
+
+def leave_one_out_with_a_mask(q):
+    k = q.shape[-2]
+    others = (1 - torch.eye(k)) / (k - 1)
+    return q - others @ q
+
+
+def bootstraps_by_where(terminated, truncated):
+    return torch.where(terminated, False, True)
+
+
+RIGHT = {
+    checks.V_TARGET: [v_target_with_a_loop, v_target_with_a_product],
+    checks.ACTOR_LOSS: [actor_loss_by_negation, actor_loss_by_division],
+    checks.BOOTSTRAPS: [bootstraps_by_where, lambda te, tr: te.logical_not()],
+    checks.RESAMPLED_LOSS: [resampled_loss_in_a_loop, resampled_loss_at_once],
+    checks.LEAVE_ONE_OUT: [leave_one_out_by_sum, leave_one_out_with_a_mask],
+    checks.TOTAL_VARIANCE: [
+        lambda s, a, n, k: s / n + a / (n * k),
+        lambda s, a, n, k: torch.tensor(s / n, dtype=torch.float64) + a / n / k,
+    ],
+    checks.RESAMPLED_ADVANTAGE: [
+        lambda critic, obs, a, r, nv, v, g: critic(obs, a).detach() - v,
+        lambda critic, obs, a, r, nv, v, g: torch.stack([critic(obs, row) - v for row in a]),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("exercise", "function"),
+    [(e, f) for e, functions in RIGHT.items() for f in [e.right, *functions]],
+    ids=lambda x: getattr(x, "name", getattr(x, "__name__", "")),
+)
+def test_right_answers_pass(exercise, function):
+    verdict, words = checks.diagnose(exercise, function)
+    assert verdict is True, words
+    assert words.startswith("right")
+
+
+# --------------------------------------------------------------------- wrong answers, and what must be said
+
+
+def v_target_mutates(reward, terminated, next_value, gamma):
+    reward += gamma * torch.where(terminated, 0.0, next_value.detach())
+    return reward
+
+
+def wrong_resampled(variant):
+    def loss(policy, critic, obs, stored_action, n_actions, generator):
+        pi = policy(obs)
+        a = pi.sample(n_actions, generator=generator)
+        if variant == "stored":
+            return -(pi.log_prob(stored_action) * critic(obs, stored_action).detach()).mean()
+        if variant == "stored log π":
+            return -(pi.log_prob(stored_action) * critic(obs, a).detach()).mean()
+        if variant == "stored Q":
+            return -(pi.log_prob(a) * critic(obs, stored_action).detach()).mean()
+        if variant == "sign":
+            return (pi.log_prob(a) * critic(obs, a).detach()).mean()
+        if variant == "attached":
+            return -(pi.log_prob(a) * critic(obs, a)).mean()
+        if variant == "sum":
+            return -(pi.log_prob(a) * critic(obs, a).detach()).sum()
+        if variant == "sum over K":
+            return -(pi.log_prob(a) * critic(obs, a).detach()).sum(0).mean()
+        if variant == "one":
+            pi = policy(obs)
+            a = pi.sample(generator=generator)
+            return -(pi.log_prob(a) * critic(obs, a).detach()).mean()
+        if variant == "greedy":
+            a = pi.probs.argmax(-1)
+            return -(pi.log_prob(a) * critic(obs, a).detach()).mean()
+        if variant == "detached":
+            with torch.no_grad():
+                return -(pi.log_prob(a) * critic(obs, a)).mean()
+        if variant == "only Q":
+            return -critic(obs, a).detach().mean()
+        if variant == "π":
+            return -(pi.log_prob(a).exp() * critic(obs, a).detach()).mean()
+        raise AssertionError(variant)
+
+    return loss
+
+
+WRONG = [
+    (checks.V_TARGET, lambda r, d, v, g: r + g * v.detach(), "bootstrap past a terminal state:"),
+    (checks.V_TARGET, lambda r, d, v, g: r + g * v * ~d, "a gradient flows from the target"),
+    (checks.V_TARGET, lambda r, d, v, g: r + g * v, "past a terminal state, and a gradient flows"),
+    (checks.V_TARGET, lambda r, d, v, g: r + v.detach() * ~d, "the discount γ is missing"),
+    (checks.V_TARGET, lambda r, d, v, g: g * (r + v.detach() * ~d), "the reward is discounted too"),
+    (checks.V_TARGET, lambda r, d, v, g: r + g * d * v.detach(), "the mask is the wrong way round"),
+    (checks.V_TARGET, lambda r, d, v, g: (r + g * v.detach()) * ~d, "takes the reward away"),
+    (checks.V_TARGET, lambda r, d, v, g: g * v.detach() * ~d, "the reward is missing"),
+    (checks.V_TARGET, lambda r, d, v, g: r - g * v.detach() * ~d, "a sign is wrong"),
+    (checks.V_TARGET, lambda r, d, v, g: (r + g * v.detach() * ~d).mean(), "average over the batch"),
+    (checks.V_TARGET, lambda r, d, v, g: sum(r + g * v.detach() * ~d), "add up the batch"),
+    (checks.V_TARGET, lambda r, d, v, g: r[:, None] + g * v.detach() * ~d, r"has shape \(4, 4\).*broadcast"),
+    (checks.V_TARGET, lambda r, d, v, g: r + g * (1 - d) * v, "it stops with RuntimeError"),
+    (checks.V_TARGET, v_target_mutates, "changes one of its arguments in place"),
+    (checks.V_TARGET, lambda r, d, v, g: [1.0, 2.0], "returned a list; a tensor is wanted"),
+    (checks.V_TARGET, lambda r: r, "it stops with TypeError"),
+    (checks.V_TARGET, lambda r, d, v, g: 2 * r, "compare your line with the equation"),
+    (checks.V_TARGET, 3.0, "a function is wanted, and this is a float"),
+    (checks.ACTOR_LOSS, lambda lp, a: (lp * a.detach()).mean(-1), "the sign is flipped"),
+    (checks.ACTOR_LOSS, lambda lp, a: -(lp * a).mean(-1), "a gradient flows into the advantage"),
+    (checks.ACTOR_LOSS, lambda lp, a: -(lp * a.detach()).sum(-1), "add up the batch where its mean is wanted"),
+    (checks.ACTOR_LOSS, lambda lp, a: -(lp * a.detach()).mean(), "your mean runs over the seeds too"),
+    (checks.ACTOR_LOSS, lambda lp, a: -(lp.detach() * a).mean(-1), "log π is detached, .* advantage gets it"),
+    (checks.ACTOR_LOSS, lambda lp, a: -(lp * a).detach().mean(-1), "log π is detached"),
+    (checks.ACTOR_LOSS, lambda lp, a: -(lp.exp() * a.detach()).mean(-1), "weights by π, not by log π"),
+    (checks.ACTOR_LOSS, lambda lp, a: -lp.mean(-1), "the advantage is missing"),
+    (checks.ACTOR_LOSS, lambda lp, a: -lp * a.detach(), "no mean over the batch yet"),
+    (checks.ACTOR_LOSS, lambda lp, a: -(lp * a.detach()).sum(), "seeds included"),
+    (checks.ACTOR_LOSS, lambda lp, a: -(lp[..., None] * a.detach()[..., None, :]).mean(-1), "shape .*broadcast"),
+    (checks.BOOTSTRAPS, lambda te, tr: ~(te | tr), "truncation is taken for termination"),
+    (checks.BOOTSTRAPS, lambda te, tr: te, "the wrong way round: you"),
+    (checks.BOOTSTRAPS, lambda te, tr: te | tr, "the wrong way round, and truncation"),
+    (checks.BOOTSTRAPS, lambda te, tr: ~tr, "you look at truncation only"),
+    (checks.BOOTSTRAPS, lambda te, tr: ~te | tr, "terminated and truncated at once"),
+    (checks.BOOTSTRAPS, lambda te, tr: te == te, "you always bootstrap"),
+    (checks.BOOTSTRAPS, lambda te, tr: 1 - te.float(), "a bool tensor is wanted"),
+    (checks.BOOTSTRAPS, lambda te, tr: not te, "it stops with RuntimeError"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("stored"), "you use the stored action"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("stored log π"), "log π is of the stored action"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("stored Q"), "Q is that of the stored action"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("sign"), "the sign is flipped"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("attached"), "a gradient flows into Q"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("sum"), "add up where the mean over states and actions"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("sum over K"), "add up the K actions"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("one"), "one action per state, whatever n_actions says"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("greedy"), "the most probable action"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("detached"), "log π is detached"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("only Q"), "log π is missing|log π is detached"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("π"), "weights by π, not by log π"),
+    (checks.LEAVE_ONE_OUT, lambda q: q - q.mean(-2, keepdim=True), "your mean contains the action's own Q"),
+    (checks.LEAVE_ONE_OUT, lambda q: q - q.mean(-1, keepdim=True), "average over the batch of states"),
+    (checks.LEAVE_ONE_OUT, lambda q: (q - q.mean(0)) * len(q) / (len(q) - 1), "not what it should be|first axis"),
+    (checks.LEAVE_ONE_OUT, lambda q: q - q.mean(0), "first axis"),
+    (
+        checks.LEAVE_ONE_OUT,
+        lambda q: q - (q.sum(-2, keepdim=True) - q) / q.shape[-2],
+        "still divide by K: there are K − 1 others",
+    ),
+    (checks.LEAVE_ONE_OUT, lambda q: q - q.sum(-2, True) / (q.shape[-2] - 1), "own Q is still in the sum"),
+    (checks.LEAVE_ONE_OUT, lambda q: q - leave_one_out_by_sum(q), "this is the baseline"),
+    (checks.LEAVE_ONE_OUT, lambda q: -leave_one_out_by_sum(q), "the sign is flipped"),
+    (checks.LEAVE_ONE_OUT, lambda q: q - torch.cat([q[..., -1:, :], q[..., :-1, :]], -2), "one other action's Q"),
+    (checks.LEAVE_ONE_OUT, lambda q: q - q.mean(), "average over everything"),
+    (
+        checks.LEAVE_ONE_OUT,
+        lambda q: (q - q.mean(-2, keepdim=True)) / q.std(-2, keepdim=True),
+        "divide by the spread of Q",
+    ),
+    (checks.TOTAL_VARIANCE, lambda s, a, n, k: (s + a) / n / k, "K divides the states' term too"),
+    (checks.TOTAL_VARIANCE, lambda s, a, n, k: s / n + a / k, "N is missing from the second term"),
+    (checks.TOTAL_VARIANCE, lambda s, a, n, k: s + a / n / k, "N is missing from the first term"),
+    (checks.TOTAL_VARIANCE, lambda s, a, n, k: s + a / k, "N is missing: the estimate"),
+    (checks.TOTAL_VARIANCE, lambda s, a, n, k: (s + a) / n, "K is missing"),
+    (checks.TOTAL_VARIANCE, lambda s, a, n, k: s / k + a / n, "K and N are swapped"),
+    (checks.TOTAL_VARIANCE, lambda s, a, n, k: (s / k + a) / n, "K divides the wrong term"),
+    (checks.TOTAL_VARIANCE, lambda s, a, n, k: (s + a / k**0.5) / n**0.5, "standard deviation"),
+    (checks.TOTAL_VARIANCE, lambda s, a, n, k: (s + a / k**2) / n**2, "not 1/n²"),
+    (checks.TOTAL_VARIANCE, lambda s, a, n, k: s + a, "neither N nor K"),
+    (
+        checks.RESAMPLED_ADVANTAGE,
+        lambda critic, obs, a, r, nv, v, g: torch.zeros_like(a) + r + g * nv - v,
+        "r and s′ belong to the stored action",
+    ),
+    (checks.RESAMPLED_ADVANTAGE, lambda critic, obs, a, r, nv, v, g: r + g * nv - v, "belong to the stored action"),
+    (checks.RESAMPLED_ADVANTAGE, lambda critic, obs, a, r, nv, v, g: r + critic(obs, a) - v, "added on top of Q"),
+    (checks.RESAMPLED_ADVANTAGE, lambda critic, obs, a, r, nv, v, g: r + g * critic(obs, a) - v, "as the value of s′"),
+    (checks.RESAMPLED_ADVANTAGE, lambda critic, obs, a, r, nv, v, g: critic(obs, a) - nv, "not V"),
+    (checks.RESAMPLED_ADVANTAGE, lambda critic, obs, a, r, nv, v, g: critic(obs, a), "this is Q itself"),
+    (checks.RESAMPLED_ADVANTAGE, lambda critic, obs, a, r, nv, v, g: v - critic(obs, a), "the sign is flipped"),
+    (checks.RESAMPLED_ADVANTAGE, lambda critic, obs, a, r, nv, v, g: g * critic(obs, a) - v, "not discounted here"),
+    (
+        checks.RESAMPLED_ADVANTAGE,
+        lambda critic, obs, a, r, nv, v, g: critic(obs, a) - critic(obs, a).mean(-1, keepdim=True),
+        "over the batch of states",
+    ),
+    (
+        checks.RESAMPLED_ADVANTAGE,
+        lambda critic, obs, a, r, nv, v, g: critic(obs, a)[..., None] - v,
+        "broadcast",
+    ),
+]
+
+
+@pytest.mark.parametrize(("exercise", "function", "words"), WRONG, ids=lambda x: getattr(x, "name", ""))
+def test_wrong_answers_fail_with_their_own_words(exercise, function, words):
+    verdict, said = checks.diagnose(exercise, function)
+    assert verdict is False and re.search(words, said), said
+    for revealing in ("detach()", "torch.where", ".mean(", "no_grad"):
+        assert revealing not in said
+
+
+def test_every_exercise_has_enough_wrong_answers_and_every_named_mistake_is_reached():
+    for exercise in RIGHT:
+        wrong = [f for e, f, _ in WRONG if e is exercise]
+        assert len(wrong) >= 5, exercise.name
+        said = {checks.diagnose(exercise, f)[1] for f in wrong}
+        unreached = {words for _, words in exercise.mistakes} - said
+        assert not unreached, (exercise.name, unreached)
+
+
+def test_every_mistake_differs_from_the_right_answer_and_from_the_others():
+    for exercise in RIGHT:
+        for wrong, words in exercise.mistakes:
+            assert checks.diagnose(exercise, wrong) == (False, words), exercise.name
+
+
+@pytest.mark.parametrize("stub", [lambda *a: None, lambda *a: ..., lambda *a: NotImplemented])
+def test_an_untouched_stub_is_not_attempted_and_the_notebook_goes_on(stub, capsys):
+    usable = checks.v_target(stub)
+    printed = capsys.readouterr().out
+    assert printed.startswith("… v_target: not attempted yet") and "package's own version" in printed
+    assert usable is checks.V_TARGET.right
+
+
+def test_a_stub_that_raises_is_not_attempted(capsys):
+    def stub(*args):
+        raise NotImplementedError
+
+    checks.leave_one_out(stub)
+    assert "not attempted yet" in capsys.readouterr().out
+
+
+def test_a_right_function_is_handed_back_and_a_wrong_one_replaced(capsys):
+    assert checks.leave_one_out(leave_one_out_by_sum) is leave_one_out_by_sum
+    assert "✓ leave_one_out" in capsys.readouterr().out
+    assert checks.leave_one_out(lambda q: q) is checks.LEAVE_ONE_OUT.right
+    assert "✗ leave_one_out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", [e.name for e in RIGHT])
+def test_every_exercise_has_its_check(name, capsys):
+    getattr(checks, name)(lambda *a: None)
+    assert f"… {name}: not attempted yet" in capsys.readouterr().out
