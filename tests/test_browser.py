@@ -1,0 +1,214 @@
+"""Labs in a real browser on a real JupyterLab: a pressed key must change the picture, not just the read-out.
+
+The browser is the system's Chromium or Chrome, or the one that the environment variable OFFAC_CHROMIUM names.
+Without one these tests are skipped, but fail where the environment variable CI is "true".
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from playwright.sync_api import Error, expect, sync_playwright
+
+from tests.refresh_notebooks import ROOT, refresh, written
+
+SETTINGS = {  # the news of JupyterLab asks a question over the page; cells out of sight are otherwise not drawn
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "notebook-extension/tracker": {"windowingMode": "none"},
+}
+RUN_ALL = """async () => {
+    const notebook = window.jupyterapp.shell.currentWidget;
+    await notebook.context.ready;
+    await notebook.sessionContext.ready;
+    window.jupyterapp.commands.execute("notebook:run-all-cells");
+}"""
+PIXELS = """image => {
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    const words = new Uint32Array(context.getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+    return words.reduce((sum, word) => (31 * sum + word) | 0, 0);
+}"""
+NEW_PICTURE = f"""([image, source, pixels]) =>
+    image.src !== source && image.complete && image.naturalWidth > 0 && ({PIXELS})(image) !== pixels"""
+
+
+@contextmanager
+def jupyterlab(folder: Path):
+    """A JupyterLab that serves `folder` and keeps nothing anywhere else; yields its address and its token."""
+    home, token = folder / ".jupyter", secrets.token_hex(16)
+    for name, values in SETTINGS.items():
+        file = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values))
+    own = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
+    own |= {"IPYTHONDIR": "ipython", "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
+    environment = os.environ | {name: str(home / part) for name, part in own.items()}
+    environment |= {"JUPYTER_TOKEN": token, "PYTHONPATH": str(ROOT), "JUPYTER_PREFER_ENV_PATH": "1"}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = ["--no-browser", "--allow-root", "--expose-app-in-browser", f"--ServerApp.root_dir={folder}"]
+    options += ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
+    with open(folder / "server.log", "w") as log:
+        command = [sys.executable, "-m", "jupyterlab", *options]
+        server = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_for(f"{address}/api/status?token={token}", server, folder / "server.log")
+            yield address, token
+        finally:
+            server.terminate()
+            try:
+                server.wait(30)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
+    end = time.monotonic() + 120
+    while server.poll() is None and time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(address, timeout=10):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text()}")
+
+
+def launch(playwright):
+    """The first browser there is; skip the test, or fail on CI, where there is none."""
+    arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    names = ["chromium", "chromium-browser", "google-chrome", "chrome"]
+    programs = [os.environ.get("OFFAC_CHROMIUM"), *map(shutil.which, names)]
+    ways = [{"executable_path": program} for program in programs if program]
+    reasons = []
+    for way in [*ways, {"channel": "chrome"}, {"channel": "msedge"}]:
+        try:
+            return playwright.chromium.launch(args=arguments, **way)
+        except Error as error:
+            reasons.append(f"{way}: {error.message.splitlines()[0]}")
+    reason = "no Chromium or Chrome could be started:\n" + "\n".join(reasons)
+    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with an executed notebook of one lab in it, as it would be committed."""
+    folder = tmp_path_factory.mktemp("lab")
+    source = "from tests.demo_lab import demo_lab\n\nlab = demo_lab()\nlab.show()"
+    notebook = new_notebook(cells=[new_markdown_cell("# A lab"), new_code_cell(source), new_code_cell("print(1)")])
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"c{number}"
+    (folder / "demo.ipynb").write_text(written(notebook), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        assert refresh(folder / "demo.ipynb") == []
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser_and_lab(folder):
+    with ExitStack() as stack:
+        browser = launch(stack.enter_context(sync_playwright()))
+        stack.callback(browser.close)
+        yield browser, stack.enter_context(jupyterlab(folder))
+
+
+@contextmanager
+def opened(browser_and_lab, name: str):
+    """The page of a notebook in the served folder; fails where the page reported an error."""
+    browser, (address, token) = browser_and_lab
+    with browser.new_context(viewport={"width": 1200, "height": 1000}) as context:
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        errors = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.goto(f"{address}/doc/tree/{name}?token={token}")
+        page.locator(".jp-Notebook").wait_for()
+        yield page
+        assert [error for error in errors if not re.search("favicon|ERR_INTERNET|net::ERR", error)] == []
+
+
+def press_until_the_picture_changes(page, slider: str | None = None, key: str = "ArrowRight") -> None:
+    """Press a key on a slider of the page's first lab and wait for another picture and another line of text."""
+    lab = page.locator(".offac-lab").first
+    image, text = lab.locator("img"), lab.locator(".offac-lab-summary")
+    expect(text).not_to_be_empty()
+    page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=image.element_handle())
+    before = [image.get_attribute("src"), image.evaluate(PIXELS)]
+    said, place = text.inner_text(), image.bounding_box()
+    sliders = lab.locator(".widget-slider")
+    chosen = sliders.filter(has_text=slider) if slider else sliders
+    chosen.first.locator(".noUi-handle").focus()
+    page.keyboard.press(key)
+    page.wait_for_function(NEW_PICTURE, arg=[image.element_handle(), *before])
+    expect(text).not_to_have_text(said)
+    assert image.bounding_box() == place, "nothing jumps"
+    assert image.get_attribute("title") == text.inner_text(), "a screen reader has words for the picture"
+    expect(lab.locator(".offac-lab-notice")).to_have_count(0)
+
+
+COURSE = [path for path in [ROOT / "notebooks" / "05_resampled_actions.ipynb"] if path.exists()]
+
+
+@pytest.mark.parametrize("path", ["demo.ipynb", *COURSE], ids=lambda path: Path(path).name)
+def test_a_slider_redraws_the_picture(browser_and_lab, folder, path):
+    if path in COURSE:
+        shutil.copy(path, folder)
+    with opened(browser_and_lab, Path(path).name) as page:
+        page.evaluate(RUN_ALL)
+        page.locator(".offac-lab img").first.wait_for(timeout=300_000)
+        press_until_the_picture_changes(page)
+        still = page.locator(".jp-OutputArea-child:has(+ .jp-OutputArea-child + .jp-OutputArea-child .offac-lab)")
+        expect(still.first).to_be_hidden()
+        expect(still.first.locator("img")).to_have_count(1)
+
+
+def test_a_second_slider_and_an_error_in_place(browser_and_lab):
+    with opened(browser_and_lab, "demo.ipynb") as page:
+        page.evaluate(RUN_ALL)
+        page.locator(".offac-lab img").wait_for()
+        press_until_the_picture_changes(page, "Level of the steps", "ArrowLeft")
+        press_until_the_picture_changes(page, "Frequency", "End")
+        notice = page.locator(".offac-lab-notice")
+        page.keyboard.press("ArrowLeft")
+        expect(page.locator(".offac-lab-summary")).to_contain_text("frequency 8")
+        page.keyboard.press("ArrowLeft")
+        expect(notice).to_contain_text("ValueError: seven is <not> a frequency")
+        page.keyboard.press("ArrowLeft")
+        expect(notice).to_contain_text("six is printed")
+        page.keyboard.press("ArrowLeft")
+        expect(notice).to_have_count(0)
+        expect(page.locator(".offac-lab-summary")).to_contain_text("frequency 5; the steps end at 0.4.")
+
+
+def test_reopened_without_a_kernel_the_notebook_shows_its_still_picture(browser_and_lab, folder):
+    committed = (folder / "demo.ipynb").read_text(encoding="utf-8")
+    assert nbformat.reads(committed, as_version=4).cells[1].outputs, "executed before"
+    with opened(browser_and_lab, "demo.ipynb") as page:
+        outputs = page.locator(".jp-Notebook .jp-Cell:has(.jp-RenderedImage) .jp-OutputArea-child")
+        expect(outputs).to_have_count(2)
+        picture = outputs.first.locator("img")
+        expect(picture).to_be_visible()
+        page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=picture.element_handle())
+        expect(outputs.last).to_have_text("The wave has frequency 1; the steps end at 0.5.")
+        expect(page.locator(".offac-lab")).to_have_count(0)
+        assert not re.search("error|not found", page.locator(".jp-Notebook").inner_text(), re.IGNORECASE)
+    assert (folder / "demo.ipynb").read_text(encoding="utf-8") == committed
