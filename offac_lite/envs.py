@@ -1,0 +1,229 @@
+"""Gymnasium environments side by side, correct about termination, truncation and autoreset.
+
+A *termination* is part of the task: no reward follows it, so a target does not bootstrap from the state after it.
+A *truncation* (a time limit) only ends the recording: the next state is an ordinary one and its value counts.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+
+from offac_lite._check import count
+
+
+class Step(NamedTuple):
+    """What one step of every environment gave; each field has the leading axes (n_envs,) or (S, n_envs)."""
+
+    obs: torch.Tensor
+    """s, the observation acted on, (..., *obs_shape)."""
+    reward: torch.Tensor
+    """r, (...,) float32."""
+    next_obs: torch.Tensor
+    """s', (..., *obs_shape): at an episode's end its final observation, never the first of the next episode."""
+    terminated: torch.Tensor
+    """d, (...,) bool: s' is terminal."""
+    truncated: torch.Tensor
+    """(...,) bool: a limit from outside the task, such as time, ended the episode. Both can be True at once."""
+    valid: torch.Tensor
+    """(...,) bool: False where the environment only reset itself. Such a row is no transition: do not store it."""
+
+
+class Episode(NamedTuple):
+    """A finished episode: which seed (0 without seeds) and environment, its undiscounted return, its steps."""
+
+    seed: int
+    env: int
+    episode_return: float
+    length: int
+
+
+class VectorEnv:
+    """`n_envs` copies of a Gymnasium environment, or S · `n_envs` under a leading axis of seeds, in torch tensors.
+
+    - `env_id`, `**kwargs`: for `gymnasium.make_vec`, which takes the environment's own vectorised form where it has
+      one and steps single ones in a loop otherwise (`vectorization_mode="sync"` asks for the loop).
+    - `n_seeds`: None, or S.
+    - `seed`: what the first `reset` seeds with. Same arguments, same actions: same observations. In a loop (`"sync"`,
+      `"async"`) every environment has a random stream of its own, which depends on `seed` and its two indices alone:
+      slice s of S seeds is what it would be for any other S. An own vectorised form (CartPole's) takes one seed and
+      draws all its initial states from one stream, in the order in which episodes end: there only the whole is
+      reproducible, and a slice changes with S and with the others' actions.
+
+    Observations are Box (float32 tensors) or Discrete (int64), actions Discrete (int64) or Box (float32).
+    Attributes: `batch_shape` (n_envs,) or (S, n_envs); `obs_shape`, `obs_dtype`, `action_shape`, `action_dtype`;
+    `n_actions`, the number of discrete actions, or None; `action_low` and `action_high`, float32 of `action_shape`,
+    or None; `n_obs`, the number of discrete observations, or None; `obs`, the observations to act on, set by `reset`
+    and `step`; `gym_env`, the Gymnasium environment.
+
+    Gymnasium resets a finished environment in the *next* step, which ignores its action, gives reward 0 and returns
+    the new episode's first observation. `Step.valid` is False in that row.
+
+    Raises `TypeError` or `ValueError` for an unknown environment, a space that is neither Box nor Discrete, another
+    autoreset mode, `n_envs` < 1.
+
+    >>> from offac_lite.buffer import ReplayBuffer
+    >>> env = VectorEnv("CartPole-v1", n_envs=8)
+    >>> buffer = ReplayBuffer(1000, env.obs_shape, env.action_shape)
+    >>> obs = env.reset()
+    >>> for _ in range(50):
+    ...     action = torch.randint(env.n_actions, env.batch_shape)
+    ...     step = env.step(action)
+    ...     buffer.add(step.obs, action, step.reward, step.next_obs, step.terminated, valid=step.valid)
+    >>> step.next_obs.shape, 300 < len(buffer) < 400  # 400 rows, less one for each reset
+    (torch.Size([8, 4]), True)
+    """
+
+    def __init__(self, env_id: str, n_envs: int, *, n_seeds: int | None = None, seed: int = 0, **kwargs):
+        """Make the environments; see the class."""
+        if not isinstance(env_id, str):
+            raise TypeError(f"env_id must be a Gymnasium name such as 'CartPole-v1', got {env_id!r}")
+        self.env_id, self.n_envs = env_id, count("n_envs", n_envs)
+        self.n_seeds = None if n_seeds is None else count("n_seeds", n_seeds)
+        self.batch_shape = (self.n_envs,) if n_seeds is None else (self.n_seeds, self.n_envs)
+        self._seed = count("seed", seed, at_least=0)
+        self._size = self.n_envs * (n_seeds or 1)
+        try:
+            self.gym_env = gymnasium.make_vec(env_id, num_envs=self._size, **kwargs)
+        except gymnasium.error.UnregisteredEnv as error:
+            raise ValueError(f"env_id = {env_id!r} is not an environment Gymnasium knows: {error}") from None
+        try:
+            self._read_spaces()
+        except ValueError:
+            self.gym_env.close()
+            raise
+        self._obs = None
+        self._episodes: list[Episode] = []
+
+    def _read_spaces(self) -> None:
+        mode = self.gym_env.metadata.get("autoreset_mode")
+        if mode != AutoresetMode.NEXT_STEP:
+            raise ValueError(f"{self.env_id} resets with autoreset_mode = {mode}, but only {AutoresetMode.NEXT_STEP} "
+                             "is supported: with another, next_obs would not be the true successor")  # fmt: skip
+        obs, action = self.gym_env.single_observation_space, self.gym_env.single_action_space
+        for name, space in ("observation", obs), ("action", action):
+            if not (isinstance(space, Box) or (isinstance(space, Discrete) and space.start == 0)):
+                raise ValueError(f"the {name} space of {self.env_id} is {space}: "
+                                 "only Box and Discrete (from 0) are supported")  # fmt: skip
+        if isinstance(action, Box) and action.dtype.kind != "f":
+            raise ValueError(f"the action space of {self.env_id} is {action}: a Box must hold floating-point numbers")
+        self.obs_shape, self.action_shape = obs.shape, action.shape
+        self.n_obs = int(obs.n) if isinstance(obs, Discrete) else None
+        self.n_actions = int(action.n) if isinstance(action, Discrete) else None
+        self.obs_dtype = torch.int64 if isinstance(obs, Discrete) else torch.float32
+        self.action_dtype = torch.int64 if self.n_actions else torch.float32
+        self.action_low = None if self.n_actions else torch.tensor(action.low, dtype=torch.float32)
+        self.action_high = None if self.n_actions else torch.tensor(action.high, dtype=torch.float32)
+
+    @property
+    def obs(self) -> torch.Tensor:
+        """The observations to act on, (*batch_shape, *obs_shape). Raises `RuntimeError` before the first `reset`."""
+        if self._obs is None:
+            raise RuntimeError("the environments have not started: call reset() first")
+        return self._obs
+
+    def reset(self, seed: int | None = None) -> torch.Tensor:
+        """Start a new episode everywhere and return the first observations, (*batch_shape, *obs_shape).
+
+        The first call uses the `seed` of the class, later ones go on with the random streams, and `seed` starts them
+        again. Unfinished episodes are dropped, and do not count as finished.
+        """
+        if seed is None and self._obs is None:
+            seed = self._seed
+        if seed is not None:
+            seed = count("seed", seed, at_least=0)
+            if isinstance(self.gym_env.unwrapped, SyncVectorEnv | AsyncVectorEnv):  # these take a seed for each
+                slices = [np.random.SeedSequence([seed, s]) for s in range(self.n_seeds or 1)]
+                seed = [int(word) >> 1 for slice_ in slices for word in slice_.generate_state(self.n_envs)]
+        obs, _ = self.gym_env.reset(seed=seed)
+        self._done = np.zeros(self._size, bool)
+        self._returns, self._lengths = np.zeros(self._size), np.zeros(self._size, int)
+        self._obs = self._tensor(obs, self.obs_dtype)
+        return self._obs
+
+    def step(self, action: torch.Tensor) -> Step:
+        """Take one action in every environment, and give `Step(obs, reward, next_obs, terminated, truncated, valid)`.
+
+        `action`: (*batch_shape, *action_shape), integers in [0, n_actions) or numbers in [action_low, action_high]
+        (what rounding put outside by 1e-5 is clipped). Where `valid` is False it was ignored. Afterwards `env.obs`,
+        the tensor `next_obs`, is what to act on; after an episode's end that is the final observation once more, for
+        the action that is ignored.
+
+        Raises `RuntimeError` before the first `reset`, `TypeError` and `ValueError` for a wrong dtype, shape or range.
+        """
+        obs = self.obs
+        next_obs, reward, terminated, truncated, _ = self.gym_env.step(self._checked(action))
+        valid, self._done = ~self._done, terminated | truncated
+        self._returns += np.where(valid, reward, 0.0)
+        self._lengths += valid
+        for i in np.flatnonzero(self._done).tolist():
+            self._episodes.append(Episode(*divmod(i, self.n_envs), float(self._returns[i]), int(self._lengths[i])))
+            self._returns[i] = self._lengths[i] = 0
+        self._obs = self._tensor(next_obs, self.obs_dtype)
+        flags = (self._tensor(flag, torch.bool) for flag in (terminated, truncated, valid))
+        return Step(obs, self._tensor(reward, torch.float32), self._obs, *flags)
+
+    def pop_episodes(self) -> list[Episode]:
+        """Return the episodes finished since the last call, in order of their end, and forget them.
+
+        >>> env = VectorEnv("CartPole-v1", n_envs=2, max_episode_steps=3)
+        >>> obs = env.reset()
+        >>> for _ in range(4):  # in the fourth step the environments reset
+        ...     step = env.step(torch.zeros(2, dtype=torch.int64))
+        >>> env.pop_episodes()
+        [Episode(seed=0, env=0, episode_return=3.0, length=3), Episode(seed=0, env=1, episode_return=3.0, length=3)]
+        >>> env.pop_episodes()
+        []
+        """
+        episodes, self._episodes = self._episodes, []
+        return episodes
+
+    def close(self) -> None:
+        """Release what the environments hold (windows, processes); most hold nothing."""
+        self.gym_env.close()
+
+    def __repr__(self) -> str:
+        """The arguments and the spaces."""
+        seeds = "" if self.n_seeds is None else f", n_seeds={self.n_seeds}"
+        obs, action = self.gym_env.single_observation_space, self.gym_env.single_action_space
+        return f"VectorEnv({self.env_id!r}, n_envs={self.n_envs}{seeds}): obs {obs}, action {action}"
+
+    def _tensor(self, array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
+        """Copy, because an environment may go on writing into its own array."""
+        array = np.asarray(array)
+        return torch.tensor(array, dtype=dtype).reshape(self.batch_shape + array.shape[1:])
+
+    def _checked(self, action) -> np.ndarray:
+        action = torch.as_tensor(action).detach().cpu()
+        discrete, wanted = self.n_actions is not None, self.batch_shape + self.action_shape
+        dtype = action.dtype
+        if dtype == torch.bool or dtype.is_complex or dtype.is_floating_point == discrete:
+            numbers = "integers" if discrete else "floating-point numbers"
+            raise TypeError(f"action must hold {numbers} for {self.env_id}, got {dtype}")
+        if action.shape != wanted:
+            raise ValueError(f"action has shape {tuple(action.shape)}, wanted {wanted} = batch_shape + action_shape")
+        low, high = (0, self.n_actions - 1) if discrete else (self.action_low, self.action_high)
+        slack = 0 if discrete else 1e-5
+        if not ((action >= low - slack) & (action <= high + slack) & action.isfinite()).all():
+            bounds = f"{low} to {high}" if discrete else f"{low.tolist()} to {high.tolist()}"
+            raise ValueError(f"action holds {action.min():g} to {action.max():g}, wanted {bounds}")
+        array = action.clamp(low, high).numpy().astype(self.gym_env.single_action_space.dtype)
+        return array.reshape(self._size, *self.action_shape)
+
+
+def recent_returns(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 10) -> torch.Tensor:
+    """Average the returns of each seed's `last` episodes, (n_seeds,): NaN for a seed that has finished none.
+
+    >>> episodes = [Episode(0, 0, 10.0, 10), Episode(1, 0, 30.0, 30), Episode(0, 1, 20.0, 20)]
+    >>> recent_returns(episodes, n_seeds=3)
+    tensor([15., 30., nan])
+    """
+    returns = [[] for _ in range(count("n_seeds", n_seeds))]
+    for episode in reversed(episodes):
+        if len(returns[episode.seed]) < last:
+            returns[episode.seed].append(episode.episode_return)
+    return torch.tensor([sum(r) / len(r) if r else float("nan") for r in returns])
