@@ -115,6 +115,7 @@ class VectorEnv:
         self.n_obs = int(obs.n) if isinstance(obs, Discrete) else None
         self.n_actions = int(action.n) if isinstance(action, Discrete) else None
         self.obs_dtype = torch.int64 if isinstance(obs, Discrete) else torch.float32
+        self._obs_type = np.int64 if isinstance(obs, Discrete) else np.float32
         self.action_dtype = torch.int64 if self.n_actions else torch.float32
         self.action_low = None if self.n_actions else torch.tensor(action.low, dtype=torch.float32)
         self.action_high = None if self.n_actions else torch.tensor(action.high, dtype=torch.float32)
@@ -142,7 +143,7 @@ class VectorEnv:
         obs, _ = self.gym_env.reset(seed=seed)
         self._done = np.zeros(self._size, bool)
         self._returns, self._lengths = np.zeros(self._size), np.zeros(self._size, int)
-        self._obs = self._tensor(obs, self.obs_dtype)
+        self._obs = self._tensor(obs, self._obs_type)
         return self._obs
 
     def step(self, action: torch.Tensor) -> Step:
@@ -163,9 +164,9 @@ class VectorEnv:
         for i in np.flatnonzero(self._done).tolist():
             self._episodes.append(Episode(*divmod(i, self.n_envs), float(self._returns[i]), int(self._lengths[i])))
             self._returns[i] = self._lengths[i] = 0
-        self._obs = self._tensor(next_obs, self.obs_dtype)
-        flags = (self._tensor(flag, torch.bool) for flag in (terminated, truncated, valid))
-        return Step(obs, self._tensor(reward, torch.float32), self._obs, *flags)
+        self._obs = self._tensor(next_obs, self._obs_type)
+        flags = (self._tensor(flag, np.bool_) for flag in (terminated, truncated, valid))
+        return Step(obs, self._tensor(reward, np.float32), self._obs, *flags)
 
     def pop_episodes(self) -> list[Episode]:
         """Return the episodes finished since the last call, in order of their end, and forget them.
@@ -192,27 +193,26 @@ class VectorEnv:
         obs, action = self.gym_env.single_observation_space, self.gym_env.single_action_space
         return f"VectorEnv({self.env_id!r}, n_envs={self.n_envs}{seeds}): obs {obs}, action {action}"
 
-    def _tensor(self, array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
+    def _tensor(self, array: np.ndarray, dtype: type) -> torch.Tensor:
         """Copy, because an environment may go on writing into its own array."""
-        array = np.asarray(array)
-        return torch.tensor(array, dtype=dtype).reshape(self.batch_shape + array.shape[1:])
+        array = np.array(array, dtype)
+        return torch.from_numpy(array.reshape(self.batch_shape + array.shape[1:]))
 
     def _checked(self, action) -> np.ndarray:
-        action = torch.as_tensor(action).detach().cpu()
+        action = action.numpy(force=True) if isinstance(action, torch.Tensor) else np.asarray(action)
         discrete, wanted = self.n_actions is not None, self.batch_shape + self.action_shape
-        dtype = action.dtype
-        if dtype == torch.bool or dtype.is_complex or dtype.is_floating_point == discrete:
+        if action.dtype.kind not in ("iu" if discrete else "f"):
             numbers = "integers" if discrete else "floating-point numbers"
-            raise TypeError(f"action must hold {numbers} for {self.env_id}, got {dtype}")
+            raise TypeError(f"action must hold {numbers} for {self.env_id}, got {action.dtype}")
         if action.shape != wanted:
-            raise ValueError(f"action has shape {tuple(action.shape)}, wanted {wanted} = batch_shape + action_shape")
-        low, high = (0, self.n_actions - 1) if discrete else (self.action_low, self.action_high)
-        slack = 0 if discrete else 1e-5
-        if not ((action >= low - slack) & (action <= high + slack) & action.isfinite()).all():
+            raise ValueError(f"action has shape {action.shape}, wanted {wanted} = batch_shape + action_shape")
+        space = self.gym_env.single_action_space
+        low, high = (0, self.n_actions - 1) if discrete else (space.low, space.high)
+        near = np.clip(action, low, high)
+        if not (np.isfinite(action).all() and (np.abs(near - action) <= (0 if discrete else 1e-5)).all()):
             bounds = f"{low} to {high}" if discrete else f"{low.tolist()} to {high.tolist()}"
             raise ValueError(f"action holds {action.min():g} to {action.max():g}, wanted {bounds}")
-        array = action.clamp(low, high).numpy().astype(self.gym_env.single_action_space.dtype)
-        return array.reshape(self._size, *self.action_shape)
+        return near.astype(space.dtype, copy=False).reshape(self._size, *self.action_shape)
 
 
 def recent_returns(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 10) -> torch.Tensor:

@@ -7,7 +7,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 
 from offac_lite.buffer import ReplayBuffer
-from offac_lite.envs import Episode, VectorEnv
+from offac_lite.envs import Episode, VectorEnv, recent_returns
 
 
 def balance(obs):
@@ -188,6 +188,13 @@ def test_episodes_are_counted_per_seed_and_environment():
     assert episodes[0].length == episodes[0].episode_return == taken, "and is not counted into the next"
 
 
+def test_recent_returns_average_each_seed_s_last_episodes():
+    episodes = [Episode(seed, 0, value, 1) for seed, value in ((1, 100.0), (1, 1.0), (0, 5.0), (1, 3.0))]
+    assert recent_returns(episodes, n_seeds=2, last=2).tolist() == [5.0, 2.0]
+    assert recent_returns(episodes, n_seeds=3, last=1)[:2].tolist() == [5.0, 3.0]
+    assert recent_returns(episodes, n_seeds=3)[2].isnan()
+
+
 def rollout(env, steps=40, reset_seed=None):
     """Observations under a fixed action sequence that depends on the step alone."""
     seen = [env.reset(reset_seed)]
@@ -323,15 +330,15 @@ def test_nothing_before_reset():
 
 
 @pytest.mark.parametrize(("env_id", "action", "error", "message"), [
-    ("CartPole-v1", torch.zeros(2), TypeError, "action must hold integers for CartPole-v1, got torch.float32"),
-    ("CartPole-v1", torch.zeros(2).bool(), TypeError, "action must hold integers for CartPole-v1, got torch.bool"),
+    ("CartPole-v1", torch.zeros(2), TypeError, "action must hold integers for CartPole-v1, got float32"),
+    ("CartPole-v1", torch.zeros(2).bool(), TypeError, "action must hold integers for CartPole-v1, got bool"),
     ("CartPole-v1", torch.zeros(2, 1).long(), ValueError, r"shape \(2, 1\), wanted \(2,\) = batch_shape"),
     ("CartPole-v1", torch.tensor(1), ValueError, r"action has shape \(\), wanted \(2,\)"),
     ("CartPole-v1", torch.tensor([0, 2]), ValueError, "action holds 0 to 2, wanted 0 to 1"),
     ("CartPole-v1", torch.tensor([-1, 0]), ValueError, "action holds -1 to 0, wanted 0 to 1"),
-    ("Pendulum-v1", torch.zeros(2, 1).long(), TypeError, "floating-point numbers for Pendulum-v1, got torch.int64"),
+    ("Pendulum-v1", torch.zeros(2, 1).long(), TypeError, "floating-point numbers for Pendulum-v1, got int64"),
     ("Pendulum-v1", torch.zeros(2), ValueError, r"shape \(2,\), wanted \(2, 1\) = batch_shape \+ action_shape"),
-    ("Pendulum-v1", torch.tensor([[0.0], [2.1]]), ValueError, r"action holds 0 to 2.1, wanted \[-2.0\] to \[2.0\]"),
+    ("Pendulum-v1", torch.tensor([[0.0], [2.001]]), ValueError, r"action holds 0 to 2.001, wanted \[-2.0\] to \[2.0\]"),
     ("Pendulum-v1", torch.tensor([[0.0], [np.nan]]), ValueError, r"wanted \[-2.0\] to \[2.0\]"),
 ])  # fmt: skip
 def test_bad_actions_are_refused_and_leave_the_environments_where_they_were(env_id, action, error, message):
