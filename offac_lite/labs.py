@@ -11,13 +11,15 @@ import math
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets
 import numpy as np
 import PIL.Image
+import torch
 import traitlets
 from IPython.core.getipython import get_ipython
 from IPython.display import display
@@ -26,11 +28,21 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from offac_lite import _check, plots
+from offac_lite.estimators import (
+    ESTIMATORS,
+    GradientMoments,
+    break_even_actions,
+    gradient_moments,
+    gradients_from_uniforms,
+)
+from offac_lite.mdp import TabularMDP
+
 # A live lab hides the two outputs that `Lab.show` puts before it: the still picture and its line of text.
 _STYLE = """<style>
 .jp-OutputArea-child:has(+ .jp-OutputArea-child .offac-lab),
 .jp-OutputArea-child:has(+ .jp-OutputArea-child + .jp-OutputArea-child .offac-lab) {display: none}
-.offac-lab-notice {white-space: pre-wrap; color: #a00000; margin: 0.3em 0; line-height: 1.3}
+.offac-lab-notice {white-space: pre-wrap; color: var(--jp-error-color1, #a00000); margin: 0.3em 0; line-height: 1.3}
 .offac-lab-summary {line-height: 1.4}
 </style>"""
 
@@ -295,3 +307,136 @@ def _keep_cell_hooks_on_the_main_thread() -> None:
             trigger(event, *args, **kwargs)
 
     shell.events.trigger = guarded
+
+
+@dataclass(frozen=True)
+class VarianceResult:
+    """What the variance lab shows for one setting of its controls. Plane coordinates are those of `plots.Plane`."""
+
+    moments: GradientMoments
+    points: torch.Tensor  # (n, 2), estimates in the plane
+    mean: torch.Tensor  # (2,), E[g] in the plane
+    surrogate: torch.Tensor  # (2,), the exact gradient under the buffer's states, in the plane
+    exact: torch.Tensor  # (2,), ∇J in the plane
+    scale: float  # half the edge of the picture: a power of two, so that it seldom jumps
+    actions_by_k: list[float]  # the variance across actions at each K of VARIANCE_KS
+    reference_variance: float  # total variance with K = 1 and the baseline V: what K has to win back
+    k_star: float  # the break-even K* of this policy, critic and buffer
+
+
+VARIANCE_KS = (1, 2, 4, 8, 16, 32, 64)
+AGES = 20  # how many policy updates ago the oldest policy of the labs was
+
+
+class VarianceModel:
+    """The variance lab's computation: exact moments, and one set of random numbers that every setting transforms.
+
+    FrozenLake, 4x4, slippery, γ = 0.99. `policy` "half trained": the last of 20 exact natural-gradient steps; the
+    data of age g was written by the policy g steps before it. "untrained": uniform, and so was every policy before.
+
+    >>> result = VarianceModel("untrained")(n_actions=4, n_states=1)
+    >>> round(result.moments.variance_states, 4), round(result.moments.variance_actions, 4), round(result.k_star, 1)
+    (0.0024, 0.0225, 18.5)
+    """
+
+    def __init__(self, policy: str = "half trained", n_points: int = 300, seed: int = 0):
+        _check.choice("policy", policy, ("half trained", "untrained"))
+        self.mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4")
+        path = self.mdp.policy_path(AGES, 5.0)
+        later = path[-1]
+        self.path = path if policy == "half trained" else torch.zeros_like(path)
+        generator = torch.Generator().manual_seed(seed)
+        most = VARIANCE_KS[-1]
+        self.state_uniforms = torch.rand(n_points, most, generator=generator, dtype=torch.float64)
+        self.action_uniforms = torch.rand(n_points, most, most, generator=generator, dtype=torch.float64)
+        self.q_noise = torch.randn(self.path[-1].shape, generator=generator, dtype=torch.float64)
+        target = self.mdp.policy_gradient(self.path[-1])
+        if policy == "half trained":  # so that the plane holds the error of the oldest stored actions
+            oldest = torch.softmax(self.path[0], -1)
+            other = gradient_moments(self.mdp, self.path[-1], "stored", baseline="value", behavior=oldest).mean
+        else:
+            other = self.mdp.policy_gradient(later)
+        self.plane = plots.Plane(target, other)
+
+    def __call__(
+        self,
+        estimator: str = "resampled",
+        baseline: str | None = None,
+        n_actions: int = 1,
+        n_states: int = 32,
+        reward_offset: float = 0.0,
+        q_error: float = 0.0,
+        age: int = 0,
+    ) -> VarianceResult:
+        """Compute the moments and the cloud; `q_error` is the critic's error over the spread of Q itself."""
+        mdp, logits = self.mdp.with_reward_offset(reward_offset), self.path[-1]
+        q = mdp.action_values(torch.softmax(logits, -1))
+        q = q + q_error * q.std() * self.q_noise
+        data = dict(behavior=torch.softmax(self.path[-1 - age], -1), q=q)
+
+        def moments(k: int) -> GradientMoments:
+            choice = dict(n_states=n_states, n_actions=k, baseline=baseline)
+            return gradient_moments(mdp, logits, estimator, **choice, **data)
+
+        needs_two = baseline == "leave-one-out" and estimator == "resampled"
+        by_k = [float("nan") if needs_two and k < 2 else moments(k).variance_actions for k in VARIANCE_KS]
+        here = moments(n_actions)
+        uniforms = self.state_uniforms[:, :n_states], self.action_uniforms[:, :n_states, :n_actions]
+        points = self.plane(gradients_from_uniforms(mdp, logits, estimator, *uniforms, baseline=baseline, **data))
+        mean, surrogate, exact = (self.plane(g) for g in (here.mean, here.surrogate, here.target))
+        extent = max(points.abs().quantile(0.95), *(x.abs().max() for x in (mean, surrogate, exact)))
+        with_value = gradient_moments(mdp, logits, "resampled", n_states=n_states, baseline="value", **data)
+        return VarianceResult(
+            moments=here,
+            points=points,
+            mean=mean,
+            surrogate=surrogate,
+            exact=exact,
+            scale=2.0 ** math.ceil(math.log2(1.1 * extent)),
+            actions_by_k=by_k,
+            reference_variance=with_value.variance,
+            k_star=break_even_actions(mdp, logits, **data),
+        )
+
+
+def variance_lab(policy: str = "half trained", controls: Sequence[str] | None = None) -> Lab:
+    """Make the variance lab: what each choice does to the gradient estimate, against the exact gradient.
+
+    `policy` as in `VarianceModel`; `controls` names the ones to show (all by default), in the order of
+
+    estimator, baseline, n_actions, n_states, reward_offset, q_error, age.
+
+    >>> lab = variance_lab("untrained", controls=["n_actions"])
+    >>> lab.set(n_actions=16)
+    >>> round(lab.result.moments.variance_actions, 5)  # N = 32
+    0.00018
+    """
+    slider, wide = ipywidgets.FloatSlider, dict(readout_format=".2f")
+    every = dict(
+        estimator=ipywidgets.ToggleButtons(options=list(ESTIMATORS), value="resampled", description="estimator"),
+        baseline=ipywidgets.ToggleButtons(
+            options=[("Q itself", None), ("Q − V", "value"), ("leave-one-out", "leave-one-out")],
+            value=None,
+            description="baseline",
+        ),
+        n_actions=ipywidgets.IntSlider(1, 1, 64, description="K, actions per state"),
+        n_states=ipywidgets.IntSlider(32, 1, 64, description="N, states per batch"),
+        reward_offset=slider(value=0.0, min=0.0, max=2.0, step=0.1, description="added to each reward", **wide),
+        q_error=slider(value=0.0, min=0.0, max=1.0, step=0.05, description="error of Q / spread of Q", **wide),
+        age=ipywidgets.IntSlider(0, 0, AGES, description="age of the data, updates"),
+    )
+    chosen = list(every) if controls is None else list(controls)
+    for name in chosen:
+        _check.choice("controls", name, list(every))
+    return Lab(
+        {n: every[n] for n in every if n in chosen}, VarianceModel(policy), plots.VarianceView(VARIANCE_KS), _in_words
+    )
+
+
+def _in_words(result: VarianceResult) -> str:
+    m = result.moments
+    return (
+        f"Bias {m.bias:.4f} (not due to the states: {m.bias_surrogate:.4f}), cosine with the exact gradient "
+        f"{m.cosine:.3f}; variance {m.variance:.4f} = {m.variance_states:.4f} across states (the floor) + "
+        f"{m.variance_actions:.4f} across actions; break-even K* {result.k_star:.1f}."
+    )

@@ -27,7 +27,6 @@ STYLE = {
     "axes.spines.right": False,
     "axes.titlesize": 10.5,
     "axes.titlelocation": "left",
-    "legend.frameon": False,
     "figure.dpi": 110,
 }
 
@@ -78,7 +77,7 @@ def learning_curves(ax, steps, returns, color: str = RESAMPLED, label: str = "",
         ax.annotate(f"{goal:g}", (steps[0], goal), color=MUTED, fontsize=9, va="bottom")
     ax.set_xlabel("environment steps per seed")
     ax.set_ylabel("return of an episode")
-    ax.legend(loc="upper left")
+    ax.legend(frameon=False, loc="upper left")
 
 
 def cart_pole_strip(observations, n_frames: int = 8, seconds_per_step: float = 0.02) -> Figure:
@@ -153,12 +152,70 @@ def action_map() -> Figure:
     arrow((7.3, 4.35), (9.05, 4.2), STORED)
     arrow((7.3, 2.6), (9.05, 3.75), NEXT, "--")
     arrow((7.3, 0.75), (9.05, 0.85), RESAMPLED, (0, (1, 1)))
-    ax.text(3.05, 3.75, "with its r, s′", color=MUTED, fontsize=9, ha="left")
-    ax.text(3.05, 2.6, "s′ only", color=MUTED, fontsize=9)
-    ax.text(3.05, 1.1, "s only", color=MUTED, fontsize=9)
-    ax.text(7.9, 4.5, "which Q(s, a)", color=MUTED, fontsize=9, ha="center")
+    ax.text(3.3, 3.95, "with its own r, s′", color=MUTED, fontsize=9, ha="right")
+    ax.text(3.75, 2.6, "s′ only", color=MUTED, fontsize=9, ha="center")
+    ax.text(3.3, 1.1, "s only", color=MUTED, fontsize=9, ha="right")
+    ax.text(8.15, 4.5, "which Q(s, a)", color=MUTED, fontsize=9, ha="center")
     ax.text(8.5, 2.75, "the target\ny = r + γ(1−d)Q(s′, a′)", color=MUTED, fontsize=9, ha="left", va="center")
-    ax.text(8.15, 0.95, "which way to push π", color=MUTED, fontsize=9, ha="center", va="bottom")
+    ax.text(8.15, 1.0, "which way\nto push π", color=MUTED, fontsize=9, ha="center", va="bottom")
+    return fig
+
+
+def variance_against_k(ks, exact, sampled, *, floor: float, reference: float, k_star: float) -> Figure:
+    """Draw a variance that falls with K towards its floor: exact as a line, sampled as dots, K* where it crosses.
+
+    `reference` is the variance with one action and a baseline, which the curve reaches at `k_star`.
+    """
+    fig, (ax,) = figure(7.0, 3.6)
+    ax.plot(ks, exact, color=RESAMPLED, lw=2.4, label="Q itself, exact")
+    ax.plot(ks, sampled, "o", color=RESAMPLED, mec="white", ms=8, label="Q itself, sampled")
+    ax.axhline(reference, color=EXACT, ls=":", label="one action with the baseline V")
+    ax.axhline(floor, color=STATES, ls="-.", label="the floor: variance across states")
+    ax.axvline(k_star, color=MUTED, lw=1)
+    ax.annotate(f" K* = {k_star:.1f}", (k_star, max(exact)), color=MUTED, va="top")
+    ax.set(
+        xscale="log", yscale="log", xlabel="K, resampled actions per state", ylabel="variance of an estimate (trace)"
+    )
+    ax.set_xticks(ks, [f"{k}" for k in ks])
+    ax.minorticks_off()
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return fig
+
+
+def bias_against_age(ages, resampled, stored) -> Figure:
+    """Draw ‖E[g] − ∇J‖ / ‖∇J‖ against the age of the data, for resampled and for stored actions."""
+    fig, (ax,) = figure(7.0, 3.2)
+    ax.plot(ages, stored, color=STORED, lw=2, marker="s", ms=4, label="stored actions, Q − V")
+    ax.plot(ages, resampled, color=RESAMPLED, lw=2.4, marker="o", ms=4, label="resampled actions")
+    ax.axhline(1, color=MUTED, ls=":", lw=1)
+    ax.annotate("as far off as taking no step at all", (ages[-1], 1), color=MUTED, fontsize=9, ha="right", va="bottom")
+    ax.set_xticks(ages[::2])
+    ax.set(xlabel="age of the data, policy updates", ylabel="distance from ∇J, in lengths of ∇J", ylim=(0, None))
+    ax.legend(frameon=False, loc="upper left")
+    return fig
+
+
+def cosine_against_age(ages, without_baseline, with_baseline) -> Figure:
+    """Draw the cosine between the stored-action gradient and ∇J against the age of the data."""
+    fig, (ax,) = figure(7.0, 3.2)
+    ax.axhline(0, color=MUTED, lw=1)
+    ax.plot(ages, with_baseline, color=STORED, lw=2.2, marker="s", ms=4, label="stored actions, Q − V")
+    ax.plot(ages, without_baseline, color=STORED, lw=2.2, ls="--", marker="v", ms=4, label="stored actions, Q")
+    ax.annotate("below 0: downhill", (ages[-1], -0.02), color=MUTED, fontsize=9, ha="right", va="top")
+    ax.set_xticks(ages[::2])
+    ax.set(xlabel="age of the data, policy updates", ylabel="cosine with ∇J", ylim=(-1.05, 1.05))
+    ax.legend(frameon=False, loc="center right")
+    return fig
+
+
+def exact_and_learned_values(exact, learned) -> Figure:
+    """Draw learned values V(s) beside the exact ones, a state each; both (S,)."""
+    fig, (ax,) = figure(7.0, 2.9)
+    states = np.arange(len(exact))
+    ax.plot(states, exact, "_", color=EXACT, ms=16, mew=2.5, label="exact V")
+    ax.plot(states, learned, "o", color=RESAMPLED, ms=6, label="learned by TD")
+    ax.set(xlabel="state", ylabel="V(s), reward units", xticks=states)
+    ax.legend(frameon=False, loc="upper left")
     return fig
 
 
@@ -224,7 +281,9 @@ class VarianceView:
         (self.mean,) = ax.plot([], [], "X", color=RESAMPLED, ms=9, **dot, label="mean of the estimates")
         self.scale = ax.set_title("")
         ax.set(xticks=[], yticks=[], xlim=(-1, 1), ylim=(-1, 1), xlabel="along ∇J →", ylabel="at right angles to ∇J")
-        self.figure.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=8.5)
+        self.figure.legend(
+            *ax.get_legend_handles_labels(), frameon=False, loc="outside lower left", ncols=2, fontsize=8.5
+        )
 
     def _build_curve(self, ax) -> None:
         (self.total,) = ax.plot([], [], "-", color=RESAMPLED, lw=2.4, label="total")
@@ -236,7 +295,9 @@ class VarianceView:
         ax.set_xticks(self.ks, [f"{k}" for k in self.ks])
         ax.minorticks_off()
         ax.set(xlabel="K, resampled actions per state", title="variance of one estimate (trace)")
-        self.figure.legend(*ax.get_legend_handles_labels(), loc="outside lower right", ncols=3, fontsize=8.5)
+        self.figure.legend(
+            *ax.get_legend_handles_labels(), frameon=False, loc="outside lower right", ncols=3, fontsize=8.5
+        )
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
@@ -259,7 +320,7 @@ class VarianceView:
         self.reference.set_data(self.ks, np.full(len(self.ks), max(result.reference_variance, below)))
         self.here.set_data([m.n_actions], [max(m.variance, below)])
         self.numbers.set_text(
-            f"bias            {m.bias:8.4f}\n of that, not\n due to states  {m.bias_surrogate:8.4f}\n"
+            f"the mean is off\n exact ∇J by    {m.bias:8.4f}\n buffer's ◆ by  {m.bias_surrogate:8.4f}\n"
             f"|exact ∇J|      {m.target.norm():8.4f}\ncosine          {m.cosine:8.3f}\n\n"
             f"variance        {m.variance:8.4f}\n across states  {m.variance_states:8.4f}\n"
             f" across actions {m.variance_actions:8.4f}\n\nbreak-even K*   {result.k_star:8.1f}"

@@ -166,7 +166,7 @@ def critic_step(
     with torch.no_grad():
         next_action = policy(batch.next_obs).sample(n_actions, generator=generator)
         target = q_target(batch.reward, batch.terminated, target_critic(batch.next_obs, next_action), gamma)
-    return _descend(optimizer, critic_loss(critic(batch.obs, batch.action), target))
+    return descend(optimizer, critic_loss(critic(batch.obs, batch.action), target))
 
 
 def actor_step(
@@ -203,10 +203,21 @@ def actor_step(
     loss = policy_gradient_loss(pi.log_prob(action_resampled), advantage)
     if entropy_bonus:
         loss = loss - entropy_bonus * pi.entropy().mean(-1)
-    return _descend(optimizer, loss)
+    return descend(optimizer, loss)
 
 
-def _descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> torch.Tensor:
+def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> torch.Tensor:
+    """Take one optimiser step down `loss` (...), summed over seeds, and return it detached.
+
+    Each seed's loss depends on its own parameters alone, and Adam works on each number by itself, so one optimiser
+    on the stacked parameters is as many independent ones as there are seeds.
+
+    >>> w = torch.nn.Parameter(torch.tensor([3.0, -1.0]))
+    >>> descend(torch.optim.SGD([w], lr=0.5), w.square())
+    tensor([9., 1.])
+    >>> w.data
+    tensor([0., 0.])
+    """
     optimizer.zero_grad()
     loss.sum().backward()
     optimizer.step()
