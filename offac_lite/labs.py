@@ -434,9 +434,9 @@ def variance_lab(policy: str = "half trained", controls: Sequence[str] | None = 
 
 
 def _in_words(result: VarianceResult) -> str:
-    m = result.moments
+    m, short = result.moments, plots.short
     return (
-        f"Bias {m.bias:.4f} (not due to the states: {m.bias_surrogate:.4f}), cosine with the exact gradient "
-        f"{m.cosine:.3f}; variance {m.variance:.4f} = {m.variance_states:.4f} across states (the floor) + "
-        f"{m.variance_actions:.4f} across actions; break-even K* {result.k_star:.1f}."
+        f"The mean is off the exact gradient by {short(m.bias)}, off the one under the buffer's states by "
+        f"{short(m.bias_surrogate)}; cosine {m.cosine:.3f}. Variance {short(m.variance)}: {short(m.variance_states)} "
+        f"across states (the floor), {short(m.variance_actions)} across actions. Break-even K* {short(result.k_star)}."
     )

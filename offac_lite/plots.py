@@ -74,10 +74,10 @@ def learning_curves(ax, steps, returns, color: str = RESAMPLED, label: str = "",
     ax.plot(steps, middle, color=color, linewidth=2.2, label=label or f"median of {len(returns)} seeds")
     if goal is not None:
         ax.axhline(goal, color=MUTED, linestyle=":", linewidth=1)
-        ax.annotate(f"{goal:g}", (steps[0], goal), color=MUTED, fontsize=9, va="bottom")
+        ax.annotate(f"{goal:g}", (steps[-1], goal), color=MUTED, fontsize=9, ha="right", va="bottom")
     ax.set_xlabel("environment steps per seed")
     ax.set_ylabel("return of an episode")
-    ax.legend(frameon=False, loc="upper left")
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.0, 0.95))
 
 
 def cart_pole_strip(observations, n_frames: int = 8, seconds_per_step: float = 0.02) -> Figure:
@@ -87,7 +87,7 @@ def cart_pole_strip(observations, n_frames: int = 8, seconds_per_step: float = 0
     shaded edges are where the episode ends (|position| > 2.4 m).
     """
     observations = np.asarray(observations)
-    fig, axes = figure(9.0, 1.9, ncols=n_frames, sharey=True)
+    fig, axes = figure(9.6, 1.15, ncols=n_frames, sharey=True)
     for ax, t in zip(axes, np.linspace(0, len(observations) - 1, n_frames).astype(int), strict=True):
         x, _, angle, _ = observations[t]
         ax.add_patch(Rectangle((-3, -0.5), 0.6, 2, color="#DDDDDD"))
@@ -201,10 +201,10 @@ def cosine_against_age(ages, without_baseline, with_baseline) -> Figure:
     ax.axhline(0, color=MUTED, lw=1)
     ax.plot(ages, with_baseline, color=STORED, lw=2.2, marker="s", ms=4, label="stored actions, Q − V")
     ax.plot(ages, without_baseline, color=STORED, lw=2.2, ls="--", marker="v", ms=4, label="stored actions, Q")
-    ax.annotate("below 0: downhill", (ages[-1], -0.02), color=MUTED, fontsize=9, ha="right", va="top")
+    ax.annotate("below 0: downhill", (ages[-1], -0.04), color=MUTED, fontsize=9, ha="right", va="top")
     ax.set_xticks(ages[::2])
-    ax.set(xlabel="age of the data, policy updates", ylabel="cosine with ∇J", ylim=(-1.05, 1.05))
-    ax.legend(frameon=False, loc="center right")
+    ax.set(xlabel="age of the data, policy updates", ylabel="cosine with ∇J", ylim=(-1.05, 1.3))
+    ax.legend(frameon=False, loc="upper right")
     return fig
 
 
@@ -319,9 +319,26 @@ class VarianceView:
         self.total.set_data(self.ks, floor + actions)
         self.reference.set_data(self.ks, np.full(len(self.ks), max(result.reference_variance, below)))
         self.here.set_data([m.n_actions], [max(m.variance, below)])
-        self.numbers.set_text(
-            f"the mean is off\n exact ∇J by    {m.bias:8.4f}\n buffer's ◆ by  {m.bias_surrogate:8.4f}\n"
-            f"|exact ∇J|      {m.target.norm():8.4f}\ncosine          {m.cosine:8.3f}\n\n"
-            f"variance        {m.variance:8.4f}\n across states  {m.variance_states:8.4f}\n"
-            f" across actions {m.variance_actions:8.4f}\n\nbreak-even K*   {result.k_star:8.1f}"
-        )
+        rows = [
+            ("the mean is off", None),
+            (" exact ∇J by", m.bias),
+            (" buffer's ◆ by", m.bias_surrogate),
+            ("length of ∇J", m.target.norm().item()),
+            ("cosine", m.cosine),
+            ("", None),
+            ("variance", m.variance),
+            (" across states", m.variance_states),
+            (" across actions", m.variance_actions),
+            ("", None),
+            ("break-even K*", result.k_star),
+        ]
+        self.numbers.set_text("\n".join(name if x is None else f"{name:15s}{short(x):>9s}" for name, x in rows))
+
+
+def short(number: float) -> str:
+    """Write a number with three digits, and what is only rounding error as 0.
+
+    >>> short(0.00012345), short(97.21), short(3e-17)
+    ('0.000123', '97.2', '0')
+    """
+    return "0" if abs(number) < 1e-12 else f"{number:.3g}"
