@@ -2,7 +2,6 @@
 
 import io
 import os
-import queue
 import subprocess
 import sys
 import threading
@@ -386,25 +385,21 @@ def drag_while_plotting(kernel):
     alone = kernel.outputs(kernel.start("dragging = False; plot()"))
     # ipykernel from 7.4 on answers a control's first message between cells, and only the next ones on their thread
     kernel.outputs(kernel.move(model, 9))
-    request, found, done = kernel.start("dragging = True; plot()"), queue.Queue(), threading.Event()
+    done = threading.Event()
 
-    def listen():
-        try:
-            found.put(kernel.outputs(request))
-        except BaseException as error:
-            found.put(error)
+    def drag():
+        value = 1
+        while not done.wait(0.02):
+            value = value % 5 + 1
+            kernel.move(model, value)
+
+    request, hand = kernel.start("dragging = True; plot()"), threading.Thread(target=drag)
+    hand.start()
+    try:
+        outputs = kernel.outputs(request)
+    finally:
         done.set()
-
-    listener = threading.Thread(target=listen)
-    listener.start()
-    value = 1
-    while not done.wait(0.02):
-        value = value % 5 + 1
-        kernel.move(model, value)
-    listener.join()
-    outputs = found.get()
-    if isinstance(outputs, BaseException):
-        raise outputs
+        hand.join()
     pictures = [[out["data"]["image/png"] for out in outs if "data" in out] for outs in (alone, outputs)]
     text = "".join(out["text"] for out in outputs if "text" in out)
     return *pictures, text

@@ -18,6 +18,7 @@ from tests.refresh_notebooks import METADATA, ROOT, WIDGET_VIEW, execute, normal
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PNG = base64.b64encode(b"not looked at").decode()
+TESTS = "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/pytest"
 LAB = "from tests.demo_lab import demo_lab\n\ndemo_lab().show()\nprint('below')"
 
 
@@ -175,3 +176,10 @@ def test_kernels_run_this_interpreter(tmp_path):
     notebook = notebook_of("import os, sys\nprint(sys.executable, os.environ['OMP_NUM_THREADS'])")
     execute(notebook, tmp_path)
     assert notebook.cells[0].outputs[0].text == f"{sys.executable} 1\n"
+
+
+def test_readers_and_ci_run_the_same_command():
+    assert f"\n{TESTS} || exit 1\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "run: bash .ci/run\n" in (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    readme = ROOT / "README.md"
+    assert not readme.exists() or f"\n{TESTS}\n" in readme.read_text(encoding="utf-8")
