@@ -1,6 +1,7 @@
 """The course's headline in a terminal: `python -m offac_lite`."""
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
@@ -112,6 +113,8 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error("--states must be at least 1 and --actions at least 2 (leave-one-out needs another action)")
     if not options.figure.absolute().parent.is_dir():
         parser.error(f"--figure: there is no folder {options.figure.parent}")
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot write ∇ gets a question mark, not an error
     headline(options.states, options.actions, options.seed, options.figure)
 
 

@@ -1,0 +1,64 @@
+"""Figures: what is drawn is the data, the same data gives the same bytes, and pyplot is never touched."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from offac_lite import plots
+
+
+def figures():
+    fig, (ax,) = plots.figure()
+    plots.learning_curves(ax, [0, 1, 2], np.array([[1.0, 2, 3], [2, 3, 4], [0, np.nan, 5]]), goal=5)
+    yield fig
+    yield plots.cart_pole_strip(np.zeros((20, 4)))
+    yield plots.action_map()
+    fig, (ax,) = plots.figure()
+    plots.lake_policy(ax, np.full((4, 4), 0.25), ("SF", "HG"), "a small lake")
+    yield fig
+    fig, (ax,) = plots.figure()
+    plots.gradient_cloud(ax, np.zeros((5, 2)), (1.0, 0.0), (0.5, 0.5))
+    yield fig
+    yield plots.variance_against_k([1, 2], [2.0, 1.0], [2.1, 0.9], floor=0.5, reference=1.5, k_star=1.3)
+    yield plots.bias_against_age([0, 1], [0.0, 0.1], [0.0, 0.5])
+    yield plots.cosine_against_age([0, 1], [1.0, -0.5], [1.0, 0.5])
+    yield plots.exact_and_learned_values(np.ones(4), np.zeros(4))
+
+
+@pytest.mark.parametrize("index", range(9))
+def test_the_same_figure_has_the_same_bytes(index):
+    one, two = (plots.png(list(figures())[index]) for _ in range(2))
+    assert one == two and one.startswith(b"\x89PNG") and len(one) > 3_000
+
+
+def test_learning_curves_draw_every_seed_and_their_median():
+    _, (ax,) = plots.figure()
+    returns = np.array([[1.0, 2.0], [3.0, 6.0], [8.0, 7.0]])
+    plots.learning_curves(ax, [10, 20], returns)
+    drawn = [line.get_ydata().tolist() for line in ax.lines]
+    assert drawn == [*returns.tolist(), [3.0, 6.0]]
+
+
+def test_plane_keeps_lengths_in_the_plane_and_puts_the_target_on_the_first_axis():
+    gen = torch.Generator().manual_seed(0)
+    target, other = torch.randn(2, 5, 3, generator=gen)
+    plane = plots.Plane(target, other)
+    assert plane(target).tolist() == pytest.approx([target.norm().item(), 0.0], abs=1e-5)
+    assert plane(other).norm().item() == pytest.approx(other.norm().item(), rel=1e-5)
+
+
+def test_pyplot_is_never_imported():
+    code = "import sys; from offac_lite import plots as p; p.png(p.action_map()); print('matplotlib.pyplot' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
+
+
+def test_the_core_imports_neither_jupyter_nor_matplotlib():
+    modules = "buffer networks updates mdp estimators envs"
+    code = f"import sys, offac_lite; [__import__('offac_lite.' + m) for m in '{modules}'.split()]; print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in out.stdout.split()}
+    assert not loaded & {"matplotlib", "IPython", "ipywidgets", "ipykernel", "jupyterlab"}

@@ -1,0 +1,110 @@
+"""The variance lab, driven by value: what it shows is what the exact moments say."""
+
+import pytest
+import torch
+
+from offac_lite import labs, plots
+from offac_lite.estimators import break_even_actions, gradient_moments
+
+
+@pytest.fixture(scope="module")
+def model():
+    return labs.VarianceModel()
+
+
+SETTINGS = [
+    dict(),
+    dict(n_actions=16),
+    dict(n_states=1, n_actions=5),
+    dict(estimator="stored", age=15),
+    dict(estimator="stored", baseline="value", age=20),
+    dict(estimator="importance", age=10, reward_offset=1.0),
+    dict(estimator="expected", baseline="leave-one-out", age=3),
+    dict(baseline="leave-one-out", n_actions=4, q_error=0.5),
+    dict(baseline="value", q_error=1.0, reward_offset=2.0, age=20),
+]
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+def test_the_numbers_are_the_exact_moments_and_the_cloud_has_them(model, setting):
+    result = model(**setting)
+    age = setting.get("age", 0)
+    mdp = model.mdp.with_reward_offset(setting.get("reward_offset", 0.0))
+    logits = model.path[-1]
+    q = mdp.action_values(torch.softmax(logits, -1))
+    q = q + setting.get("q_error", 0.0) * q.std() * model.q_noise
+    data = dict(behavior=torch.softmax(model.path[-1 - age], -1), q=q)
+    m = gradient_moments(
+        mdp,
+        logits,
+        setting.get("estimator", "resampled"),
+        n_states=setting.get("n_states", 32),
+        n_actions=setting.get("n_actions", 1),
+        baseline=setting.get("baseline"),
+        **data,
+    )
+    assert (result.moments.bias, result.moments.variance) == (m.bias, m.variance)
+    assert result.k_star == break_even_actions(mdp, logits, **data)
+    n = len(result.points)
+    spread = result.points.std(0)  # in the plane; the mean of the cloud is the exact mean's projection
+    assert ((result.points.mean(0) - result.mean).abs() < 5 * spread / n**0.5 + 1e-12).all()
+    assert result.scale >= result.mean.abs().max()
+
+
+def test_a_higher_k_moves_the_same_cloud_closer_in(model):
+    spread = [model(n_actions=k).points.std(0).norm().item() for k in (1, 4, 16, 64)]
+    assert spread == sorted(spread, reverse=True)
+    assert torch.equal(model(n_actions=4).points, model(n_actions=4).points)
+
+
+def test_sliders_move_picture_numbers_and_words():
+    lab = labs.variance_lab()
+    seen = {lab.png: lab.summary_text}
+    for change in (
+        dict(n_actions=8),
+        dict(n_states=5),
+        dict(reward_offset=0.5),
+        dict(q_error=0.2),
+        dict(age=7),
+        dict(baseline="value"),
+        dict(estimator="stored"),
+    ):
+        lab.set(**change)
+        assert lab.error is None
+        assert lab.png not in seen and lab.summary_text not in seen.values(), change
+        seen[lab.png] = lab.summary_text
+
+
+def test_an_impossible_choice_is_explained_in_place_and_leaves_the_last_picture():
+    lab = labs.variance_lab()
+    before = lab.png
+    lab.set(baseline="leave-one-out", n_actions=1)
+    assert "leave-one-out" in lab.error and lab.png == before
+    lab.set(n_actions=2)
+    assert lab.error is None and lab.png != before
+
+
+def test_only_the_controls_asked_for_are_shown():
+    lab = labs.variance_lab("untrained", controls=["n_actions"])
+    assert list(lab.values) == ["n_actions"]
+    assert lab.result.k_star == pytest.approx(18.5, abs=0.05)
+    with pytest.raises(ValueError, match="controls must be one of"):
+        labs.variance_lab(controls=["K"])
+    with pytest.raises(ValueError, match="policy must be one of 'half trained', 'untrained'"):
+        labs.variance_lab("trained")
+
+
+def test_every_edge_of_the_controls_can_be_drawn():
+    """All corners of the numeric sliders, with every estimator: no warning, no error, no empty picture."""
+    view = plots.VarianceView(labs.VARIANCE_KS)
+    model = labs.VarianceModel(n_points=20)
+    for estimator in ("stored", "importance", "resampled", "expected"):
+        for corner in (
+            dict(n_actions=2, n_states=1),
+            dict(n_actions=64, n_states=64, reward_offset=2.0, q_error=1.0, age=20),
+        ):
+            for baseline in (None, "value", "leave-one-out"):
+                if baseline == "leave-one-out" and estimator in ("stored", "importance"):
+                    continue
+                view.update(model(estimator=estimator, baseline=baseline, **corner))
+                assert len(plots.png(view.figure)) > 10_000
