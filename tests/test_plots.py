@@ -51,7 +51,8 @@ def test_plane_keeps_lengths_in_the_plane_and_puts_the_target_on_the_first_axis(
 
 
 def test_pyplot_is_never_imported():
-    code = "import sys; from offac_lite import plots as p; p.png(p.action_map()); print('matplotlib.pyplot' in sys.modules)"
+    draw = "from offac_lite import plots; plots.png(plots.action_map())"
+    code = f"import sys; {draw}; print('matplotlib.pyplot' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
 
