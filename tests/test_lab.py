@@ -15,7 +15,7 @@ import pytest
 from jupyter_client.manager import KernelManager
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
 
-from offac_lite.labs import Lab
+from offac_lite.lab import Lab
 from tests.demo_lab import WaveView, demo_lab, wave
 
 ROOT = Path(__file__).parent.parent
@@ -413,7 +413,7 @@ def test_dragging_a_slider_does_not_disturb_the_figures_of_a_running_cell(kernel
 
 def test_without_the_guard_it_would(kernel):
     """The test above can fail: with IPython's hooks left as they are, the same drag destroys figures."""
-    undo = "import offac_lite.labs; offac_lite.labs._keep_cell_hooks_on_the_main_thread = lambda: None"
+    undo = "import offac_lite.lab; offac_lite.lab._keep_cell_hooks_on_the_main_thread = lambda: None"
     kernel.outputs(kernel.start(undo))
     alone, dragged, _ = drag_while_plotting(kernel)
     assert len(alone) == 4 and dragged != alone

@@ -1,0 +1,296 @@
+"""The one mechanism behind every slider: controls → a pure function of their values → a redrawn figure → a picture.
+
+What a lab draws belongs in `plots` and what it computes in the modules that the course teaches, so that a lab is only
+their meeting; the labs themselves stand in `labs`.
+"""
+
+import html
+import io
+import math
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import ipywidgets
+import numpy as np
+import PIL.Image
+import traitlets
+from IPython.core.getipython import get_ipython
+from IPython.display import display
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+# A live lab hides the two outputs that `Lab.show` puts before it: the still picture and its line of text.
+_STYLE = """<style>
+.jp-OutputArea-child:has(+ .jp-OutputArea-child .offac-lab),
+.jp-OutputArea-child:has(+ .jp-OutputArea-child + .jp-OutputArea-child .offac-lab) {display: none}
+.offac-lab-notice {white-space: pre-wrap; color: var(--jp-error-color1, #a00000); margin: 0.3em 0; line-height: 1.3}
+.offac-lab-summary {line-height: 1.4}
+</style>"""
+
+
+class Lab:
+    """Controls, a computation and a view of its result, shown as one picture that follows the controls.
+
+    - `controls`: name → ipywidgets value widget; one without a description is described by its name.
+    - `compute(**values) -> result`: a pure function of the controls' values, named as they are.
+    - `view`: has `.figure` (a `matplotlib.figure.Figure`, never one of pyplot's), `.artists` (every artist that
+      `update` changes) and `.update(result)`, which changes those artists in place. Changing anything else (axis
+      limits, a tick label, a new artist) is allowed and drawn, at about twice the time. An Axes with artists in
+      `.artists` must not lie over another one (no twin axes).
+    - `summary(result) -> str`: one line that says in words what the picture shows, for those who cannot see it.
+    - `button`: where `compute` is slow, the text of a button that must be pressed before anything is computed.
+
+    What `compute`, `view.update` or `summary` raise or print is shown under the picture, which keeps its last good
+    state, until the next values that work; only in the constructor does an exception go through.
+    """
+
+    def __init__(
+        self,
+        controls: dict[str, ipywidgets.ValueWidget],
+        compute: Callable[..., Any],
+        view: Any,
+        summary: Callable[[Any], str],
+        button: str | None = None,
+    ):
+        self._controls, self._compute, self._view, self._summary = dict(controls), compute, view, summary
+        self._lock = threading.RLock()  # a page's messages come on other threads than cells
+        self._silent = False  # True while `set` changes several controls
+        self.result: Any = None
+        self.png, self.summary_text, self.error = b"", "", None
+        _keep_cell_hooks_on_the_main_thread()
+
+        if view.figure.canvas.manager is not None:
+            raise TypeError("a lab's figure must be a matplotlib.figure.Figure, not one that pyplot manages")
+        FigureCanvasAgg(view.figure).draw()
+        view.figure.set_layout_engine("none")  # the layout is computed once: nothing jumps later
+        self._background = None
+        self._seen = self.values
+        self._update(self._seen)
+
+        width, height = (round(pixels) for pixels in view.figure.bbox.size)
+        self._picture = _Picture(
+            value=self.png,
+            width=width,  # these two give the proportions, the layout gives the size
+            height=height,
+            layout={"width": "100%", "max_width": f"{width}px", "height": "auto"},
+        )
+        self._line, self._notice = ipywidgets.HTML(), ipywidgets.HTML()
+        rows = [self._described(name, control, width) for name, control in self._controls.items()]
+        if button is not None:
+            self._button = ipywidgets.Button(description=button, layout={"width": "max-content"})
+            self._button.on_click(self._on_click)
+            rows.append(self._button)
+        else:
+            for control in self._controls.values():
+                control.observe(self._on_change, names="value")
+        self.widget = ipywidgets.VBox([ipywidgets.HTML(_STYLE), *rows, self._picture, self._line, self._notice])
+        self.widget.add_class("offac-lab")
+        self._publish()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The controls' current values, by name."""
+        return {name: control.value for name, control in self._controls.items()}
+
+    def set(self, **values) -> None:
+        """Set controls by name and redraw once, as if the student had moved them.
+
+        Raises `ValueError`, and changes nothing, for an unknown name or a value that the control does not take.
+        """
+        with self._lock:
+            before = self.values
+            self._silent = True
+            try:
+                for name, value in values.items():
+                    _set_control(self._controls, name, value)
+            except ValueError:
+                for name, value in before.items():
+                    self._controls[name].value = value
+                raise
+            finally:
+                self._silent = False
+            self._on_change()
+
+    def show(self) -> None:
+        """Display the picture, its line of text, and below them the live lab, which hides both while it lives.
+
+        The first two are ordinary outputs: they remain where there is no kernel. The third holds nothing but the
+        live view, so that a notebook saved without it still compares equal, output by output.
+        """
+        picture = {"image/png": self.png, "text/plain": self.summary_text}
+        display(picture, metadata={"image/png": {"alt": self.summary_text}}, raw=True)
+        display({"text/plain": self.summary_text}, raw=True)
+        view = "application/vnd.jupyter.widget-view+json"
+        display({view: self.widget._repr_mimebundle_()[view]}, raw=True)
+
+    _ipython_display_ = show
+
+    def _on_change(self, _change=None) -> None:
+        """Bring the picture up to the controls' values of now, whichever change this call was made for."""
+        with self._lock:
+            values = self.values
+            if self._silent or values == self._seen:
+                return
+            self._seen = values
+            with _hearing() as heard:
+                try:
+                    self._update(values)
+                except Exception as error:
+                    place = traceback.extract_tb(error.__traceback__)[-1]
+                    heard += [f"{type(error).__name__}: {error}\n(in {place.name}, line {place.lineno}. "]
+                    heard += ["The picture still shows the last values that worked.)"]
+            self.error = "".join(heard).strip() or None
+            self._publish()
+
+    def _on_click(self, button) -> None:
+        text, button.description = button.description, "Computing …"
+        self._on_change()
+        button.description = text
+
+    def _update(self, values: dict[str, Any]) -> None:
+        result = self._compute(**values)
+        self._view.update(result)
+        text = " ".join(self._summary(result).split())
+        self.png = self._draw()
+        self.result, self.summary_text = result, text
+
+    def _draw(self) -> bytes:
+        """Redraw what changed over a kept background, or everything where something else changed too."""
+        figure = self._view.figure
+        canvas = figure.canvas
+        with getattr(figure, "_render_lock", nullcontext()):  # a cell may be drawing text at the same time
+            if self._background is None or figure.stale:  # what is animated does not make its figure stale
+                self._foreground = _foreground(figure, self._view.artists)
+                canvas.draw()
+                self._background = canvas.copy_from_bbox(figure.bbox)
+            else:
+                canvas.restore_region(self._background)
+            for artist in self._foreground:
+                artist.draw(canvas.get_renderer())
+            figure.stale = False
+            pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+            file = io.BytesIO()
+            PIL.Image.fromarray(pixels).save(file, "png", compress_level=1)
+        return file.getvalue()
+
+    def _publish(self) -> None:
+        with self._picture.hold_sync():
+            self._picture.value, self._picture.tooltip = self.png, self.summary_text
+        self._line.value = f'<div class="offac-lab-summary" role="status">{html.escape(self.summary_text)}</div>'
+        notice = f'<pre class="offac-lab-notice" role="alert">{html.escape(self.error or "")}</pre>'
+        self._notice.value = notice if self.error else ""
+        self._notice.layout.display = None if self.error else "none"
+
+    def _described(self, name: str, control: ipywidgets.ValueWidget, width: int) -> ipywidgets.ValueWidget:
+        control.description = getattr(control, "description", "") or name
+        longest = max(len(getattr(c, "description", "") or n) for n, c in self._controls.items())
+        if hasattr(control.style, "description_width"):
+            control.style.description_width = f"{longest + 1}ch"
+        control.layout.width, control.layout.max_width = "100%", f"{width}px"
+        return control
+
+
+class _Picture(ipywidgets.Image):
+    """An image whose tooltip reaches the page as its title, the name by which a screen reader calls it."""
+
+    description = traitlets.Unicode("").tag(sync=True)  # the page's code for tooltips fails without one
+
+
+def _set_control(controls: dict[str, ipywidgets.ValueWidget], name: str, value: Any) -> None:
+    """Set one control, or raise `ValueError` where it does not take the value as it is."""
+    if name not in controls:
+        raise ValueError(f"this lab has no control {name!r}; it has {', '.join(controls)}")
+    control, reason = controls[name], ""
+    try:
+        control.value = value
+        if control.value == value:
+            return
+    except (traitlets.TraitError, TypeError, ValueError) as error:
+        reason = f": {error}"
+    if hasattr(control, "options"):
+        reason = f"; it takes one of {', '.join(map(repr, control.options))}"
+    elif hasattr(control, "min") and hasattr(control, "max"):
+        reason = f"; it takes values from {control.min} to {control.max}"
+    raise ValueError(f"the control {name!r} does not take {value!r}{reason}")
+
+
+def _foreground(figure: Figure, changing: Iterable[Artist]) -> list[Artist]:
+    """Mark as animated, and return in drawing order, the `changing` artists and all that is drawn above them.
+
+    Legend and spines are among those: redrawn over a background that held them, their edges would come out darker.
+    Grid and ticks go below everything first, so that they can stay in the background.
+    """
+    for artist in figure.findobj():
+        artist.set_animated(False)
+    changing, front = set(changing), []
+    for parent in (*sorted(figure.axes, key=lambda axes: axes.zorder), figure):
+        never = {parent.patch, *figure.axes}  # drawn by other means, or not at all
+        if isinstance(parent, Axes) and changing.intersection(parent.get_children()):
+            parent.set_axisbelow(True)
+            never |= set() if parent.axison else {parent.xaxis, parent.yaxis}
+            never |= set() if parent.axison and parent.get_frame_on() else set(parent.spines.values())
+        children = [child for child in parent.get_children() if child not in never]
+        lowest = min((child.zorder for child in changing.intersection(children)), default=math.inf)
+        front += sorted((child for child in children if child.zorder >= lowest), key=lambda child: child.zorder)
+    for artist in front:
+        for part in artist.findobj() if not isinstance(artist, Axes) else [artist]:
+            part.set_animated(True)
+    return front
+
+
+class _Ear:
+    """A stand-in for a stream: keeps what one thread writes, passes on what the others write."""
+
+    def __init__(self, stream, heard: list[str]):
+        self.stream, self.heard, self.thread = stream, heard, threading.get_ident()
+
+    def write(self, text: str) -> int:
+        """Keep or pass on `text`."""
+        if threading.get_ident() != self.thread:
+            return self.stream.write(text)
+        self.heard.append(text)
+        return len(text)
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def _hearing() -> Iterator[list[str]]:
+    """Collect what this thread prints; a cell that runs at the same time keeps printing under itself."""
+    heard: list[str] = []
+    ears = {name: _Ear(getattr(sys, name), heard) for name in ("stdout", "stderr")}
+    for name, ear in ears.items():
+        setattr(sys, name, ear)
+    try:
+        yield heard
+    finally:
+        for name, ear in ears.items():
+            ear.thread = None  # whoever still holds it, a redirection in a cell say, gets the stream behind it
+            if getattr(sys, name) is ear:
+                setattr(sys, name, ear.stream)
+
+
+def _keep_cell_hooks_on_the_main_thread() -> None:
+    """Keep IPython's after-cell hooks, such as "draw and close all pyplot figures", to the thread of the cells.
+
+    A widget's message may be handled on another thread (a kernel subshell) while a cell runs, and fires those hooks
+    too: they would draw and close the figure that the cell is still building.
+    """
+    shell = get_ipython()
+    if shell is None or hasattr(shell.events, "unguarded_trigger"):
+        return
+    trigger = shell.events.unguarded_trigger = shell.events.trigger
+
+    def guarded(event: str, *args, **kwargs) -> None:
+        of_cell = threading.current_thread() is threading.main_thread()
+        if of_cell or event not in ("pre_execute", "post_execute"):
+            trigger(event, *args, **kwargs)
+
+    shell.events.trigger = guarded
