@@ -27,6 +27,7 @@ class Exercise:
     observe: Callable[[Callable], dict[str, torch.Tensor]]  # run a function; its values and gradients, by name
     mistakes: Sequence[tuple[Callable, str]]  # what a wrong function does, and what to say of it
     praise: str
+    planted: Callable | None = None  # in "find the bug", the code as the notebook gives it
 
 
 class _NotAttempted(Exception):
@@ -69,39 +70,54 @@ def _same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
 
 
 def diagnose(exercise: Exercise, function: Callable) -> tuple[bool | None, str]:
-    """Judge a student's function: (True, praise), (False, what is wrong), or (None, "not attempted yet").
+    """Judge a student's function: (True, praise), (False, what is wrong), or (None, "not attempted yet …").
 
     >>> diagnose(V_TARGET, lambda reward, terminated, next_value, gamma: None)
-    (None, 'not attempted yet')
+    (None, 'not attempted yet (nothing is returned)')
     """
     if not callable(function):
         return False, f"a function is wanted, and this is a {type(function).__name__}"
+    if _same_code(function, exercise.planted):
+        return None, "not attempted yet: the bug is still there"
     right = exercise.observe(exercise.right)
     try:
         seen = exercise.observe(function)
     except (_NotAttempted, NotImplementedError):
-        return None, "not attempted yet"
+        return None, "not attempted yet (nothing is returned)"
     except Exception as error:  # whatever the student's code does, the notebook goes on
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
         where = f" (line {lines[0]} of the cell or file)" if lines else ""
         return False, f"it stops with {type(error).__name__}: {error}{where}"
     if _same(seen, right):
         return True, exercise.praise
-    for wrong, words in exercise.mistakes:
-        try:
-            if _same(seen, exercise.observe(wrong)):
-                return False, words
-        except Exception:  # a mistake that cannot be made on these inputs
-            continue
+    constants = {k for k, wanted in right.items() if "gradient" in k and not wanted.any()}  # nothing may flow there
+    for watched, also in ((right, ""), ({k: right[k] for k in right.keys() - constants}, _LEAK)):
+        for wrong, words in exercise.mistakes:
+            try:
+                if _same(seen, {k: v for k, v in exercise.observe(wrong).items() if k in watched}):
+                    return False, words + also
+            except Exception:  # a mistake that cannot be made on these inputs
+                continue
     for key, wanted in right.items():
         if seen[key].shape != wanted.shape:
             shapes = f"{key} has shape {tuple(seen[key].shape)}, and {tuple(wanted.shape)} is wanted"
-            broadcast = seen[key].ndim > wanted.ndim or seen[key].numel() > wanted.numel()
-            return False, shapes + (
-                ": two tensors of different shapes were broadcast against each other" if broadcast else ""
-            )
+            if seen[key].ndim > wanted.ndim and seen[key].numel() > wanted.numel() > 1:
+                return False, f"{shapes}: two tensors of different shapes were broadcast against each other"
+            return False, f"{shapes}: did you average over the right axes?"
     worst = next(k for k in right if not _same({k: seen[k]}, {k: right[k]}))
-    return False, f"{worst} is not what it should be; compare your line with the equation, term by term"
+    return False, f"{worst} is not what it should be; compare your line with what the text asks for, term by term"
+
+
+_LEAK = "; and besides, a gradient flows where a constant is wanted"
+
+
+def _same_code(function: Callable, planted: Callable | None) -> bool:
+    """Tell whether `function` is `planted` as it stands in the notebook, untouched."""
+    codes = [getattr(f, "__code__", None) for f in (function, planted)]
+    if None in codes:
+        return False
+    one, two = ((code.co_code, code.co_names, code.co_varnames) for code in codes)
+    return one == two
 
 
 def _report(exercise: Exercise, function: Callable) -> Callable:
@@ -244,6 +260,11 @@ def _observe_bootstraps(function: Callable) -> dict[str, torch.Tensor]:
     }
 
 
+def _planted_bootstraps(terminated, truncated):
+    done = terminated | truncated
+    return ~done
+
+
 BOOTSTRAPS = Exercise(
     "bootstraps",
     lambda terminated, truncated: ~terminated,
@@ -265,10 +286,16 @@ BOOTSTRAPS = Exercise(
             lambda te, tr: torch.ones_like(te),
             "you always bootstrap: where an episode has terminated there is no next value",
         ),
+        (lambda te, tr: tr, "you look at truncation only, and the wrong way round"),
+        (
+            lambda te, tr: ~(te & tr),
+            "an episode can end by termination alone: you forbid bootstrapping only where it is truncated as well",
+        ),
         (lambda te, tr: (~te).double(), "the numbers are right, but a bool tensor is wanted"),
         (lambda te, tr: 1.0 - te.double(), "the numbers are right, but a bool tensor is wanted"),
     ],
     "right: only termination ends the future; a time limit does not",
+    planted=_planted_bootstraps,
 )
 
 
@@ -283,14 +310,12 @@ def bootstraps(function: Callable) -> Callable:
 class _Scripted(Categorical):
     """A policy whose draws are written down: one call for K actions gives what K calls for one would give."""
 
-    def __init__(self, logits: torch.Tensor, script: torch.Tensor):
+    def __init__(self, logits: torch.Tensor, script: list[torch.Tensor]):
         super().__init__(logits)
-        self.script, self.drawn = script, 0
+        self.script = script  # shared by all the policies of one exercise, and used up
 
     def sample(self, n_actions: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
-        k = 1 if n_actions is None else n_actions
-        rows = self.script[self.drawn : self.drawn + k]
-        self.drawn += k
+        rows = torch.stack([self.script.pop(0) for _ in range(1 if n_actions is None else n_actions)])
         return rows[0] if n_actions is None else rows
 
 
@@ -302,7 +327,8 @@ class _Replayed:
         self.q_table = torch.tensor([[1.0, 5.0, -2.0], [0.0, 3.0, 8.0], [4.0, -1.0, 2.0]], requires_grad=True)
         self.obs, self.action = torch.arange(3), torch.tensor([1, 2, 0])
         self.reward = torch.tensor([0.5, -1.0, 2.0])
-        self.script = torch.tensor([[0, 2, 1], [2, 0, 1], [0, 1, 2], [2, 0, 2], [0, 0, 1], [1, 1, 2], [0, 2, 0]])
+        script = torch.tensor([[0, 2, 1], [2, 0, 1], [0, 1, 2], [2, 0, 2], [0, 0, 1], [1, 1, 2], [0, 2, 0]])
+        self.script = list(script.repeat(8, 1))
 
     def policy(self, obs: torch.Tensor) -> Categorical:
         return _Scripted(self.logits[obs], self.script)
@@ -339,6 +365,12 @@ def _with_actions(choose: Callable, weigh: Callable = lambda log_prob, q: -(log_
 
 def _draw(pi, stored, k, gen):
     return pi.sample(k, generator=gen)
+
+
+def _two_draws(policy, critic, obs, stored, k, gen):
+    pi = policy(obs)
+    log_prob = pi.log_prob(pi.sample(k, generator=gen))
+    return -(log_prob * critic(obs, pi.sample(k, generator=gen)).detach()).mean()
 
 
 def _stored_log_prob(policy, critic, obs, stored, k, gen):
@@ -381,6 +413,18 @@ RESAMPLED_LOSS = Exercise(
         (
             _with_actions(_draw, lambda lp, q: -(lp * q.detach()).sum()),
             "you add up where the mean over states and actions is wanted",
+        ),
+        (
+            _with_actions(_draw, lambda lp, q: -(lp * q.detach()).mean(-1)),
+            "you average over the batch only: the K actions of a state are to be averaged too, down to one number",
+        ),
+        (
+            _two_draws,
+            "log π is of one draw and Q of another: draw the actions once, and use the same ones in both factors",
+        ),
+        (
+            _with_actions(_draw, lambda lp, q: -(lp * (q - q.mean(-2, keepdim=True)).detach()).mean()),
+            "you subtract a baseline that contains the action's own Q; this exercise wants Q itself as the weight",
         ),
         (
             _with_actions(_draw, lambda lp, q: -(lp * q.detach()).sum(-2).mean()),
@@ -432,7 +476,7 @@ LEAVE_ONE_OUT = Exercise(
     [
         (
             lambda q: q - q.mean(-2, keepdim=True),
-            "your mean contains the action's own Q: that shrinks the gradient by (K − 1)/K",
+            "your mean contains the action's own Q: that shrinks the gradient to (K − 1)/K of its length",
         ),
         (
             lambda q: q - q.mean(-1, keepdim=True),
@@ -525,6 +569,10 @@ def _observe_resampled_advantage(function: Callable) -> dict[str, torch.Tensor]:
     return {"the advantage": result.detach()}
 
 
+def _planted_advantage(critic, obs, action_resampled, reward, next_value, value, gamma):
+    return (reward + gamma * next_value - value).expand(action_resampled.shape)
+
+
 RESAMPLED_ADVANTAGE = Exercise(
     "resampled_advantage",
     _resampled_advantage,
@@ -562,6 +610,7 @@ RESAMPLED_ADVANTAGE = Exercise(
         ),
     ],
     "right: what the resampled action is worth, only Q can tell",
+    planted=_planted_advantage,
 )
 
 

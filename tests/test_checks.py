@@ -44,6 +44,15 @@ def resampled_loss_in_a_loop(policy, critic, obs, stored_action, n_actions, gene
     return total / n_actions
 
 
+def resampled_loss_one_policy_a_draw(policy, critic, obs, stored_action, n_actions, generator):
+    losses = []
+    for _ in range(n_actions):
+        pi = policy(obs)
+        a = pi.sample(1, generator=generator)
+        losses.append(-(pi.log_prob(a) * critic(obs, a).detach()).mean())
+    return torch.stack(losses).mean()
+
+
 def resampled_loss_at_once(policy, critic, obs, stored_action, n_actions, generator):
     pi = policy(obs)
     a = pi.sample(n_actions, generator=generator)
@@ -69,7 +78,7 @@ RIGHT = {
     checks.V_TARGET: [v_target_with_a_loop, v_target_with_a_product],
     checks.ACTOR_LOSS: [actor_loss_by_negation, actor_loss_by_division],
     checks.BOOTSTRAPS: [bootstraps_by_where, lambda te, tr: te.logical_not()],
-    checks.RESAMPLED_LOSS: [resampled_loss_in_a_loop, resampled_loss_at_once],
+    checks.RESAMPLED_LOSS: [resampled_loss_in_a_loop, resampled_loss_at_once, resampled_loss_one_policy_a_draw],
     checks.LEAVE_ONE_OUT: [leave_one_out_by_sum, leave_one_out_with_a_mask],
     checks.TOTAL_VARIANCE: [
         lambda s, a, n, k: s / n + a / (n * k),
@@ -104,9 +113,22 @@ def v_target_mutates(reward, terminated, next_value, gamma):
 def wrong_resampled(variant):
     def loss(policy, critic, obs, stored_action, n_actions, generator):
         pi = policy(obs)
+        if variant == "one":
+            a = pi.sample(generator=generator)
+            return -(pi.log_prob(a) * critic(obs, a).detach()).mean()
         a = pi.sample(n_actions, generator=generator)
         if variant == "stored":
             return -(pi.log_prob(stored_action) * critic(obs, stored_action).detach()).mean()
+        if variant == "batch mean":
+            return -(pi.log_prob(a) * critic(obs, a).detach()).mean(-1)
+        if variant == "two draws":
+            b = policy(obs).sample(n_actions, generator=generator)
+            return -(pi.log_prob(a) * critic(obs, b).detach()).mean()
+        if variant == "own baseline":
+            q = critic(obs, a).detach()
+            return -(pi.log_prob(a) * (q - q.mean(0))).mean()
+        if variant == "sign, attached":
+            return (pi.log_prob(a) * critic(obs, a)).mean()
         if variant == "stored log π":
             return -(pi.log_prob(stored_action) * critic(obs, a).detach()).mean()
         if variant == "stored Q":
@@ -119,10 +141,6 @@ def wrong_resampled(variant):
             return -(pi.log_prob(a) * critic(obs, a).detach()).sum()
         if variant == "sum over K":
             return -(pi.log_prob(a) * critic(obs, a).detach()).sum(0).mean()
-        if variant == "one":
-            pi = policy(obs)
-            a = pi.sample(generator=generator)
-            return -(pi.log_prob(a) * critic(obs, a).detach()).mean()
         if variant == "greedy":
             a = pi.probs.argmax(-1)
             return -(pi.log_prob(a) * critic(obs, a).detach()).mean()
@@ -155,7 +173,7 @@ WRONG = [
     (checks.V_TARGET, v_target_mutates, "changes one of its arguments in place"),
     (checks.V_TARGET, lambda r, d, v, g: [1.0, 2.0], "returned a list; a tensor is wanted"),
     (checks.V_TARGET, lambda r: r, "it stops with TypeError"),
-    (checks.V_TARGET, lambda r, d, v, g: 2 * r, "compare your line with the equation"),
+    (checks.V_TARGET, lambda r, d, v, g: 2 * r, "compare your line with"),
     (checks.V_TARGET, 3.0, "a function is wanted, and this is a float"),
     (checks.ACTOR_LOSS, lambda lp, a: (lp * a.detach()).mean(-1), "the sign is flipped"),
     (checks.ACTOR_LOSS, lambda lp, a: -(lp * a).mean(-1), "a gradient flows into the advantage"),
@@ -167,7 +185,14 @@ WRONG = [
     (checks.ACTOR_LOSS, lambda lp, a: -lp.mean(-1), "the advantage is missing"),
     (checks.ACTOR_LOSS, lambda lp, a: -lp * a.detach(), "no mean over the batch yet"),
     (checks.ACTOR_LOSS, lambda lp, a: -(lp * a.detach()).sum(), "seeds included"),
-    (checks.ACTOR_LOSS, lambda lp, a: -(lp[..., None] * a.detach()[..., None, :]).mean(-1), "shape .*broadcast"),
+    (checks.ACTOR_LOSS, lambda lp, a: -(lp[..., None] * a.detach()[..., None, :]).mean(-1), "over the right axes"),
+    (checks.ACTOR_LOSS, lambda lp, a: -(lp * a.detach()).mean(0), "over the right axes"),
+    (checks.ACTOR_LOSS, lambda lp, a: -(lp * a.detach()).mean(-1, keepdim=True), "over the right axes"),
+    (checks.ACTOR_LOSS, lambda lp, a: (lp * a).mean(-1), "the sign is flipped.*and besides, a gradient flows"),
+    (checks.V_TARGET, lambda r, d, v, g: r + v * ~d, "the discount γ is missing.*and besides, a gradient flows"),
+    (checks.V_TARGET, lambda r, d, v, g: r + g * d * v, "the wrong way round.*and besides, a gradient flows"),
+    (checks.BOOTSTRAPS, lambda te, tr: ~(te & tr), "an episode can end by termination alone"),
+    (checks.BOOTSTRAPS, lambda te, tr: tr, "truncation only, and the wrong way round"),
     (checks.BOOTSTRAPS, lambda te, tr: ~(te | tr), "truncation is taken for termination"),
     (checks.BOOTSTRAPS, lambda te, tr: te, "the wrong way round: you"),
     (checks.BOOTSTRAPS, lambda te, tr: te | tr, "the wrong way round, and truncation"),
@@ -181,6 +206,10 @@ WRONG = [
     (checks.RESAMPLED_LOSS, wrong_resampled("stored Q"), "Q is that of the stored action"),
     (checks.RESAMPLED_LOSS, wrong_resampled("sign"), "the sign is flipped"),
     (checks.RESAMPLED_LOSS, wrong_resampled("attached"), "a gradient flows into Q"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("batch mean"), "average over the batch only"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("two draws"), "one draw and Q of another"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("own baseline"), "subtract a baseline"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("sign, attached"), "sign is flipped.*and besides"),
     (checks.RESAMPLED_LOSS, wrong_resampled("sum"), "add up where the mean over states and actions"),
     (checks.RESAMPLED_LOSS, wrong_resampled("sum over K"), "add up the K actions"),
     (checks.RESAMPLED_LOSS, wrong_resampled("one"), "one action per state, whatever n_actions says"),
@@ -239,6 +268,7 @@ WRONG = [
         lambda critic, obs, a, r, nv, v, g: critic(obs, a)[..., None] - v,
         "broadcast",
     ),
+    (checks.V_TARGET, lambda r, d, v, g: (2 * r)[:2], "over the right axes"),
 ]
 
 
@@ -271,6 +301,19 @@ def test_an_untouched_stub_is_not_attempted_and_the_notebook_goes_on(stub, capsy
     printed = capsys.readouterr().out
     assert printed.startswith("… v_target: not attempted yet") and "package's own version" in printed
     assert usable is checks.V_TARGET.right
+
+
+def test_planted_bugs_count_as_not_attempted_until_they_are_touched(capsys):
+    def my_bootstraps(terminated, truncated):
+        done = terminated | truncated
+        return ~done  # as in the notebook
+
+    def my_resampled_advantage(critic, obs, action_resampled, reward, next_value, value, gamma):
+        return (reward + gamma * next_value - value).expand(action_resampled.shape)
+
+    for check, function in ((checks.bootstraps, my_bootstraps), (checks.resampled_advantage, my_resampled_advantage)):
+        check(function)
+        assert "not attempted yet: the bug is still there" in capsys.readouterr().out
 
 
 def test_a_stub_that_raises_is_not_attempted(capsys):
