@@ -23,6 +23,7 @@ from offac_lite.mdp import TabularMDP
 class VarianceResult:
     """What the variance lab shows for one setting of its controls. Plane coordinates are those of `plots.Plane`."""
 
+    estimator: str
     moments: GradientMoments
     points: torch.Tensor  # (n, 2), estimates in the plane
     mean: torch.Tensor  # (2,), E[g] in the plane
@@ -71,7 +72,7 @@ class VarianceModel:
     def __call__(
         self,
         estimator: str = "resampled",
-        baseline: str | None = None,
+        baseline: str | None = None,  # or "none", since a button's value None would mean that no button is pressed
         n_actions: int = 1,
         n_states: int = 32,
         reward_offset: float = 0.0,
@@ -79,6 +80,12 @@ class VarianceModel:
         age: int = 0,
     ) -> VarianceResult:
         """Compute the moments and the cloud; `q_error` is the critic's error over the spread of Q itself."""
+        baseline = None if baseline == "none" else baseline
+        if baseline == "leave-one-out" and estimator != "expected" and (estimator != "resampled" or n_actions < 2):
+            raise ValueError(
+                "leave-one-out averages the other K − 1 actions of a state: choose the estimator 'resampled' and a K "
+                "of at least 2"
+            )
         mdp, logits = self.mdp.with_reward_offset(reward_offset), self.path[-1]
         q = mdp.action_values(torch.softmax(logits, -1))
         q = q + q_error * q.std() * self.q_noise
@@ -97,6 +104,7 @@ class VarianceModel:
         extent = max(points.abs().quantile(0.95), *(x.abs().max() for x in (mean, surrogate, exact)))
         with_value = gradient_moments(mdp, logits, "resampled", n_states=n_states, baseline="value", **data)
         return VarianceResult(
+            estimator=estimator,
             moments=here,
             points=points,
             mean=mean,
@@ -125,9 +133,9 @@ def variance_lab(policy: str = "half trained", controls: Sequence[str] | None = 
     every = dict(
         estimator=ipywidgets.ToggleButtons(options=list(ESTIMATORS), value="resampled", description="estimator"),
         baseline=ipywidgets.ToggleButtons(
-            options=[("Q itself", None), ("Q − V", "value"), ("leave-one-out", "leave-one-out")],
-            value=None,
-            description="baseline",
+            options=[("Q itself", "none"), ("Q − V", "value"), ("leave-one-out", "leave-one-out")],
+            value="none",
+            description="weight",
         ),
         n_actions=ipywidgets.IntSlider(1, 1, 64, description="K, actions per state"),
         n_states=ipywidgets.IntSlider(32, 1, 64, description="N, states per batch"),

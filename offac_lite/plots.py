@@ -244,7 +244,9 @@ def gradient_cloud(ax, points, exact, mean, *, color: str = RESAMPLED, title: st
     """Draw estimates (n, 2) around their `mean` (2,) and the arrow of the exact gradient `exact` (2,)."""
     points, exact, mean = (np.asarray(x) for x in (points, exact, mean))
     ax.scatter(*points.T, s=5, color=color, alpha=0.35, linewidth=0, label="one estimate each")
-    ax.annotate("", exact, (0, 0), arrowprops={"arrowstyle": "-|>", "color": EXACT, "lw": 2})
+    ax.annotate(
+        "", exact, (0, 0), arrowprops={"arrowstyle": "-|>", "color": EXACT, "lw": 2, "shrinkA": 0, "shrinkB": 0}
+    )
     ax.plot([], [], color=EXACT, lw=2, label="exact ∇J")
     ax.plot(*mean, marker="X", markersize=9, color=color, markeredgecolor="white", linestyle="", label="their mean")
     ax.axhline(0, color=MUTED, linewidth=0.5)
@@ -261,10 +263,10 @@ class VarianceView:
 
     def __init__(self, ks: Sequence[int]):
         self.ks = np.asarray(ks)
-        self.figure, (cloud, curve, numbers) = figure(9.8, 4.0, ncols=3, width_ratios=[1, 1.1, 0.62])
+        self.figure, (cloud, self.curve, numbers) = figure(9.8, 4.0, ncols=3, width_ratios=[1, 1.1, 0.62])
         with matplotlib.rc_context(STYLE):
             self._build_cloud(cloud)
-            self._build_curve(curve)
+            self._build_curve(self.curve)
             numbers.set_axis_off()
             text = dict(va="top", fontsize=9, family="monospace", transform=numbers.transAxes)
             self.numbers = numbers.text(0, 1, "", linespacing=1.5, **text)
@@ -278,12 +280,11 @@ class VarianceView:
         (self.points,) = ax.plot([], [], ".", color=RESAMPLED, alpha=0.4, ms=4, mew=0, label="estimates")
         (self.exact,) = ax.plot([], [], color=EXACT, lw=2.5, marker="o", markevery=[-1], ms=5, label="exact ∇J")
         (self.surrogate,) = ax.plot([], [], "D", color=SURROGATE, ms=8, **dot, label="exact, buffer's states")
-        (self.mean,) = ax.plot([], [], "X", color=RESAMPLED, ms=9, **dot, label="mean of the estimates")
+        (self.mean,) = ax.plot([], [], "X", color=RESAMPLED, ms=9, **dot, label="their exact mean")
         self.scale = ax.set_title("")
         ax.set(xticks=[], yticks=[], xlim=(-1, 1), ylim=(-1, 1), xlabel="along ∇J →", ylabel="at right angles to ∇J")
-        self.figure.legend(
-            *ax.get_legend_handles_labels(), frameon=False, loc="outside lower left", ncols=2, fontsize=8.5
-        )
+        where = dict(loc="outside lower left", ncols=2, fontsize=8.5, frameon=False)
+        self.cloud_legend = self.figure.legend(*ax.get_legend_handles_labels(), **where)
 
     def _build_curve(self, ax) -> None:
         (self.total,) = ax.plot([], [], "-", color=RESAMPLED, lw=2.4, label="total")
@@ -295,9 +296,8 @@ class VarianceView:
         ax.set_xticks(self.ks, [f"{k}" for k in self.ks])
         ax.minorticks_off()
         ax.set(xlabel="K, resampled actions per state", title="variance of one estimate (trace)")
-        self.figure.legend(
-            *ax.get_legend_handles_labels(), frameon=False, loc="outside lower right", ncols=3, fontsize=8.5
-        )
+        where = dict(loc="outside lower right", ncols=3, fontsize=8.5, frameon=False)
+        self.curve_legend = self.figure.legend(*ax.get_legend_handles_labels(), **where)
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
@@ -311,6 +311,7 @@ class VarianceView:
         ):
             artist.set_data(*(xy / unit).T.numpy())
         self.scale.set_text(f"gradients (edge: ±{unit:g})")
+        self._color(STORED if result.estimator in ("stored", "importance") else RESAMPLED)
         below = 1e-12  # where the logarithmic axis no longer reaches
         floor = np.full(len(self.ks), max(m.variance_states, below))
         actions = np.maximum(result.actions_by_k, below)
@@ -319,6 +320,11 @@ class VarianceView:
         self.total.set_data(self.ks, floor + actions)
         self.reference.set_data(self.ks, np.full(len(self.ks), max(result.reference_variance, below)))
         self.here.set_data([m.n_actions], [max(m.variance, below)])
+        low = min(x for x in (*floor, actions[-1] + floor[-1], result.reference_variance) if x > below)
+        limits = (10 ** math.floor(math.log10(low / 2)), 10 ** math.ceil(math.log10(2 * np.nanmax(floor + actions))))
+        if limits != self.curve.get_ylim():  # whole decades, so that they seldom change: that redraws everything
+            self.curve.set_ylim(limits)
+            self.curve.minorticks_off()
         rows = [
             ("the mean is off", None),
             (" exact ∇J by", m.bias),
@@ -333,6 +339,15 @@ class VarianceView:
             ("break-even K*", result.k_star),
         ]
         self.numbers.set_text("\n".join(name if x is None else f"{name:15s}{short(x):>9s}" for name, x in rows))
+
+    def _color(self, color: str) -> None:
+        """Give the estimates the colour of the action they use, in the panels and in both legends."""
+        if color == self.points.get_color():
+            return
+        (cloud, _, _, mean), (total, _, _, _, here) = self.cloud_legend.legend_handles, self.curve_legend.legend_handles
+        for line in (self.points, self.mean, self.total, self.here, cloud, mean, total, here):
+            line.set_color(color)
+            line.set_markerfacecolor(color)
 
 
 def short(number: float) -> str:
