@@ -10,10 +10,11 @@ import torch
 def finite_tensor(name: str, value, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     """Return `value` as a tensor of `dtype`, or raise an error that names the argument.
 
-    A tensor keeps its graph and device. Raises `TypeError` for what is not numeric and `ValueError` for
-    NaN or infinity.
+    A tensor keeps its graph. Raises `TypeError` for what is not numeric and `ValueError` for NaN or infinity.
     """
     try:
+        if torch.as_tensor(value).is_complex():
+            raise TypeError("it holds complex numbers")
         tensor = torch.as_tensor(value, dtype=dtype)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must be numeric, got {type(value).__name__}: {error}") from None
@@ -34,7 +35,25 @@ def count(name: str, value, at_least: int = 1) -> int:
         raise TypeError(f"{name} must be a whole number, got {value!r}")
     if value < at_least:
         raise ValueError(f"{name} must be at least {at_least}, got {value}")
+    if value > 2**62:
+        raise ValueError(f"{name} must be a number one can count to, got more than 2**62")
     return int(value)
+
+
+def number(name: str, value) -> float:
+    """Return `value` as a finite float, or raise."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
+    return float(value)
+
+
+def generator(name: str, value) -> torch.Generator:
+    """Return `value` if it is a local generator; `None` would mean the global random state, and is refused."""
+    if not isinstance(value, torch.Generator):
+        raise TypeError(f"{name} must be a torch.Generator, got {type(value).__name__}")
+    return value
 
 
 def discount(name: str, value) -> float:
@@ -48,7 +67,7 @@ def discount(name: str, value) -> float:
 
 def choice(name: str, value, allowed: Sequence) -> None:
     """Raise `ValueError` unless `value` is one of `allowed`."""
-    if value not in allowed:
+    if not any(value is one or (type(value) is type(one) and value == one) for one in allowed):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")
 
 

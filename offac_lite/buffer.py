@@ -62,7 +62,7 @@ class ReplayBuffer:
 
     >>> buffer = ReplayBuffer(1000, obs_shape=(2,))
     >>> buffer.add(obs=[0.0, 1.0], action=1, reward=1.0, next_obs=[0.5, 1.5], terminated=False)
-    >>> buffer.add(torch.rand(4, 2), torch.tensor([0, 1, 1, 0]), torch.ones(4), torch.rand(4, 2),
+    >>> buffer.add(torch.ones(4, 2), torch.tensor([0, 1, 1, 0]), torch.ones(4), torch.ones(4, 2),
     ...            terminated=torch.tensor([False, False, False, True]))
     >>> buffer
     ReplayBuffer(5 of 1000 transitions, obs (2,) float32, action () int64, 32000 bytes)
@@ -112,7 +112,7 @@ class ReplayBuffer:
         2**24, a log-probability that cannot be, or more rows than `capacity`; the buffer is then unchanged.
 
         >>> buffer = ReplayBuffer(100, obs_shape=(2,))
-        >>> buffer.add(torch.rand(5, 2), [0] * 5, torch.ones(5, 1), torch.rand(5, 2), [False] * 5)
+        >>> buffer.add(torch.ones(5, 2), [0] * 5, torch.ones(5, 1), torch.ones(5, 2), [False] * 5)
         Traceback (most recent call last):
         ValueError: reward has shape (5, 1), wanted () for one transition or (B,) for a batch
         """
@@ -160,7 +160,7 @@ class ReplayBuffer:
         Raises `ValueError` where n < 1 or n > `len(buffer)`.
 
         >>> buffer = ReplayBuffer(1000, n_seeds=3)
-        >>> buffer.add(torch.rand(3, 8), torch.zeros(3, 8, dtype=torch.int64), torch.rand(3, 8), torch.rand(3, 8),
+        >>> buffer.add(torch.ones(3, 8), torch.zeros(3, 8, dtype=torch.int64), torch.ones(3, 8), torch.ones(3, 8),
         ...            torch.zeros(3, 8, dtype=torch.bool))
         >>> buffer.sample(4).reward.shape
         torch.Size([3, 4])

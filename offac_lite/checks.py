@@ -45,7 +45,7 @@ def _tensor(value) -> torch.Tensor:
 
 
 def _call(function: Callable, *args, **kwargs) -> torch.Tensor:
-    """Call with copies, and refuse a function that writes into its arguments."""
+    """Call, and refuse a function that writes into its arguments."""
     before = [a.detach().clone() if isinstance(a, torch.Tensor) else a for a in args]
     result = _tensor(function(*args, **kwargs))
     for old, new in zip(before, args, strict=True):
@@ -134,11 +134,15 @@ def _report(exercise: Exercise, function: Callable) -> Callable:
 
 
 def _observe_v_target(function: Callable) -> dict[str, torch.Tensor]:
-    reward = torch.tensor([1.0, -2.0, 0.5, 3.0])
-    terminated = torch.tensor([F, T, F, T])
-    next_value = torch.tensor([10.0, 20.0, -4.0, 7.0], requires_grad=True)
-    y = _call(function, reward, terminated, next_value, 0.9)
-    return {"the target": y.detach(), "the gradient that reaches V(s′)": _gradient(y, next_value)}
+    seen = {}
+    for name, shape in (("one seed", (4,)), ("two seeds", (2, 4))):
+        reward = torch.tensor([1.0, -2.0, 0.5, 3.0]).expand(shape).clone()
+        terminated = torch.tensor([F, T, F, T]).expand(shape).clone()
+        next_value = torch.tensor([10.0, 20.0, -4.0, 7.0]).expand(shape).clone().requires_grad_()
+        y = _call(function, reward, terminated, next_value, 0.9)
+        seen[f"the target ({name})"] = y.detach()
+        seen[f"the gradient that reaches V(s′) ({name})"] = _gradient(y, next_value)
+    return seen
 
 
 def _mask(terminated, value):

@@ -69,9 +69,9 @@ class VectorEnv:
     >>> from offac_lite.buffer import ReplayBuffer
     >>> env = VectorEnv("CartPole-v1", n_envs=8)
     >>> buffer = ReplayBuffer(1000, env.obs_shape, env.action_shape)
-    >>> obs = env.reset()
+    >>> obs, generator = env.reset(), torch.Generator().manual_seed(0)
     >>> for _ in range(50):
-    ...     action = torch.randint(env.n_actions, env.batch_shape)
+    ...     action = torch.randint(env.n_actions, env.batch_shape, generator=generator)
     ...     step = env.step(action)
     ...     buffer.add(step.obs, action, step.reward, step.next_obs, step.terminated, valid=step.valid)
     >>> step.next_obs.shape, 300 < len(buffer) < 400  # 400 rows, less one for each reset

@@ -19,7 +19,7 @@ from offac_lite.lab import Lab
 from offac_lite.mdp import TabularMDP
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class VarianceResult:
     """What the variance lab shows for one setting of its controls. Plane coordinates are those of `plots.Plane`."""
 
@@ -54,20 +54,24 @@ class VarianceModel:
         _check.choice("policy", policy, ("half trained", "untrained"))
         self.mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4")
         path = self.mdp.policy_path(AGES, 5.0)
-        later = path[-1]
+        self.later = path[-1]
         self.path = path if policy == "half trained" else torch.zeros_like(path)
         generator = torch.Generator().manual_seed(seed)
         most = VARIANCE_KS[-1]
         self.state_uniforms = torch.rand(n_points, most, generator=generator, dtype=torch.float64)
         self.action_uniforms = torch.rand(n_points, most, most, generator=generator, dtype=torch.float64)
         self.q_noise = torch.randn(self.path[-1].shape, generator=generator, dtype=torch.float64)
-        target = self.mdp.policy_gradient(self.path[-1])
-        if policy == "half trained":  # so that the plane holds the error of the oldest stored actions
-            oldest = torch.softmax(self.path[0], -1)
-            other = gradient_moments(self.mdp, self.path[-1], "stored", baseline="value", behavior=oldest).mean
-        else:
-            other = self.mdp.policy_gradient(later)
-        self.plane = plots.Plane(target, other)
+
+    def plane(self, mdp: TabularMDP) -> plots.Plane:
+        """Span the plane of the picture by ∇J and, across it, by the mean of the oldest stored actions.
+
+        Those of the untrained policy are not old: there it is the gradient of a later policy.
+        """
+        logits, oldest = self.path[-1], self.path[0]
+        if torch.equal(logits, oldest):
+            return plots.Plane(mdp.policy_gradient(logits), mdp.policy_gradient(self.later))
+        stored = gradient_moments(mdp, logits, "stored", baseline="value", behavior=torch.softmax(oldest, -1))
+        return plots.Plane(stored.target, stored.mean)
 
     def __call__(
         self,
@@ -79,7 +83,18 @@ class VarianceModel:
         q_error: float = 0.0,
         age: int = 0,
     ) -> VarianceResult:
-        """Compute the moments and the cloud; `q_error` is the critic's error over the spread of Q itself."""
+        """Compute the moments and the cloud; `q_error` is the critic's error over the spread of Q itself.
+
+        Raises `ValueError` for N or K above 64 (so many random numbers are kept), an age outside 0 to 20, and as
+        `gradient_moments` does.
+        """
+        for name, value, low, high in (
+            ("n_actions", n_actions, 1, VARIANCE_KS[-1]),
+            ("n_states", n_states, 1, VARIANCE_KS[-1]),
+            ("age", age, 0, AGES),
+        ):
+            if not low <= _check.count(name, value, at_least=low) <= high:
+                raise ValueError(f"{name} must lie between {low} and {high}, got {value}")
         baseline = None if baseline == "none" else baseline
         if baseline == "leave-one-out" and estimator != "expected" and (estimator != "resampled" or n_actions < 2):
             raise ValueError(
@@ -96,11 +111,11 @@ class VarianceModel:
             return gradient_moments(mdp, logits, estimator, **choice, **data)
 
         needs_two = baseline == "leave-one-out" and estimator == "resampled"
+        here, plane = moments(n_actions), self.plane(mdp)
         by_k = [float("nan") if needs_two and k < 2 else moments(k).variance_actions for k in VARIANCE_KS]
-        here = moments(n_actions)
         uniforms = self.state_uniforms[:, :n_states], self.action_uniforms[:, :n_states, :n_actions]
-        points = self.plane(gradients_from_uniforms(mdp, logits, estimator, *uniforms, baseline=baseline, **data))
-        mean, surrogate, exact = (self.plane(g) for g in (here.mean, here.surrogate, here.target))
+        points = plane(gradients_from_uniforms(mdp, logits, estimator, *uniforms, baseline=baseline, **data))
+        mean, surrogate, exact = (plane(g) for g in (here.mean, here.surrogate, here.target))
         extent = max(points.abs().quantile(0.95), *(x.abs().max() for x in (mean, surrogate, exact)))
         with_value = gradient_moments(mdp, logits, "resampled", n_states=n_states, baseline="value", **data)
         return VarianceResult(

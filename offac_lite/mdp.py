@@ -23,7 +23,7 @@ class TabularMDP:
     gamma : float in [0, 1)
         Discount per step.
 
-    Everything is float64. A policy is given as `probs`, π(a|s), of shape (..., S, A): leading axes are
+    Everything is float64, on the CPU. A policy is given as `probs`, π(a|s), of shape (..., S, A): leading axes are
     independent policies, and the answers carry the same leading axes. Every answer is differentiable with
     respect to `probs`.
 
@@ -37,14 +37,18 @@ class TabularMDP:
 
     def __init__(self, transition, reward, initial, gamma: float):
         self.gamma = _check.discount("gamma", gamma)
-        self.transition = _check.finite_tensor("transition", transition)
-        if self.transition.ndim != 3 or self.transition.shape[0] != self.transition.shape[2]:
+        self.transition = _check.finite_tensor("transition", transition).clone()  # what the caller keeps is his
+        if (
+            self.transition.ndim != 3
+            or self.transition.shape[0] != self.transition.shape[2]
+            or 0 in self.transition.shape
+        ):
             raise ValueError(f"transition has shape {tuple(self.transition.shape)}, wanted (S, A, S)")
         n_states, n_actions = self.transition.shape[:2]
         self.n_states, self.n_actions = n_states, n_actions
-        self.reward = _check.finite_tensor("reward", reward)
+        self.reward = _check.finite_tensor("reward", reward).clone()
         _check.shape("reward", self.reward, (n_states, n_actions), "(S, A)")
-        self.initial = _check.finite_tensor("initial", initial)
+        self.initial = _check.finite_tensor("initial", initial).clone()
         _check.shape("initial", self.initial, (n_states,), "(S,)")
         _check.probabilities("transition", self.transition, at_most=True)
         _check.probabilities("initial", self.initial)
@@ -55,8 +59,8 @@ class TabularMDP:
 
         `env` is an id (with `**kwargs` for `gymnasium.make`) or an environment. A transition flagged
         *terminated* becomes missing mass. A time limit is *truncation*, not termination, and is no part
-        of the MDP. Raises `ValueError` for an environment that does not exist or has no table `P` with an
-        `initial_state_distrib`.
+        of the MDP; wrappers, those that change rewards among them, are no part of the table either. Raises
+        `ValueError` for an environment that cannot be made or has no table `P` with an `initial_state_distrib`.
 
         >>> mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4")
         >>> uniform = torch.full((16, 4), 0.25, dtype=torch.float64)
@@ -66,8 +70,9 @@ class TabularMDP:
         if isinstance(env, str):
             try:
                 env = gymnasium.make(env, **kwargs)
-            except gymnasium.error.Error as error:
-                raise ValueError(f"env: gymnasium cannot make {env!r}: {error}") from None
+            except (gymnasium.error.Error, ImportError, KeyError, TypeError) as error:  # it depends on what is wrong
+                reason = f"{type(error).__name__}: {error}"
+                raise ValueError(f"env: gymnasium cannot make {env!r} with {kwargs}: {reason}") from None
         elif kwargs:
             raise TypeError(f"env is already made, so {', '.join(kwargs)} would be ignored; pass an id instead")
         base = getattr(env, "unwrapped", env)
@@ -98,13 +103,12 @@ class TabularMDP:
         >>> mdp.with_reward_offset(2.0).expected_return([[1.0]])
         tensor(3., dtype=torch.float64)
         """
-        return TabularMDP(self.transition, self.reward + offset, self.initial, self.gamma)
+        return TabularMDP(self.transition, self.reward + _check.number("offset", offset), self.initial, self.gamma)
 
     def state_values(self, probs) -> torch.Tensor:
         """V^π(s) = E_π[Σ_t γ^t r_t | s_0 = s], shape (..., S): the solution of V = r_π + γ P_π V."""
         probs = self._policy(probs)
-        expected_reward = (probs * self.reward).sum(-1)
-        return self._solve(self._system(probs), expected_reward)
+        return self._solve(probs, (probs * self.reward).sum(-1))
 
     def action_values(self, probs) -> torch.Tensor:
         """Q^π(s, a) = r(s, a) + γ Σ_s′ P(s′|s, a) V^π(s′), shape (..., S, A).
@@ -132,8 +136,8 @@ class TabularMDP:
         >>> mdp.occupancy([[1.0, 0.0]])
         tensor([1.3333], dtype=torch.float64)
         """
-        system = self._system(self._policy(probs))
-        return self._solve(system.transpose(-1, -2), self.initial.expand(system.shape[:-1]))
+        probs = self._policy(probs)
+        return self._solve(probs, self.initial.expand(*probs.shape[:-2], self.n_states), forward=True)
 
     def policy_gradient(self, logits) -> torch.Tensor:
         """∇J(s, a) = ρ_π(s) π(a|s) (Q^π(s, a) − V^π(s)) for the softmax policy π(a|s) ∝ exp logits(s, a).
@@ -179,6 +183,7 @@ class TabularMDP:
         >>> mdp.policy_path(1, 2.0)[1]
         tensor([[ 1., -1.]], dtype=torch.float64)
         """
+        _check.number("step_size", step_size)
         path = [torch.zeros(self.n_states, self.n_actions, dtype=torch.float64)]
         for _ in range(_check.count("n_steps", n_steps, at_least=0)):
             probs = torch.softmax(path[-1], -1)
@@ -191,22 +196,22 @@ class TabularMDP:
         _check.trailing_shape("probs", probs, (self.n_states, self.n_actions), "(S, A)")
         return _check.probabilities("probs", probs)
 
-    def _system(self, probs: torch.Tensor) -> torch.Tensor:
-        """I − γ P_π, shape (..., S, S), once it is known to be solvable.
+    def _solve(self, probs: torch.Tensor, right: torch.Tensor, forward: bool = False) -> torch.Tensor:
+        """Solve (I − γ P_π) x = right, or with its transpose if `forward`, once it is known to be solvable.
 
-        Its inverse has no negative entry, so the inverse's ∞-norm is the largest entry of
-        (I − γ P_π)⁻¹ 1: the longest discounted episode from any state.
+        The inverse has no negative entry, so its largest row sum, (I − γ P_π)⁻¹ 1, is the longest discounted episode
+        from any state (or in the transpose, the most that is visited of any state per unit of start): one more
+        right-hand side tells whether float64 can solve the system at all.
         """
         induced = torch.einsum("...sa,sat->...st", probs, self.transition)
         system = torch.eye(self.n_states, dtype=torch.float64) - self.gamma * induced
-        length = self._solve(system.detach(), torch.ones(system.shape[:-1], dtype=torch.float64))
+        if forward:
+            system = system.transpose(-1, -2)
+        both = torch.stack([right, torch.ones_like(right)], -1)
+        answer, length = torch.linalg.solve_ex(system, both).result.unbind(-1)
         if not ((length > 0) & (length < LONGEST_EPISODE)).all():
             raise ValueError(
                 f"gamma={self.gamma!r}: the system I − γP is singular to working precision, because from some "
                 "state the episode neither terminates nor is discounted; lower gamma"
             )
-        return system
-
-    @staticmethod
-    def _solve(system: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        return torch.linalg.solve_ex(system, right.unsqueeze(-1)).result.squeeze(-1)
+        return answer

@@ -20,7 +20,8 @@ class MLP(nn.Module):
 
     With `n_seeds=S` the weights have shape (S, in, out) and input must start with an axis of S: slice i goes
     through network i alone, so no gradient crosses seeds. Weights start uniform in ±1/√in, those of the
-    output layer times `out_gain`; `generator` is a local `torch.Generator`. The input is multiplied by
+    output layer times `out_gain`; `generator` is a local `torch.Generator` on the CPU (a network is made there, and
+    `.to(device)` moves it; a policy on a GPU samples with a generator of that device). The input is multiplied by
     `in_scale` first (a number or one per feature), so that features of different units start equal.
 
     >>> net = MLP(3, (8,), 2, n_seeds=5, generator=torch.Generator().manual_seed(0))
@@ -40,6 +41,9 @@ class MLP(nn.Module):
         out_gain: float = 1.0,
     ):
         super().__init__()
+        _check.generator("generator", generator)
+        if isinstance(hidden, int):
+            raise TypeError(f"hidden must be a sequence of layer sizes such as ({hidden},), got {hidden!r}")
         sizes = [
             _check.count("in_size", in_size),
             *(_check.count("hidden", h) for h in hidden),
@@ -61,19 +65,21 @@ class MLP(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (..., in_size), or (S, ..., in_size) with seeds, to the same with out_size at the end."""
         _check.trailing_shape("obs", x, (self.in_size,), "(..., obs_size)")
+        if x.dtype != self.in_scale.dtype:
+            raise TypeError(f"obs has dtype {x.dtype}, wanted {self.in_scale.dtype} like the parameters")
         lead = x.shape[:-1]
         if self.n_seeds is None:
-            x = x.reshape(1, -1, self.in_size)
+            x = x.reshape(1, lead.numel(), self.in_size)
         elif x.ndim < 2 or x.shape[0] != self.n_seeds:
             raise ValueError(f"obs has shape {tuple(x.shape)}, wanted ({self.n_seeds}, ..., {self.in_size})")
         else:
-            x = x.reshape(self.n_seeds, -1, self.in_size)
+            x = x.reshape(self.n_seeds, lead[1:].numel(), self.in_size)
         x = x * self.in_scale
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             if self.n_seeds is None:
                 weight, bias = weight[None], bias[None]
             x = torch.baddbmm(bias, x if i == 0 else functional.relu(x), weight)
-        return x.reshape(*lead, -1)
+        return x.reshape(*lead, x.shape[-1])
 
 
 class Categorical:
@@ -84,6 +90,8 @@ class Categorical:
             raise ValueError(
                 f"logits has shape {tuple(logits.shape)}, wanted (..., B, A); one state is a batch of B = 1"
             )
+        if torch.isnan(logits).any():
+            raise ValueError("logits holds NaN: the policy's parameters, or the observations, are no longer finite")
         self.log_probs = torch.log_softmax(logits, -1)
 
     @property
@@ -98,6 +106,7 @@ class Categorical:
         torch.Size([4, 2])
         """
         k = 1 if n_actions is None else _check.count("n_actions", n_actions)
+        _check.generator("generator", generator)
         probs = self.probs.detach()
         flat = torch.multinomial(probs.reshape(-1, probs.shape[-1]), k, replacement=True, generator=generator)
         actions = flat.view(*probs.shape[:-1], k).movedim(-1, -2)
@@ -113,7 +122,7 @@ class Categorical:
 
     def entropy(self) -> torch.Tensor:
         """Compute −Σ_a π log π in nats, (..., B); carries gradient."""
-        return -(self.probs * self.log_probs).sum(-1)
+        return -(self.probs * self.log_probs.clamp_min(torch.finfo(self.log_probs.dtype).min)).sum(-1)
 
     def mode(self) -> torch.Tensor:
         """Pick the most probable action, (..., B)."""
@@ -125,6 +134,14 @@ class TanhGaussian:
 
     mean, log_std (..., B, D); low, high (D,). The density of a is that of u divided by |da/du|, so
     log π(a|s) = log N(u) − Σ log(half · (1 − tanh² u)) (Haarnoja et al., 2018, appendix C).
+
+    `log_prob` recovers u from a. In single precision that is exact enough while |u| stays below about 6; further out
+    tanh u can no longer be told from ±1, u is cut off there, and the gradient of log π is wrong.
+
+    >>> pi = TanhGaussian(torch.zeros(5, 1), torch.zeros(5, 1), torch.tensor([-2.0]), torch.tensor([2.0]))
+    >>> action = pi.sample(3, generator=torch.Generator().manual_seed(0))
+    >>> action.shape, pi.log_prob(action).shape
+    (torch.Size([3, 5, 1]), torch.Size([3, 5]))
     """
 
     def __init__(self, mean: torch.Tensor, log_std: torch.Tensor, low: torch.Tensor, high: torch.Tensor):
@@ -134,6 +151,7 @@ class TanhGaussian:
     def rsample(self, n_actions: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
         """Draw a ~ π(·|s) as a differentiable function of mean and std: (..., B, D) or (..., K, B, D)."""
         mean, log_std = self.mean, self.log_std
+        _check.generator("generator", generator)
         if n_actions is not None:
             _check.count("n_actions", n_actions)
             mean, log_std = (t.unsqueeze(-3).expand(*t.shape[:-2], n_actions, *t.shape[-2:]) for t in (mean, log_std))
@@ -148,13 +166,14 @@ class TanhGaussian:
     def log_prob(self, action: torch.Tensor) -> torch.Tensor:
         """Evaluate log π(a|s) of actions (..., B, D) or (..., K, B, D): (..., B) or (..., K, B); carries gradient.
 
-        An action on the bound is moved inside by 1e-6 of the range: there u would be infinite.
+        An action on the bound is moved inside by 1e-6 of half the range: there u would be infinite.
         """
         mean, log_std = self.mean, self.log_std
-        if action.ndim == mean.ndim + 1:
+        if action.ndim == mean.ndim + 1 and action.shape[:-3] + action.shape[-2:] == mean.shape:
             mean, log_std = mean.unsqueeze(-3), log_std.unsqueeze(-3)
         elif action.shape != mean.shape:
-            raise ValueError(f"action has shape {tuple(action.shape)}, wanted {tuple(mean.shape)} = (..., B, D)")
+            wanted = f"{tuple(mean.shape)} = (..., B, D), or with a K before B"
+            raise ValueError(f"action has shape {tuple(action.shape)}, wanted {wanted}")
         squashed = ((action - self.mid) / self.half).clamp(-1 + 1e-6, 1 - 1e-6)
         u = torch.atanh(squashed)
         gaussian = -0.5 * ((u - mean) / log_std.exp()).square() - log_std - 0.5 * math.log(2 * math.pi)
@@ -207,7 +226,11 @@ class TanhGaussianPolicy(nn.Module):
 
 
 class VCritic(nn.Module):
-    """V(s): obs (..., B, obs_size) → (..., B)."""
+    """V(s): obs (..., B, obs_size) → (..., B).
+
+    >>> VCritic(4, generator=torch.Generator().manual_seed(0))(torch.zeros(3, 4)).shape
+    torch.Size([3])
+    """
 
     def __init__(self, obs_size: int, hidden: Sequence[int] = (64, 64), **mlp):
         super().__init__()
@@ -240,19 +263,31 @@ class DiscreteQCritic(nn.Module):
 
 
 class ContinuousQCritic(nn.Module):
-    """Q(s, a) for actions in a box: the action is an input, and carries gradient back to whoever made it."""
+    """Q(s, a) for actions in a box: the action is an input, and carries gradient back to whoever made it.
+
+    >>> critic = ContinuousQCritic(4, 2, generator=torch.Generator().manual_seed(0))
+    >>> critic(torch.zeros(3, 4), torch.zeros(5, 3, 2)).shape
+    torch.Size([5, 3])
+    """
 
     def __init__(self, obs_size: int, action_size: int, hidden: Sequence[int] = (64, 64), *, obs_scale=1.0, **mlp):
         super().__init__()
-        scale = _check.finite_tensor("obs_scale", obs_scale, torch.float32).expand(obs_size)
+        self.action_size = _check.count("action_size", action_size)
+        scale = _check.finite_tensor("obs_scale", obs_scale, torch.float32)
+        if scale.shape not in ((), (obs_size,)):
+            raise ValueError(f"obs_scale has shape {tuple(scale.shape)}, wanted () or ({obs_size},) = one per feature")
+        scale = scale.expand(obs_size)
         self.net = MLP(obs_size + action_size, hidden, 1, in_scale=torch.cat([scale, torch.ones(action_size)]), **mlp)
 
     def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Evaluate Q(s, a), (..., B) for an action (..., B, D) and (..., K, B) for (..., K, B, D)."""
-        if action.ndim == obs.ndim + 1:
+        batch, size = obs.shape[:-1], self.action_size
+        with_k = action.ndim == obs.ndim + 1 and action.shape[:-3] + action.shape[-2:-1] == batch
+        if action.shape[-1:] != (size,) or not (with_k or action.shape[:-1] == batch):
+            wanted = f"{(*batch, size)} = (..., B, D), or with a K before B"
+            raise ValueError(f"action has shape {tuple(action.shape)}, wanted {wanted}")
+        if with_k:
             obs = obs.unsqueeze(-3).expand(*action.shape[:-1], obs.shape[-1])
-        if action.shape[:-1] != obs.shape[:-1]:
-            raise ValueError(f"action has shape {tuple(action.shape)}, wanted {tuple(obs.shape[:-1])} + (D,)")
         return self.net(torch.cat([obs, action], -1)).squeeze(-1)
 
 
@@ -267,6 +302,9 @@ def of_actions(table: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
     if action.dtype != torch.int64:
         raise TypeError(f"action has dtype {action.dtype}, wanted torch.int64: discrete actions are whole numbers")
     batch = table.shape[:-1]
+    if action.numel() and not 0 <= action.min() <= action.max() < table.shape[-1]:
+        seen = f"{action.min()} to {action.max()}"
+        raise ValueError(f"action holds {seen}, wanted 0 to {table.shape[-1] - 1} = A - 1")
     if action.shape == batch:
         return table.gather(-1, action.unsqueeze(-1)).squeeze(-1)
     if action.ndim == len(batch) + 1 and action.shape[:-2] == batch[:-1] and action.shape[-1] == batch[-1]:

@@ -52,8 +52,9 @@ def q_target(reward: torch.Tensor, terminated: torch.Tensor, next_q: torch.Tenso
     >>> q_target(torch.tensor([1.0, 1.0]), torch.tensor([False, True]), torch.tensor([[8.0, 8.0], [12.0, 8.0]]), 0.5)
     tensor([6., 1.])
     """
-    if next_q.ndim == reward.ndim + 1:
+    if next_q.ndim == reward.ndim + 1 and next_q.shape[:-2] + next_q.shape[-1:] == reward.shape:
         next_q = next_q.mean(-2)
+    _same_shape(reward=reward, next_q=next_q)
     return v_target(reward, terminated, next_q, gamma)
 
 
@@ -76,7 +77,7 @@ def critic_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """½ · mean over B of (prediction − y)², shape (...): one loss per seed.         (notebook 01, equation 3)
 
     `prediction` carries the gradient; `target` is detached here, which makes it a *semi*-gradient (Sutton &
-    Barto, 2018, section 11.3).
+    Barto, 2018, section 9.3).
 
     >>> critic_loss(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 0.0]))
     tensor(2.5000)
@@ -92,7 +93,8 @@ def policy_gradient_loss(log_prob: torch.Tensor, advantage: torch.Tensor) -> tor
     stored actions of an older policy this is not a policy gradient of anything.
 
     log_prob, advantage (..., K, B): mean over K and B, shape (...); with one action per state, K = 1 has to
-    be there, as in `log_prob.unsqueeze(-2)`. The gradient flows through log π alone; Â is detached. The
+    be there, as in `log_prob.unsqueeze(-2)`: of (S, B) without it, the S seeds would be taken for K actions.
+    The gradient flows through log π alone; Â is detached. The
     *value* of this loss means nothing. Sutton et al. (2000); Degris et al. (2012) for replayed states.
 
     >>> log_prob = torch.tensor([[-1.0, -2.0]], requires_grad=True)
@@ -111,7 +113,8 @@ def policy_gradient_loss(log_prob: torch.Tensor, advantage: torch.Tensor) -> tor
 def reparameterized_loss(q: torch.Tensor) -> torch.Tensor:
     """−mean of Q(s, a_θ(s, ε)), with the gradient going *through* the action.        (notebook 07)
 
-    *Data*: replayed s; actions from `rsample`. q (..., K, B): shape (...). Haarnoja et al. (2018), section 4.
+    *Data*: replayed s; actions from `rsample`. q (..., K, B): shape (...). This is the Q-part of Haarnoja et al.
+    (2018), section 4.2; their entropy term is not in it.
 
     >>> reparameterized_loss(torch.tensor([[1.0, 3.0]]))
     tensor(-2.)
@@ -144,7 +147,8 @@ def importance_ratio(
     """π(a|s) / β(a|s) for stored actions, detached, at most `clip` if given.         (notebook 03)
 
     *Data*: the stored action and β's log-probability of it, written when it was taken. Corrects the action's
-    distribution and not the state's. Same shapes in and out. Raises `ValueError` where β's is unknown (NaN).
+    distribution and not the state's. Same shapes in and out. Raises `ValueError` where β's is unknown (NaN) or says
+    that the action could not have been taken (−∞), and for a `clip` that is not positive.
 
     >>> importance_ratio(torch.tensor([0.0, -1.0]), torch.tensor([-1.0, -1.0]), clip=2.0)
     tensor([2., 1.])
@@ -152,6 +156,12 @@ def importance_ratio(
     _same_shape(log_prob=log_prob, behavior_log_prob=behavior_log_prob)
     if torch.isnan(behavior_log_prob).any():
         raise ValueError("behavior_log_prob holds NaN: log_prob was not given when these transitions were added")
+    if torch.isinf(behavior_log_prob).any():
+        raise ValueError("behavior_log_prob is infinite for an action that was taken; its probability cannot be 0")
+    if torch.isnan(log_prob).any():
+        raise ValueError("log_prob holds NaN: the current policy's parameters are no longer finite")
+    if clip is not None and not clip > 0:
+        raise ValueError(f"clip must be above 0, or None, got {clip}")
     return (log_prob - behavior_log_prob).detach().exp().clamp_max(float("inf") if clip is None else clip)
 
 
@@ -161,7 +171,20 @@ def critic_step(
     """One step on ½ (Q(s, a) − y)² with y = r + γ (1 − d) Q̄(s′, a′), a′ ~ π(·|s′) now.  (notebook 04)
 
     *Data*: `batch`, replayed transitions of any behaviour policy. `target_critic` is Q̄, a slowly moving copy
-    (see `polyak_update`). `n_actions` is M, the number of a′ per state. Returns the loss (...), detached.
+    (see `polyak_update`). `n_actions` is M, the number of a′ per state. Returns the loss (...), detached; raises
+    `ValueError` and updates nothing where it is not finite.
+
+    >>> from offac_lite.buffer import Transition
+    >>> from offac_lite.networks import CategoricalPolicy, DiscreteQCritic
+    >>> gen = torch.Generator().manual_seed(0)
+    >>> policy, critic = CategoricalPolicy(4, 2, generator=gen), DiscreteQCritic(4, 2, generator=gen)
+    >>> obs, action, reward = torch.ones(8, 4), torch.zeros(8, dtype=torch.int64), torch.ones(8)
+    >>> batch = Transition(obs, action, reward, obs, torch.ones(8, dtype=torch.bool), log_prob=None, age=None)
+    >>> optimizer = torch.optim.Adam(critic.parameters(), 0.01)
+    >>> for _ in range(200):
+    ...     loss = critic_step(critic, critic, policy, optimizer, batch, gamma=0.99, generator=gen)
+    >>> torch.allclose(critic(obs, action), reward, atol=0.01)  # s′ is terminal: Q(s, a) = r
+    True
     """
     with torch.no_grad():
         next_action = policy(batch.next_obs).sample(n_actions, generator=generator)
@@ -186,9 +209,22 @@ def actor_step(
     `baseline`: None is Q itself; "value" subtracts Σ_a π(a|s) Q(s, a) (discrete actions); "leave-one-out" the
     mean of the other K − 1. `entropy_bonus` (reward units per nat) adds that much ∇ of the mean entropy of
     π(·|s), which keeps a softmax from settling on one action too soon (discrete actions). Returns the loss
-    (...), detached; its value means nothing.
+    (...), detached; its value means nothing. Raises `ValueError` and updates nothing where it is not finite.
+
+    >>> from offac_lite.networks import CategoricalPolicy, DiscreteQCritic
+    >>> gen = torch.Generator().manual_seed(0)
+    >>> policy, critic = CategoricalPolicy(4, 2, generator=gen), DiscreteQCritic(4, 2, generator=gen)
+    >>> obs, optimizer = torch.ones(8, 4), torch.optim.Adam(policy.parameters(), 0.01)
+    >>> for _ in range(200):
+    ...     loss = actor_step(policy, critic, optimizer, obs, n_actions=4, baseline="leave-one-out", generator=gen)
+    >>> torch.equal(policy(obs).mode(), critic.all_actions(obs).argmax(-1))  # it has found what Q prefers
+    True
     """
     _check.choice("baseline", baseline, (None, "value", "leave-one-out"))
+    if baseline == "leave-one-out" and _check.count("n_actions", n_actions) < 2:
+        raise ValueError("baseline 'leave-one-out' averages the other K − 1 actions: n_actions is 1, wanted at least 2")
+    if (baseline == "value" or entropy_bonus) and not hasattr(critic, "all_actions"):
+        raise ValueError("baseline 'value' and entropy_bonus sum over all actions, which only discrete actions allow")
     pi = policy(obs)
     action_resampled = pi.sample(n_actions, generator=generator)
     with torch.no_grad():
@@ -210,7 +246,8 @@ def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> torch.Tenso
     """Take one optimiser step down `loss` (...), summed over seeds, and return it detached.
 
     Each seed's loss depends on its own parameters alone, and Adam works on each number by itself, so one optimiser
-    on the stacked parameters is as many independent ones as there are seeds.
+    on the stacked parameters is as many independent ones as there are seeds. Raises `ValueError`, and updates nothing,
+    where the loss is NaN or infinite.
 
     >>> w = torch.nn.Parameter(torch.tensor([3.0, -1.0]))
     >>> descend(torch.optim.SGD([w], lr=0.5), w.square())
@@ -218,6 +255,8 @@ def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> torch.Tenso
     >>> w.data
     tensor([0., 0.])
     """
+    if not torch.isfinite(loss).all():
+        raise ValueError(f"loss is {loss.detach().tolist()}: NaN or infinity; nothing was updated")
     optimizer.zero_grad()
     loss.sum().backward()
     optimizer.step()
@@ -228,13 +267,18 @@ def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> torch.Tenso
 def polyak_update(target: torch.nn.Module, source: torch.nn.Module, tau: float) -> None:
     """θ̄ ← (1 − τ) θ̄ + τ θ, for every parameter, in place.                          (notebook 04)
 
-    τ = 1 copies; τ in (0, 1]. Polyak & Juditsky (1992) average; Lillicrap et al. (2016), algorithm 1.
+    τ = 1 copies; τ in (0, 1]. Lillicrap et al. (2016), algorithm 1. Raises `ValueError`, and changes nothing, for two
+    networks whose parameters differ in shape.
 
-    >>> a, b = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
-    >>> polyak_update(a, b, 1.0); torch.equal(a.weight, b.weight)
+    >>> from offac_lite.networks import VCritic
+    >>> a, b = (VCritic(2, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    >>> polyak_update(a, b, 1.0); torch.equal(a(torch.ones(3, 2)), b(torch.ones(3, 2)))
     True
     """
     if not 0 < tau <= 1:
         raise ValueError(f"tau must lie in (0, 1], got {tau}")
+    ours, theirs = ([tuple(p.shape) for p in net.parameters()] for net in (target, source))
+    if ours != theirs:
+        raise ValueError(f"target has parameters of shapes {ours}, source {theirs}; wanted the same")
     for old, new in zip(target.parameters(), source.parameters(), strict=True):
         old.lerp_(new, tau)

@@ -13,11 +13,10 @@ from offac_lite import checks
 # ------------------------------------------------------------------ right answers, each in more than one way
 
 
-def v_target_with_a_loop(reward, terminated, next_value, gamma):
-    out = []
-    for r, d, v in zip(reward, terminated, next_value.detach(), strict=True):
-        out.append(r if d else r + gamma * v)
-    return torch.stack(out)
+def v_target_in_two_steps(reward, terminated, next_value, gamma):
+    later = gamma * next_value.detach().clone()
+    later[terminated] = 0.0
+    return reward + later
 
 
 def v_target_with_a_product(reward, terminated, next_value, gamma):
@@ -75,7 +74,7 @@ def bootstraps_by_where(terminated, truncated):
 
 
 RIGHT = {
-    checks.V_TARGET: [v_target_with_a_loop, v_target_with_a_product],
+    checks.V_TARGET: [v_target_in_two_steps, v_target_with_a_product],
     checks.ACTOR_LOSS: [actor_loss_by_negation, actor_loss_by_division],
     checks.BOOTSTRAPS: [bootstraps_by_where, lambda te, tr: te.logical_not()],
     checks.RESAMPLED_LOSS: [resampled_loss_in_a_loop, resampled_loss_at_once, resampled_loss_one_policy_a_draw],
@@ -167,7 +166,7 @@ WRONG = [
     (checks.V_TARGET, lambda r, d, v, g: g * v.detach() * ~d, "the reward is missing"),
     (checks.V_TARGET, lambda r, d, v, g: r - g * v.detach() * ~d, "a sign is wrong"),
     (checks.V_TARGET, lambda r, d, v, g: (r + g * v.detach() * ~d).mean(), "average over the batch"),
-    (checks.V_TARGET, lambda r, d, v, g: sum(r + g * v.detach() * ~d), "add up the batch"),
+    (checks.V_TARGET, lambda r, d, v, g: (r + g * v.detach() * ~d).sum(), "add up the batch"),
     (checks.V_TARGET, lambda r, d, v, g: r[:, None] + g * v.detach() * ~d, r"has shape \(4, 4\).*broadcast"),
     (checks.V_TARGET, lambda r, d, v, g: r + g * (1 - d) * v, "it stops with RuntimeError"),
     (checks.V_TARGET, v_target_mutates, "changes one of its arguments in place"),

@@ -93,7 +93,9 @@ def test_moments_agree_with_the_enumeration_of_every_batch(estimator, baseline, 
     mean, variance = enumerate_moments(mdp, logits, estimator, n_states, n_actions, baseline, behavior, q)
     torch.testing.assert_close(m.mean, mean, rtol=1e-9, atol=1e-12)
     assert m.variance == pytest.approx(variance, rel=1e-9, abs=1e-12)
-    assert m.variance == m.variance_states + m.variance_actions
+    floor = gradient_moments(mdp, logits, "expected", n_states=n_states, behavior=behavior, q=q).variance_states
+    if estimator == "resampled":
+        assert m.variance_states == pytest.approx(floor, rel=1e-9)
     assert m.bias == pytest.approx((mean - mdp.policy_gradient(logits)).norm().item(), abs=1e-12)
 
 
@@ -149,13 +151,47 @@ def test_break_even_number_of_actions(lake):
     uniform = torch.zeros(16, 4)
     assert break_even_actions(lake, uniform) == pytest.approx(18.5, abs=0.05)
     assert break_even_actions(lake.with_reward_offset(1.0), uniform) == pytest.approx(147, abs=0.5)
-    # What the number promises: K* actions with Q are as noisy as one with the advantage.
     logits = lake.policy_path(10, 2.0)[-1]
-    k_star = break_even_actions(lake, logits)
-    noise_q = gradient_moments(lake, logits, "resampled").variance_actions
-    assert noise_q / k_star == pytest.approx(
-        gradient_moments(lake, logits, "resampled", baseline="value").variance_actions
-    )
+    k_star = break_even_actions(lake, logits)  # what it promises: it lies between the whole numbers that decide
+    fewer, more = (gradient_moments(lake, logits, "resampled", n_actions=int(k_star) + i).variance for i in (0, 1))
+    assert fewer > gradient_moments(lake, logits, "resampled", baseline="value").variance > more
+
+
+def test_break_even_uses_the_behavior_and_the_critic_given():
+    mdp, logits, behavior, q = small_problem()
+    k_star, data = break_even_actions(mdp, logits, behavior=behavior, q=q), dict(behavior=behavior, q=q)
+    a, b = (gradient_moments(mdp, logits, "resampled", baseline=x, **data).variance for x in (None, "value"))
+    floor = gradient_moments(mdp, logits, "expected", **data).variance
+    assert k_star == pytest.approx((a - floor) / (b - floor))
+    assert abs(k_star / break_even_actions(mdp, logits) - 1) > 0.05
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_break_even_is_infinite_for_two_equal_actions_in_any_mdp(seed):
+    gen = torch.Generator().manual_seed(seed)
+    transition = torch.rand(3, 2, 3, generator=gen, dtype=torch.float64)
+    reward = torch.rand(3, 2, generator=gen, dtype=torch.float64)
+    mdp = TabularMDP(0.9 * transition / transition.sum(-1, keepdim=True), reward, [1.0, 0.0, 0.0], 0.9)
+    assert break_even_actions(mdp, torch.zeros(3, 2)) == float("inf")
+
+
+def test_cosine_is_right_for_the_smallest_gradients(lake):
+    small = TabularMDP(lake.transition, 1e-9 * lake.reward, lake.initial, lake.gamma)
+    assert gradient_moments(small, torch.zeros(16, 4), "resampled").cosine == pytest.approx(1.0)
+    nothing = TabularMDP(lake.transition, 0 * lake.reward, lake.initial, lake.gamma)
+    assert gradient_moments(nothing, torch.zeros(16, 4), "resampled").cosine == 0.0
+    mdp, logits, behavior, q = small_problem()
+    m = gradient_moments(mdp, logits, "stored", behavior=behavior, q=q)
+    assert m.cosine == pytest.approx(((m.mean * m.target).sum() / m.mean.norm() / m.target.norm()).item())
+
+
+def test_the_number_of_actions_in_force():
+    mdp, logits, _, _ = small_problem()
+    assert [gradient_moments(mdp, logits, e, n_actions=7).n_actions for e in ("stored", "importance", "resampled")] == [
+        1,
+        1,
+        7,
+    ]
 
 
 def test_break_even_where_the_advantage_is_noiseless():
@@ -188,11 +224,26 @@ def test_same_generator_same_samples_and_the_global_state_is_untouched(lake):
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_uniforms_at_the_edges_stay_inside_the_tables(lake):
-    highest = torch.tensor(1.0, dtype=torch.float64).nextafter(torch.tensor(0.0, dtype=torch.float64))
-    for u in (torch.tensor(0.0).double(), highest):
-        g = gradients_from_uniforms(lake, torch.zeros(16, 4), "resampled", u.view(1, 1), u.view(1, 1, 1))
-        assert torch.isfinite(g).all()
+@pytest.mark.parametrize("edge", [0.0, 1.0])
+def test_uniforms_at_the_edges_pick_the_first_or_last_possible_state_and_action(lake, edge):
+    u = torch.tensor(edge).double()
+    u = (u.nextafter(torch.tensor(0.0).double()) if edge else u).view(1, 1, 1)
+    logits = torch.tensor([-1e9, 0.0, 1.0, -1e9]).double().expand(16, 4)  # actions 0 and 3 cannot be drawn
+    g = gradients_from_uniforms(lake, logits, "resampled", u[0], u)[0]
+    probs = torch.softmax(logits, -1)
+    rho = lake.occupancy(probs)
+    visited = (rho > 0).nonzero().flatten()
+    s, a = (visited[-1], 2) if edge else (visited[0], 1)
+    wanted = torch.zeros(16, 4).double()
+    wanted[s] = -probs[s]
+    wanted[s, a] += 1
+    torch.testing.assert_close(g, rho.sum() * lake.action_values(probs)[s, a] * wanted)
+
+
+def test_samples_carry_no_gradient():
+    mdp, logits, _, _ = small_problem()
+    g = sample_gradients(mdp, logits.requires_grad_(), "resampled", n_samples=3, generator=torch.Generator())
+    assert not g.requires_grad
 
 
 def call(**change):

@@ -295,9 +295,7 @@ class Kernel:
     """A real kernel, with a second thread for widget messages as JupyterLab uses it."""
 
     def __init__(self):
-        self.manager = KernelManager(
-            kernel_name=CURRENT_ENV_KERNEL_NAME, kernel_spec_manager=NbvalKernelspecManager()
-        )
+        self.manager = KernelManager(kernel_name=CURRENT_ENV_KERNEL_NAME, kernel_spec_manager=NbvalKernelspecManager())
         self.manager.start_kernel(cwd=str(ROOT), env=os.environ | {"PYTHONPATH": str(ROOT)})
         self.client = self.manager.client()
         self.client.start_channels()

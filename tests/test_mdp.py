@@ -149,6 +149,9 @@ GOOD = dict(transition=np.full((2, 3, 2), 0.5), reward=np.zeros((2, 3)), initial
         (dict(transition=np.full((2, 3, 2), -0.1)), ValueError, "transition holds a negative probability"),
         (dict(transition=np.full((2, 3, 2), np.nan)), ValueError, "transition holds NaN"),
         (dict(transition="P"), TypeError, "transition must be numeric, got str"),
+        (dict(transition=np.zeros((2, 0, 2))), ValueError, r"transition has shape \(2, 0, 2\)"),
+        (dict(transition=1j * np.zeros((2, 3, 2))), TypeError, "transition must be numeric"),
+        (dict(initial=[0.0, 0.0]), ValueError, "initial has a row that sums to 0, wanted 1"),
         (dict(reward=np.zeros(3)), ValueError, r"reward has shape \(3,\), wanted \(2, 3\) = \(S, A\)"),
         (dict(reward=np.full((2, 3), np.inf)), ValueError, "reward holds NaN or infinity"),
         (dict(initial=[1.0]), ValueError, r"initial has shape \(1,\), wanted \(2,\)"),
@@ -178,6 +181,18 @@ def test_bad_policies_are_refused():
         mdp.policy_gradient(np.zeros(3))
     with pytest.raises(ValueError, match="n_steps must be at least 0"):
         mdp.policy_path(-1, 1.0)
+    with pytest.raises(ValueError, match="step_size must be finite, got nan"):
+        mdp.policy_path(1, float("nan"))
+    with pytest.raises(TypeError, match="offset must be a number, got '1'"):
+        mdp.with_reward_offset("1")
+
+
+def test_a_table_belongs_to_the_mdp_once_it_is_made():
+    transition, reward = torch.full((1, 1, 1), 0.5).double(), np.ones((1, 1))
+    mdp = TabularMDP(transition, reward, [1.0], 0.5)
+    transition.fill_(7.0)
+    reward[:] = 7.0
+    assert mdp.state_values([[1.0]]).item() == pytest.approx(4 / 3)
 
 
 def test_a_singular_system_is_refused():
@@ -192,6 +207,8 @@ def test_environments_without_a_table_are_refused():
         TabularMDP.from_gymnasium("CartPole-v1")
     with pytest.raises(ValueError, match="gymnasium cannot make 'NoSuchLake-v1'"):
         TabularMDP.from_gymnasium("NoSuchLake-v1")
+    with pytest.raises(ValueError, match="gymnasium cannot make 'FrozenLake-v1' with {'map_name': '9x9'}"):
+        TabularMDP.from_gymnasium("FrozenLake-v1", map_name="9x9")
     with pytest.raises(ValueError, match="has no transition table"):
         TabularMDP.from_gymnasium(object())
     with pytest.raises(TypeError, match="map_name would be ignored"):

@@ -119,6 +119,37 @@ def test_a_fresh_policy_is_close_to_uniform():
     torch.testing.assert_close(probs, torch.full_like(probs, 1 / 3), atol=0.02, rtol=0)
 
 
+def test_seeds_start_apart_biases_included():
+    net = MLP(3, (8,), 2, n_seeds=3, generator=rng())
+    for p in net.parameters():
+        assert not torch.equal(p[0], p[1]) and not torch.equal(p[1], p[2]) and p.abs().min() > 0
+
+
+def test_std_depends_on_the_state_and_is_bounded():
+    policy = TanhGaussianPolicy(3, [-1.0], [1.0], (8,), generator=rng(), out_gain=100.0)
+    log_std = policy(10 * torch.randn(200, 3, generator=rng(1))).log_std
+    assert log_std.min() >= -5 and log_std.max() <= 2 and log_std.std() > 0.5
+
+
+def test_obs_scale_scales_the_observation_and_not_the_action():
+    plain, scaled = (ContinuousQCritic(2, 1, (), generator=rng(), **k) for k in ({}, dict(obs_scale=[10.0, 0.1])))
+    a = torch.full((1, 1), 3.0)
+    torch.testing.assert_close(scaled(torch.tensor([[0.1, 10.0]]), a), plain(torch.ones(1, 2), a))
+
+
+def test_entropy_of_a_certain_policy_is_zero():
+    certain = Categorical(torch.tensor([[0.0, -torch.inf]]))
+    assert certain.entropy().tolist() == [0.0] and certain.sample(5, generator=rng()).tolist() == [[0]] * 5
+
+
+def test_nothing_touches_the_global_random_state():
+    before = torch.get_rng_state()
+    obs = torch.zeros(2, 3)
+    CategoricalPolicy(3, 2, generator=rng())(obs).sample(2, generator=rng())
+    TanhGaussianPolicy(3, [-1.0], [1.0], generator=rng())(obs).sample(2, generator=rng())
+    assert torch.equal(before, torch.get_rng_state())
+
+
 @pytest.mark.parametrize(
     ("attempt", "error", "words"),
     [
@@ -139,6 +170,30 @@ def test_a_fresh_policy_is_close_to_uniform():
             lambda: TanhGaussianPolicy(3, [-1.0], [1.0], generator=rng())(torch.zeros(5, 3)).log_prob(torch.zeros(5)),
             ValueError,
             r"action has shape \(5,\), wanted \(5, 1\)",
+        ),
+        (lambda: MLP(3, (8,), 2, generator=None), TypeError, "generator must be a torch.Generator, got NoneType"),
+        (lambda: MLP(3, 8, 2, generator=rng()), TypeError, r"hidden must be a sequence of layer sizes such as \(8,\)"),
+        (lambda: VCritic(3, generator=rng())(torch.zeros(5, 3).double()), TypeError, "obs has dtype torch.float64"),
+        (lambda: Categorical(torch.full((1, 2), torch.nan)), ValueError, "logits holds NaN"),
+        (lambda: Categorical(torch.zeros(1, 2)).sample(generator=None), TypeError, "generator must be"),
+        (lambda: of_actions(torch.zeros(2, 3), torch.tensor([0, 3])), ValueError, "action holds 0 to 3, wanted 0 to 2"),
+        (
+            lambda: ContinuousQCritic(3, 2, generator=rng())(torch.zeros(5, 3), torch.zeros(4, 2)),
+            ValueError,
+            r"action has shape \(4, 2\), wanted \(5, 2\)",
+        ),
+        (
+            lambda: ContinuousQCritic(3, 2, generator=rng())(torch.zeros(1, 3), torch.zeros(4, 5, 2)),
+            ValueError,
+            r"action has shape \(4, 5, 2\), wanted \(1, 2\)",
+        ),
+        (lambda: ContinuousQCritic(3, 2, generator=rng(), obs_scale=[1.0]), ValueError, "obs_scale has shape"),
+        (
+            lambda: TanhGaussianPolicy(3, [-1.0], [1.0], generator=rng())(torch.zeros(5, 3)).log_prob(
+                torch.zeros(3, 1, 1)
+            ),
+            ValueError,
+            r"action has shape \(3, 1, 1\)",
         ),
     ],
 )

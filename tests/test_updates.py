@@ -159,6 +159,86 @@ def test_actor_step_climbs_q(baseline, n_seeds):
     assert all(p.grad is None for p in critic.parameters())
 
 
+def moved(network, before):
+    return [old - new for old, new in zip(before, network.parameters(), strict=True)]
+
+
+@pytest.mark.parametrize("n_seeds", [None, 3])
+def test_critic_step_is_one_step_down_its_equation(n_seeds):
+    """One step of plain gradient descent is the gradient of the equation, written out by hand with the same a′."""
+    nets = dict(hidden=(16,), n_seeds=n_seeds)
+    policy = CategoricalPolicy(4, 3, generator=rng(), out_gain=3.0, **nets)
+    critic, target = (DiscreteQCritic(4, 3, generator=rng(s), **nets) for s in (1, 2))
+    batch, before = batch_of(n_seeds), [p.detach().clone() for p in critic.parameters()]
+    with torch.no_grad():
+        next_action = policy(batch.next_obs).sample(5, generator=rng(7))
+        y = batch.reward + 0.9 * ~batch.terminated * target(batch.next_obs, next_action).mean(-2)
+    loss = 0.5 * (critic(batch.obs, batch.action) - y).square().mean(-1)
+    wanted = torch.autograd.grad(loss.sum(), list(critic.parameters()))
+    sgd = torch.optim.SGD(critic.parameters(), 1.0)
+    said = up.critic_step(critic, target, policy, sgd, batch, gamma=0.9, n_actions=5, generator=rng(7))
+    torch.testing.assert_close(said, loss.detach())
+    torch.testing.assert_close(moved(critic, before), list(wanted), atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("bonus", [0.0, 0.3])
+@pytest.mark.parametrize("baseline", [None, "value", "leave-one-out"])
+@pytest.mark.parametrize("n_seeds", [None, 3])
+def test_actor_step_is_one_step_up_its_equation(n_seeds, baseline, bonus):
+    nets = dict(hidden=(16,), n_seeds=n_seeds)
+    policy = CategoricalPolicy(4, 3, generator=rng(), out_gain=3.0, **nets)
+    critic = DiscreteQCritic(4, 3, generator=rng(1), **nets)
+    obs, before, k = batch_of(n_seeds).obs, [p.detach().clone() for p in policy.parameters()], 5
+    pi = policy(obs)
+    action = pi.sample(k, generator=rng(7))
+    with torch.no_grad():
+        q = critic(obs, action)
+        if baseline == "value":
+            q = q - (pi.probs * critic.all_actions(obs)).sum(-1).unsqueeze(-2)
+        elif baseline == "leave-one-out":
+            q = q - (q.sum(-2, keepdim=True) - q) / (k - 1)
+    objective = (pi.log_prob(action) * q).mean((-2, -1)) + bonus * pi.entropy().mean(-1)
+    wanted = torch.autograd.grad(-objective.sum(), list(policy.parameters()))
+    sgd = torch.optim.SGD(policy.parameters(), 1.0)
+    choice = dict(n_actions=k, baseline=baseline, entropy_bonus=bonus)
+    said = up.actor_step(policy, critic, sgd, obs, **choice, generator=rng(7))
+    torch.testing.assert_close(said, -objective.detach())
+    torch.testing.assert_close(moved(policy, before), list(wanted), atol=1e-6, rtol=1e-4)
+
+
+def test_losses_keep_the_seeds_apart():
+    x = torch.randn(3, 2, 5, generator=rng(), requires_grad=True)
+    assert up.policy_gradient_loss(x, x.detach()).shape == up.reparameterized_loss(x).shape == (3,)
+    up.reparameterized_loss(x).sum().backward()
+    torch.testing.assert_close(x.grad, torch.full_like(x, -0.1))
+
+
+def test_td_advantage_is_a_constant():
+    value, next_value = (torch.ones(2, requires_grad=True) for _ in range(2))
+    assert not up.td_advantage(torch.ones(2), torch.tensor([False, True]), value, next_value, 0.9).requires_grad
+
+
+def test_what_is_not_finite_updates_nothing():
+    policy, critic = CategoricalPolicy(4, 3, generator=rng()), DiscreteQCritic(4, 3, generator=rng(1))
+    before = [p.detach().clone() for p in (*policy.parameters(), *critic.parameters())]
+    batch = batch_of()._replace(reward=torch.full((32,), torch.nan))
+    sgd = torch.optim.SGD([*policy.parameters(), *critic.parameters()], 1.0)
+    with pytest.raises(ValueError, match="loss is nan: NaN or infinity; nothing was updated"):
+        up.critic_step(critic, critic, policy, sgd, batch, gamma=0.9, generator=rng())
+    with pytest.raises(ValueError, match="nothing was updated"):
+        up.actor_step(policy, critic, sgd, batch.obs, entropy_bonus=float("nan"), generator=rng())
+    for old, new in zip(before, (*policy.parameters(), *critic.parameters()), strict=True):
+        assert torch.equal(old, new)
+
+
+def test_polyak_update_of_two_shapes_changes_nothing():
+    stack, alone = VCritic(2, (3,), n_seeds=3, generator=rng(0)), VCritic(2, (3,), generator=rng(1))
+    before = [p.detach().clone() for p in stack.parameters()]
+    with pytest.raises(ValueError, match="target has parameters of shapes .* source .* wanted the same"):
+        up.polyak_update(stack, alone, 0.5)
+    assert all(torch.equal(old, new) for old, new in zip(before, stack.parameters(), strict=True))
+
+
 def test_polyak_update_moves_every_parameter_by_tau():
     source, target = VCritic(2, (3,), generator=rng(0)), VCritic(2, (3,), generator=rng(1))
     before = [p.clone() for p in target.parameters()]
@@ -208,6 +288,25 @@ def column(n=4):
             lambda: up.td_advantage(torch.zeros(4), torch.zeros(4, dtype=torch.bool), column(), torch.zeros(4), 0.9),
             ValueError,
             r"value has shape \(4, 1\)",
+        ),
+        (lambda: up.importance_ratio(torch.zeros(2), torch.tensor([0.0, torch.nan])), ValueError, "was not given"),
+        (lambda: up.importance_ratio(torch.zeros(1), torch.tensor([-torch.inf])), ValueError, "cannot be 0"),
+        (lambda: up.importance_ratio(torch.full((1,), torch.nan), torch.zeros(1)), ValueError, "log_prob holds NaN"),
+        (lambda: up.importance_ratio(torch.zeros(1), torch.zeros(1), clip=-1.0), ValueError, "clip must be above 0"),
+        (
+            lambda: up.q_target(torch.zeros(4), torch.zeros(4, dtype=torch.bool), column(), 0.9),
+            ValueError,
+            r"next_q has shape \(4, 1\), wanted \(4,\)",
+        ),
+        (
+            lambda: up.actor_step(None, None, None, None, baseline="leave-one-out", generator=rng()),
+            ValueError,
+            "n_actions is 1, wanted at least 2",
+        ),
+        (
+            lambda: up.actor_step(None, VCritic(2, generator=rng()), None, None, baseline="value", generator=rng()),
+            ValueError,
+            "which only discrete actions allow",
         ),
     ],
 )

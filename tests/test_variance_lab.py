@@ -45,6 +45,14 @@ def test_the_numbers_are_the_exact_moments_and_the_cloud_has_them(model, setting
     )
     assert (result.moments.bias, result.moments.variance) == (m.bias, m.variance)
     assert result.k_star == break_even_actions(mdp, logits, **data)
+    assert result.exact.tolist() == pytest.approx([m.target.norm().item(), 0.0], abs=1e-9 * m.target.norm().item())
+    off = (result.surrogate - result.exact).norm().item()  # in the plane at most what it is in all dimensions
+    assert off <= (m.surrogate - m.target).norm().item() * (1 + 1e-9) + 1e-12
+    with_value = dict(n_states=setting.get("n_states", 32), baseline="value", **data)
+    assert result.reference_variance == gradient_moments(mdp, logits, "resampled", **with_value).variance
+    at_64 = dict(n_states=setting.get("n_states", 32), baseline=setting.get("baseline"), n_actions=64, **data)
+    wanted = gradient_moments(mdp, logits, setting.get("estimator", "resampled"), **at_64).variance_actions
+    assert result.actions_by_k[-1] == wanted
     n = len(result.points)
     spread = result.points.std(0)  # in the plane; the mean of the cloud is the exact mean's projection
     assert ((result.points.mean(0) - result.mean).abs() < 5 * spread / n**0.5 + 1e-12).all()
@@ -82,6 +90,12 @@ def test_an_impossible_choice_is_explained_in_place_and_leaves_the_last_picture(
     assert "leave-one-out" in lab.error and lab.png == before
     lab.set(n_actions=2)
     assert lab.error is None and lab.png != before
+
+
+@pytest.mark.parametrize("outside", [dict(age=-1), dict(age=21), dict(n_states=65), dict(n_actions=0)], ids=str)
+def test_settings_outside_the_sliders_are_refused(model, outside):
+    with pytest.raises(ValueError, match=f"{next(iter(outside))} must"):
+        model(**outside)
 
 
 def test_only_the_controls_asked_for_are_shown():
