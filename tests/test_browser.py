@@ -179,7 +179,13 @@ def test_a_slider_redraws_the_picture(browser_and_lab, folder, path):
     with opened(browser_and_lab, Path(path).name) as page:
         page.evaluate(RUN_ALL)
         page.locator(".offac-lab img").first.wait_for(timeout=300_000)
-        press_until_the_picture_changes(page)
+        sliders = page.locator(".offac-lab").first.locator(".widget-slider .widget-label").all_inner_texts()
+        for slider in sliders:
+            press_until_the_picture_changes(page, slider)
+        buttons = page.locator(".offac-lab").first.locator(".widget-toggle-buttons")
+        expect(buttons.locator(".mod-active")).to_have_count(
+            buttons.count()
+        )  # one choice of each is seen to be in force
         still = page.locator(".jp-OutputArea-child:has(+ .jp-OutputArea-child + .jp-OutputArea-child .offac-lab)")
         expect(still.first).to_be_hidden()
         expect(still.first.locator("img")).to_have_count(1)
