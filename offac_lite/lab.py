@@ -29,6 +29,8 @@ from matplotlib.figure import Figure
 _STYLE = """<style>
 .jp-OutputArea-child:has(+ .jp-OutputArea-child .offac-lab),
 .jp-OutputArea-child:has(+ .jp-OutputArea-child + .jp-OutputArea-child .offac-lab) {display: none}
+.offac-lab .widget-toggle-buttons {display: flex; align-items: baseline}
+.offac-lab .widget-toggle-buttons .widget-label {flex: none; text-align: right; margin: 0 8px 0 0}
 .offac-lab-notice {white-space: pre-wrap; color: var(--jp-error-color1, #a00000); margin: 0.3em 0; line-height: 1.3}
 .offac-lab-summary {line-height: 1.4}
 </style>"""
