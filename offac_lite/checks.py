@@ -44,10 +44,10 @@ def _tensor(value) -> torch.Tensor:
     return value
 
 
-def _call(function: Callable, *args, **kwargs) -> torch.Tensor:
+def _call(function: Callable, *args) -> torch.Tensor:
     """Call, and refuse a function that writes into its arguments."""
     before = [a.detach().clone() if isinstance(a, torch.Tensor) else a for a in args]
-    result = _tensor(function(*args, **kwargs))
+    result = _tensor(function(*args))
     for old, new in zip(before, args, strict=True):
         if isinstance(old, torch.Tensor) and not torch.equal(old, new.detach()):
             raise ValueError("your function changes one of its arguments in place; build a new tensor instead")

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 
 from offac_lite import _check
-from offac_lite.mdp import TabularMDP
+from offac_lite.mdp import TabularMDP, advantages
 
 ESTIMATORS = ("stored", "importance", "resampled", "expected")
 BASELINES = (None, "value", "leave-one-out")
@@ -117,12 +117,12 @@ def _problem(mdp, logits, estimator, n_states, n_actions, baseline, behavior, q)
         _check.shape("q", q, size, "(S, A)")
 
     on_policy = estimator in ("resampled", "expected")
-    signal = q - (probs * q).sum(-1, keepdim=True) if baseline == "value" else q
+    signal = advantages(probs, q) if baseline == "value" else q
     if estimator == "importance":
         ratio = torch.where(behavior > 0, probs / behavior.clamp_min(torch.finfo(torch.float64).tiny), 0.0)
         signal = ratio * signal
     visitation = mdp.occupancy(behavior)
-    advantage = exact_q - (probs * exact_q).sum(-1, keepdim=True)
+    advantage = advantages(probs, exact_q)
     return _Problem(
         estimator=estimator,
         leave_one_out=leave_one_out,
@@ -155,7 +155,7 @@ def _per_state_moments(p: _Problem) -> tuple[torch.Tensor, torch.Tensor]:
     # Leave-one-out is a U-statistic of order 2 with kernel h(a, a′) = ½ (x − x′)(Q − Q′), so (Hoeffding, 1948)
     # Var = [4 (K − 2) ζ1 + 2 ζ2] / (K (K − 1)). Here 4 ζ1 = Var[x (Q − V)], and as ‖x − x′‖² = 2 for a ≠ a′,
     # E‖h‖² = Var_π(Q).
-    advantage = p.critic - (p.probs * p.critic).sum(-1, keepdim=True)
+    advantage = advantages(p.probs, p.critic)
     four_zeta_1 = spread(advantage)
     zeta_2 = (p.probs * advantage.square()).sum(-1) - mean.square().sum(-1)
     k = p.n_actions

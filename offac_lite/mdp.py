@@ -8,6 +8,15 @@ from offac_lite import _check
 LONGEST_EPISODE = 1e12  # discounted steps; beyond it, float64 cannot tell I − γP from a singular matrix
 
 
+def advantages(probs: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    """A(s, a) = Q(s, a) − V(s) with V(s) = Σ_a π(a|s) Q(s, a), for π and Q of shape (..., S, A).
+
+    >>> advantages(torch.tensor([[0.5, 0.5]]), torch.tensor([[3.0, 1.0]]))
+    tensor([[ 1., -1.]])
+    """
+    return q - (probs * q).sum(-1, keepdim=True)
+
+
 class TabularMDP:
     """A finite MDP with known transition probabilities, so that nothing has to be estimated.
 
@@ -152,9 +161,7 @@ class TabularMDP:
         logits = _check.finite_tensor("logits", logits)
         _check.trailing_shape("logits", logits, (self.n_states, self.n_actions), "(S, A)")
         probs = torch.softmax(logits, -1)
-        q = self.action_values(probs)
-        advantage = q - (probs * q).sum(-1, keepdim=True)
-        return self.occupancy(probs).unsqueeze(-1) * probs * advantage
+        return self.occupancy(probs).unsqueeze(-1) * probs * advantages(probs, self.action_values(probs))
 
     def optimal_values(self) -> torch.Tensor:
         """V*(s), shape (S,), by policy iteration: exact evaluation, greedy improvement, until nothing changes.
@@ -187,8 +194,7 @@ class TabularMDP:
         path = [torch.zeros(self.n_states, self.n_actions, dtype=torch.float64)]
         for _ in range(_check.count("n_steps", n_steps, at_least=0)):
             probs = torch.softmax(path[-1], -1)
-            q = self.action_values(probs)
-            path.append(path[-1] + step_size * (q - (probs * q).sum(-1, keepdim=True)))
+            path.append(path[-1] + step_size * advantages(probs, self.action_values(probs)))
         return torch.stack(path)
 
     def _policy(self, probs) -> torch.Tensor:

@@ -52,10 +52,7 @@ class MLP(nn.Module):
         self.in_size = in_size
         self.n_seeds = None if n_seeds is None else _check.count("n_seeds", n_seeds)
         lead = () if n_seeds is None else (n_seeds,)
-        scale = _check.finite_tensor("in_scale", in_scale, torch.float32)
-        if scale.shape not in ((), (in_size,)):
-            raise ValueError(f"in_scale has shape {tuple(scale.shape)}, wanted () or ({in_size},) = one per feature")
-        self.register_buffer("in_scale", scale)
+        self.register_buffer("in_scale", _scale("in_scale", in_scale, in_size))
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
             bound = (out_gain if i == len(sizes) - 2 else 1.0) / math.sqrt(fan_in)
@@ -80,6 +77,13 @@ class MLP(nn.Module):
                 weight, bias = weight[None], bias[None]
             x = torch.baddbmm(bias, x if i == 0 else functional.relu(x), weight)
         return x.reshape(*lead, x.shape[-1])
+
+
+def _scale(name: str, value, size: int) -> torch.Tensor:
+    scale = _check.finite_tensor(name, value, torch.float32)
+    if scale.shape not in ((), (size,)):
+        raise ValueError(f"{name} has shape {tuple(scale.shape)}, wanted () or ({size},) = one per feature")
+    return scale
 
 
 class Categorical:
@@ -273,10 +277,7 @@ class ContinuousQCritic(nn.Module):
     def __init__(self, obs_size: int, action_size: int, hidden: Sequence[int] = (64, 64), *, obs_scale=1.0, **mlp):
         super().__init__()
         self.action_size = _check.count("action_size", action_size)
-        scale = _check.finite_tensor("obs_scale", obs_scale, torch.float32)
-        if scale.shape not in ((), (obs_size,)):
-            raise ValueError(f"obs_scale has shape {tuple(scale.shape)}, wanted () or ({obs_size},) = one per feature")
-        scale = scale.expand(obs_size)
+        scale = _scale("obs_scale", obs_scale, obs_size).expand(obs_size)
         self.net = MLP(obs_size + action_size, hidden, 1, in_scale=torch.cat([scale, torch.ones(action_size)]), **mlp)
 
     def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:

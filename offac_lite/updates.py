@@ -94,8 +94,8 @@ def policy_gradient_loss(log_prob: torch.Tensor, advantage: torch.Tensor) -> tor
 
     log_prob, advantage (..., K, B): mean over K and B, shape (...); with one action per state, K = 1 has to
     be there, as in `log_prob.unsqueeze(-2)`: of (S, B) without it, the S seeds would be taken for K actions.
-    The gradient flows through log π alone; Â is detached. The
-    *value* of this loss means nothing. Sutton et al. (2000); Degris et al. (2012) for replayed states.
+    The gradient flows through log π alone; Â is detached. The *value* of this loss means nothing.
+    Sutton et al. (2000); Degris et al. (2012) for replayed states.
 
     >>> log_prob = torch.tensor([[-1.0, -2.0]], requires_grad=True)
     >>> policy_gradient_loss(log_prob, torch.tensor([[3.0, 5.0]])).backward()
@@ -128,8 +128,8 @@ def leave_one_out(q: torch.Tensor) -> torch.Tensor:
     """Q_k minus the mean of the *other* K − 1 values in the same state.              (notebook 05)
 
     *Data*: Q(s, a_k) of K actions drawn independently from π(·|s). Leaving one's own value out keeps the
-    gradient unbiased; with it the gradient would shrink by (K − 1)/K. q (..., K, B) with K ≥ 2, same shape
-    out. Kool et al. (2019).
+    gradient unbiased; with it the gradient would shrink to (K − 1)/K of its length. q (..., K, B) with K ≥ 2,
+    same shape out. Kool et al. (2019).
 
     >>> leave_one_out(torch.tensor([[1.0], [2.0], [6.0]])).flatten()
     tensor([-3.0000, -1.5000,  4.5000])
