@@ -254,6 +254,9 @@ def gradient_cloud(ax, points, exact, mean, *, color: str = RESAMPLED, title: st
     ax.set(xlabel="along ∇J", ylabel="at right angles to ∇J", title=title)
 
 
+STEADY = 9  # digits drawn of a computed number: the last bits of a linear solve depend on where its memory lies
+
+
 class VarianceView:
     """The variance lab's figure: the cloud of estimates, the variance against K with its floor, and the numbers.
 
@@ -309,12 +312,13 @@ class VarianceView:
             (self.surrogate, result.surrogate[None]),
             (self.exact, torch.stack([origin, result.exact])),
         ):
-            artist.set_data(*(xy / unit).T.numpy())
+            artist.set_data(*np.round((xy / unit).T.numpy(), STEADY))
         self.scale.set_text(f"gradients (edge: ±{unit:g})")
         self._color(STORED if result.estimator in ("stored", "importance") else RESAMPLED)
         below = 1e-12  # where the logarithmic axis no longer reaches
         floor = np.full(len(self.ks), max(m.variance_states, below))
         actions = np.maximum(result.actions_by_k, below)
+        floor, actions = (10 ** np.round(np.log10(variance), STEADY) for variance in (floor, actions))
         self.floor.set_data(self.ks, floor)
         self.actions.set_data(self.ks, actions)
         self.total.set_data(self.ks, floor + actions)
