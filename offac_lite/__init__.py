@@ -2,5 +2,6 @@
 
 from offac_lite.buffer import ReplayBuffer
 from offac_lite.mdp import TabularMDP
+from offac_lite.training import train
 
-__all__ = ["ReplayBuffer", "TabularMDP"]
+__all__ = ["ReplayBuffer", "TabularMDP", "train"]

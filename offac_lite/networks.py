@@ -4,8 +4,9 @@ Axes, everywhere: seeds first (or no such axis), then the K actions of one state
 batch, then features: obs (..., B, obs_size), action (..., B) or (..., K, B).
 """
 
+import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -18,15 +19,16 @@ from offac_lite import _check
 class MLP(nn.Module):
     """A ReLU network, or S independent ones: (..., obs_size) → (..., out_size).
 
-    With `n_seeds=S` the weights have shape (S, in, out) and input must start with an axis of S: slice i goes
-    through network i alone, so no gradient crosses seeds. Weights start uniform in ±1/√in, those of the
-    output layer times `out_gain`; `generator` is a local `torch.Generator` on the CPU (a network is made there, and
-    `.to(device)` moves it; a policy on a GPU samples with a generator of that device). The input is multiplied by
-    `in_scale` first (a number or one per feature), so that features of different units start equal.
+    All parameters of a network stand in one row: `theta` is (P,), or with `n_seeds=S` (S, P), and slice i of the input,
+    which then must start with an axis of S, goes through network i alone, so no gradient crosses seeds. (One tensor,
+    because an optimiser step on many small ones costs more than the arithmetic.) Weights start uniform in ±1/√in,
+    those of the output layer times `out_gain`; `generator` is a local `torch.Generator` on the CPU (a network is made
+    there, and `.to(device)` moves it; a policy on a GPU samples with a generator of that device). The input is
+    multiplied by `in_scale` first (a number or one per feature), so that features of different units start equal.
 
     >>> net = MLP(3, (8,), 2, n_seeds=5, generator=torch.Generator().manual_seed(0))
-    >>> net(torch.zeros(5, 7, 3)).shape
-    torch.Size([5, 7, 2])
+    >>> net(torch.zeros(5, 7, 3)).shape, net.theta.shape  # 3 · 8 + 8, then 8 · 2 + 2
+    (torch.Size([5, 7, 2]), torch.Size([5, 50]))
     """
 
     def __init__(
@@ -51,32 +53,37 @@ class MLP(nn.Module):
         ]
         self.in_size = in_size
         self.n_seeds = None if n_seeds is None else _check.count("n_seeds", n_seeds)
-        lead = () if n_seeds is None else (n_seeds,)
         self.register_buffer("in_scale", _scale("in_scale", in_scale, in_size))
-        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
-            bound = (out_gain if i == len(sizes) - 2 else 1.0) / math.sqrt(fan_in)
-            self.weights.append(bound * (2 * torch.rand(*lead, fan_in, fan_out, generator=generator) - 1))
-            self.biases.append(bound * (2 * torch.rand(*lead, 1, fan_out, generator=generator) - 1))
+        self.shapes = [shape for fan_in, fan_out in pairwise(sizes) for shape in ((fan_out, fan_in), (fan_out, 1))]
+        bounds = [1 / math.sqrt(fan_in) for fan_in in sizes[:-1] for _ in ("weight", "bias")]
+        bounds[-2:] = [out_gain * bound for bound in bounds[-2:]]
+        parts = [
+            bound * (2 * torch.rand(n_seeds or 1, math.prod(shape), generator=generator) - 1)
+            for bound, shape in zip(bounds, self.shapes, strict=True)
+        ]
+        theta = torch.cat(parts, 1)
+        self.theta = nn.Parameter(theta[0] if n_seeds is None else theta)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (..., in_size), or (S, ..., in_size) with seeds, to the same with out_size at the end."""
         _check.trailing_shape("obs", x, (self.in_size,), "(..., obs_size)")
         if x.dtype != self.in_scale.dtype:
             raise TypeError(f"obs has dtype {x.dtype}, wanted {self.in_scale.dtype} like the parameters")
-        lead = x.shape[:-1]
-        if self.n_seeds is None:
-            x = x.reshape(1, lead.numel(), self.in_size)
-        elif x.ndim < 2 or x.shape[0] != self.n_seeds:
-            raise ValueError(f"obs has shape {tuple(x.shape)}, wanted ({self.n_seeds}, ..., {self.in_size})")
-        else:
-            x = x.reshape(self.n_seeds, lead[1:].numel(), self.in_size)
-        x = x * self.in_scale
-        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            if self.n_seeds is None:
-                weight, bias = weight[None], bias[None]
-            x = torch.baddbmm(bias, x if i == 0 else functional.relu(x), weight)
-        return x.reshape(*lead, x.shape[-1])
+        lead, n_seeds = x.shape[:-1], self.n_seeds or 1
+        if self.n_seeds is not None and (x.ndim < 2 or lead[0] != n_seeds):
+            raise ValueError(f"obs has shape {tuple(x.shape)}, wanted ({n_seeds}, ..., {self.in_size})")
+        rows = lead.numel() if self.n_seeds is None else lead[1:].numel()
+        x = (x * self.in_scale).reshape(n_seeds, rows, self.in_size).mT  # features before batch: the faster way round
+        for i, (weight, bias) in enumerate(self.layers()):
+            x = torch.baddbmm(bias, weight, x if i == 0 else functional.relu(x))
+        return x.mT.reshape(*lead, x.shape[1])
+
+    def layers(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Give weight (S, out, in) and bias (S, out, 1) of each layer, as views of `theta`; S = 1 without seeds."""
+        n_seeds = self.n_seeds or 1
+        parts = self.theta.view(n_seeds, -1).split([math.prod(shape) for shape in self.shapes], 1)
+        parts = [part.view(n_seeds, *shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        return list(zip(parts[::2], parts[1::2], strict=True))
 
 
 def _scale(name: str, value, size: int) -> torch.Tensor:
@@ -140,7 +147,8 @@ class TanhGaussian:
     log π(a|s) = log N(u) − Σ log(half · (1 − tanh² u)) (Haarnoja et al., 2018, appendix C).
 
     `log_prob` recovers u from a. In single precision that is exact enough while |u| stays below about 6; further out
-    tanh u can no longer be told from ±1, u is cut off there, and the gradient of log π is wrong.
+    tanh u can no longer be told from ±1, u is cut off there, and the gradient of log π is wrong. `TanhGaussianPolicy`
+    stays inside.
 
     >>> pi = TanhGaussian(torch.zeros(5, 1), torch.zeros(5, 1), torch.tensor([-2.0]), torch.tensor([2.0]))
     >>> action = pi.sample(3, generator=torch.Generator().manual_seed(0))
@@ -188,7 +196,49 @@ class TanhGaussian:
         return self.mid + self.half * torch.tanh(self.mean)
 
 
-class CategoricalPolicy(nn.Module):
+class Policy(nn.Module):
+    """What every policy can do besides giving π(·|s): act, and hand out one of its seeds."""
+
+    net: MLP
+
+    @torch.no_grad()
+    def act(self, obs, *, generator: torch.Generator | None = None):
+        """Choose actions for observations as an environment gives them: the most probable, or drawn by `generator`.
+
+        obs: (*obs_shape), or with a batch axis (B, *obs_shape), or (S, B, *obs_shape) for a policy of S seeds; without
+        that axis each of the S is asked about every observation. Returns what `env.step` takes: an integer for
+        a single discrete action, else a NumPy array, (B, ...), (S, ...) or (S, B, ...).
+
+        >>> policy = CategoricalPolicy(4, 2, n_seeds=3, generator=torch.Generator().manual_seed(0))
+        >>> policy.act([0.0, 0.1, 0.0, 0.2]).shape, type(policy.of_seed(2).act([0.0, 0.1, 0.0, 0.2]))
+        ((3,), <class 'int'>)
+        """
+        scale, n_seeds = self.net.in_scale, self.net.n_seeds
+        obs = _check.finite_tensor("obs", obs, scale.dtype).to(scale.device)
+        _check.trailing_shape("obs", obs, (self.net.in_size,), "(..., obs_size)")
+        lead = obs.shape[:-1]
+        if len(lead) > (1 if n_seeds is None else 2):
+            wanted = "(obs_size,) or (B, obs_size)" + ("" if n_seeds is None else " or (S, B, obs_size)")
+            raise ValueError(f"obs has shape {tuple(obs.shape)}, wanted {wanted}")
+        obs = obs if lead else obs.unsqueeze(0)
+        if n_seeds is not None and obs.ndim < 3:
+            obs = obs.expand(n_seeds, *obs.shape)
+        pi = self(obs)
+        action = pi.mode() if generator is None else pi.sample(generator=generator)
+        if not lead:
+            action = action.squeeze(0 if n_seeds is None else 1)
+        return action.item() if not action.ndim else action.numpy(force=True)
+
+    def of_seed(self, index: int):
+        """Return a copy of the policy of seed `index` alone, without the axis of seeds."""
+        if self.net.n_seeds is None:
+            raise ValueError("this policy has no axis of seeds")
+        index, alone = range(self.net.n_seeds)[index], copy.deepcopy(self)
+        alone.net.n_seeds, alone.net.theta = None, nn.Parameter(self.net.theta.detach()[index].clone())
+        return alone
+
+
+class CategoricalPolicy(Policy):
     """π_θ(·|s) over discrete actions: `policy(obs)` is a `Categorical`. Starts close to uniform.
 
     >>> policy = CategoricalPolicy(4, 2, generator=torch.Generator().manual_seed(0))
@@ -205,11 +255,16 @@ class CategoricalPolicy(nn.Module):
         return Categorical(self.net(obs))
 
 
-class TanhGaussianPolicy(nn.Module):
+class TanhGaussianPolicy(Policy):
     """π_θ(·|s) over a box of actions: `policy(obs)` is a `TanhGaussian` with a learned, state-dependent std.
 
-    `low`, `high` (D,) are the finite bounds of the action space. The standard deviation of u is kept
-    between e⁻⁵ and e², smoothly.
+    `low`, `high` (D,) are the finite bounds of the action space. The mean of u is kept within ±3 and its standard
+    deviation between e⁻⁵ and 1, smoothly, and starts at 0.5: |u| is then as good as never so large that tanh u cannot
+    be told from ±1 in single precision, and `log_prob` holds; tanh 3 = 0.995 reaches as far as it need.
+
+    >>> policy = TanhGaussianPolicy(3, [-2.0], [2.0], generator=torch.Generator().manual_seed(0))
+    >>> policy(torch.zeros(5, 3)).mode().shape
+    torch.Size([5, 1])
     """
 
     def __init__(self, obs_size: int, low, high, hidden: Sequence[int] = (64, 64), **mlp):
@@ -226,7 +281,8 @@ class TanhGaussianPolicy(nn.Module):
     def forward(self, obs: torch.Tensor) -> TanhGaussian:
         """Give π(·|s) for obs (..., B, obs_size)."""
         mean, spread = self.net(obs).chunk(2, -1)
-        return TanhGaussian(mean, -1.5 + 3.5 * torch.tanh(spread), self.low, self.high)
+        log_std = 2.5 * (torch.tanh(spread + 0.9) - 1)
+        return TanhGaussian(3 * torch.tanh(mean / 3), log_std, self.low, self.high)
 
 
 class VCritic(nn.Module):
@@ -290,6 +346,46 @@ class ContinuousQCritic(nn.Module):
         if with_k:
             obs = obs.unsqueeze(-3).expand(*action.shape[:-1], obs.shape[-1])
         return self.net(torch.cat([obs, action], -1)).squeeze(-1)
+
+
+class TwinQCritic(nn.Module):
+    """Two Q-critics that start differently and learn from the same targets; their value is the *smaller* of the two.
+
+    An actor seeks out what its critic overrates; where two critics disagree, believing the lower one counters that
+    (clipped double Q-learning: Fujimoto et al., 2018, section 4.2). `make(n_seeds=n)` makes an ordinary Q-critic;
+    it is called once, for 2 · S stacked networks.
+
+    >>> from functools import partial
+    >>> make = partial(DiscreteQCritic, 4, 2, generator=torch.Generator().manual_seed(0))
+    >>> twin = TwinQCritic(make, n_seeds=5)
+    >>> obs, action = torch.zeros(5, 7, 4), torch.zeros(5, 7, dtype=torch.int64)
+    >>> twin(obs, action).shape, twin.each(obs, action).shape
+    (torch.Size([5, 7]), torch.Size([2, 5, 7]))
+    """
+
+    def __init__(self, make: Callable[..., nn.Module], n_seeds: int | None = None):
+        super().__init__()
+        self.n_seeds = None if n_seeds is None else _check.count("n_seeds", n_seeds)
+        self.both = make(n_seeds=2 * (n_seeds or 1))
+
+    def each(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Evaluate both, (2, ..., B) or (2, ..., K, B): what is trained."""
+        return self._split(self.both(self._twice(obs), self._twice(action)))
+
+    def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Evaluate the smaller Q(s, a), (..., B) or (..., K, B)."""
+        return self.each(obs, action).amin(0)
+
+    def all_actions(self, obs: torch.Tensor) -> torch.Tensor:
+        """Evaluate the smaller Q(s, a) of every action, (..., B, A); for discrete actions only."""
+        return self._split(self.both.all_actions(self._twice(obs))).amin(0)
+
+    def _twice(self, x: torch.Tensor) -> torch.Tensor:
+        twice = x.expand(2, *x.shape)
+        return twice if self.n_seeds is None else twice.flatten(0, 1)
+
+    def _split(self, x: torch.Tensor) -> torch.Tensor:
+        return x if self.n_seeds is None else x.unflatten(0, (2, self.n_seeds))
 
 
 def of_actions(table: torch.Tensor, action: torch.Tensor) -> torch.Tensor:

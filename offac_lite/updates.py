@@ -8,7 +8,15 @@ never broadcasts (B,) against (B, 1).
 import torch
 
 from offac_lite import _check
-from offac_lite.networks import of_actions
+from offac_lite.networks import Categorical, of_actions
+
+
+class NotFiniteError(ValueError):
+    """A loss is NaN or infinite, and nothing was updated. `seeds`, bool of the loss's shape (...), says where."""
+
+    def __init__(self, loss: torch.Tensor):
+        super().__init__(f"loss is {loss.tolist()}: NaN or infinity; nothing was updated")
+        self.seeds = ~torch.isfinite(loss)
 
 
 def _same_shape(**tensors: torch.Tensor) -> None:
@@ -166,13 +174,24 @@ def importance_ratio(
 
 
 def critic_step(
-    critic, target_critic, policy, optimizer, batch, *, gamma: float, n_actions: int = 1, generator: torch.Generator
+    critic,
+    target_critic,
+    policy,
+    optimizer,
+    batch,
+    *,
+    gamma: float,
+    n_actions: int | str = 1,
+    generator: torch.Generator,
+    q_target=q_target,
 ) -> torch.Tensor:
     """One step on ½ (Q(s, a) − y)² with y = r + γ (1 − d) Q̄(s′, a′), a′ ~ π(·|s′) now.  (notebook 04)
 
     *Data*: `batch`, replayed transitions of any behaviour policy. `target_critic` is Q̄, a slowly moving copy
-    (see `polyak_update`). `n_actions` is M, the number of a′ per state. Returns the loss (...), detached; raises
-    `ValueError` and updates nothing where it is not finite.
+    (see `polyak_update`). `n_actions` is M, the number of a′ per state, or "all": the exact sum Σ π(a′|s′) Q̄(s′, a′)
+    in place of samples (discrete actions). Twin critics both learn from the one y, made with the smaller Q̄.
+    `q_target` is the function that makes y, should you have one of your own. Returns the loss (...), detached;
+    raises `ValueError` and updates nothing where it is not finite.
 
     >>> from offac_lite.buffer import Transition
     >>> from offac_lite.networks import CategoricalPolicy, DiscreteQCritic
@@ -187,9 +206,47 @@ def critic_step(
     True
     """
     with torch.no_grad():
-        next_action = policy(batch.next_obs).sample(n_actions, generator=generator)
-        target = q_target(batch.reward, batch.terminated, target_critic(batch.next_obs, next_action), gamma)
-    return descend(optimizer, critic_loss(critic(batch.obs, batch.action), target))
+        pi = policy(batch.next_obs)
+        if n_actions == "all":
+            _all_actions("n_actions = 'all'", pi)
+            next_q = (pi.probs * target_critic.all_actions(batch.next_obs)).sum(-1)
+        else:
+            next_action = pi.sample(n_actions, generator=generator)
+            next_q = target_critic(batch.next_obs, next_action)
+        target = q_target(batch.reward, batch.terminated, next_q, gamma)
+    predictions = critic.each(batch.obs, batch.action) if hasattr(critic, "each") else [critic(batch.obs, batch.action)]
+    return descend(optimizer, sum(critic_loss(prediction, target) for prediction in predictions))
+
+
+def v_critic_step(
+    critic, target_critic, optimizer, batch, *, gamma: float, weight=None, v_target=v_target
+) -> torch.Tensor:
+    """One step on ½ ρ (V(s) − y)² with y = r + γ (1 − d) V̄(s′).                 (notebooks 01 and 03)
+
+    *Data*: fresh transitions of π itself. From old ones, V learns the value of the policies that wrote them,
+    unless `weight` (..., B) holds ρ = π(a|s) / β(a|s), which mends the actions' distribution (and not the states').
+    `v_target` makes y. Returns the loss (...), detached; raises `ValueError` and updates nothing where it is not
+    finite. Degris et al. (2012), section 2.2, with λ = 0.
+
+    >>> from offac_lite.buffer import Transition
+    >>> from offac_lite.networks import VCritic
+    >>> critic = VCritic(4, generator=torch.Generator().manual_seed(0))
+    >>> obs, end = torch.ones(8, 4), torch.ones(8, dtype=torch.bool)
+    >>> batch = Transition(obs, None, torch.ones(8), obs, end, log_prob=None, age=None)
+    >>> optimizer = torch.optim.Adam(critic.parameters(), 0.01)
+    >>> for _ in range(200):
+    ...     loss = v_critic_step(critic, critic, optimizer, batch, gamma=0.99)
+    >>> torch.allclose(critic(obs), torch.ones(8), atol=0.01)  # s′ is terminal: V(s) = r
+    True
+    """
+    with torch.no_grad():
+        target = v_target(batch.reward, batch.terminated, target_critic(batch.next_obs), gamma)
+    value = critic(batch.obs)
+    if weight is not None:
+        _same_shape(value=value, weight=weight)
+        root = weight.sqrt()
+        return descend(optimizer, critic_loss(root * value, root * target))
+    return descend(optimizer, critic_loss(value, target))
 
 
 def actor_step(
@@ -198,18 +255,23 @@ def actor_step(
     optimizer,
     obs: torch.Tensor,
     *,
-    n_actions: int = 1,
+    n_actions: int | str = 1,
     baseline=None,
     entropy_bonus: float = 0.0,
     generator: torch.Generator,
+    policy_gradient_loss=policy_gradient_loss,
+    leave_one_out=leave_one_out,
 ) -> torch.Tensor:
     """One step up 1/N Σ 1/K Σ ∇log π(a_k|s) Â(s, a_k), with a_k ~ π(·|s) resampled now.   (notebook 05)
 
     *Data*: replayed states `obs` (..., B, obs_size). The actions that were stored with them are not used.
-    `baseline`: None is Q itself; "value" subtracts Σ_a π(a|s) Q(s, a) (discrete actions); "leave-one-out" the
-    mean of the other K − 1. `entropy_bonus` (reward units per nat) adds that much ∇ of the mean entropy of
-    π(·|s), which keeps a softmax from settling on one action too soon (discrete actions). Returns the loss
-    (...), detached; its value means nothing. Raises `ValueError` and updates nothing where it is not finite.
+    `n_actions` is K, or "all": Σ_a ∇π(a|s) Q(s, a), the limit of large K (discrete actions; a baseline then changes
+    nothing). `baseline`: None is Q itself; "value" subtracts Σ_a π(a|s) Q(s, a) (discrete actions);
+    "leave-one-out" the mean of the other K − 1. `entropy_bonus` (reward units per nat) adds that much ∇ of the mean
+    entropy of π(·|s), which keeps a policy from settling on one action too soon: exactly for discrete actions, and
+    for others as −log π(a_k|s) on top of Q(s, a_k). The last two arguments are the functions of that name, should
+    you have your own. Returns the loss (...), detached; its value means nothing. Raises `ValueError` and updates
+    nothing where it is not finite.
 
     >>> from offac_lite.networks import CategoricalPolicy, DiscreteQCritic
     >>> gen = torch.Generator().manual_seed(0)
@@ -221,33 +283,129 @@ def actor_step(
     True
     """
     _check.choice("baseline", baseline, (None, "value", "leave-one-out"))
-    if baseline == "leave-one-out" and _check.count("n_actions", n_actions) < 2:
+    if baseline == "leave-one-out" and n_actions != "all" and _check.count("n_actions", n_actions) < 2:
         raise ValueError("baseline 'leave-one-out' averages the other K − 1 actions: n_actions is 1, wanted at least 2")
-    if (baseline == "value" or entropy_bonus) and not hasattr(critic, "all_actions"):
-        raise ValueError("baseline 'value' and entropy_bonus sum over all actions, which only discrete actions allow")
     pi = policy(obs)
-    action_resampled = pi.sample(n_actions, generator=generator)
-    with torch.no_grad():
-        if baseline == "value":
+    discrete = isinstance(pi, Categorical)
+    if n_actions == "all":
+        _all_actions("n_actions = 'all'", pi)
+        with torch.no_grad():
             q_all = critic.all_actions(obs)
-            value = (pi.probs * q_all).sum(-1, keepdim=True)
-            advantage = of_actions(q_all - value, action_resampled)
-        else:
-            advantage = critic(obs, action_resampled)
-            if baseline == "leave-one-out":
-                advantage = leave_one_out(advantage)
-    loss = policy_gradient_loss(pi.log_prob(action_resampled), advantage)
-    if entropy_bonus:
+        loss = -(pi.probs * q_all).sum(-1).mean(-1)
+    else:
+        action_resampled = pi.sample(n_actions, generator=generator)
+        log_prob = pi.log_prob(action_resampled)
+        with torch.no_grad():
+            if baseline == "value":
+                _all_actions("baseline 'value'", pi)
+                q_all = critic.all_actions(obs)
+                value = (pi.probs * q_all).sum(-1, keepdim=True)
+                advantage = of_actions(q_all - value, action_resampled)
+            else:
+                advantage = critic(obs, action_resampled)
+                if entropy_bonus and not discrete:
+                    advantage = advantage - entropy_bonus * log_prob
+                if baseline == "leave-one-out":
+                    advantage = leave_one_out(advantage)
+        loss = policy_gradient_loss(log_prob, advantage)
+    if entropy_bonus and discrete:
         loss = loss - entropy_bonus * pi.entropy().mean(-1)
     return descend(optimizer, loss)
+
+
+def reparameterized_actor_step(
+    policy,
+    critic,
+    optimizer,
+    obs: torch.Tensor,
+    *,
+    n_actions: int = 1,
+    entropy_bonus: float = 0.0,
+    generator: torch.Generator,
+    reparameterized_loss=reparameterized_loss,
+) -> torch.Tensor:
+    """One step up 1/N Σ 1/K Σ ∇_θ [Q(s, a_θ(s, ε_k)) − α log π(a_θ|s)]: *through* the action.   (notebook 07)
+
+    *Data*: replayed states `obs` (..., B, obs_size); continuous actions, drawn from the current policy now with
+    `rsample`. α is `entropy_bonus`. The critic's parameters receive no gradient. Returns the loss (...), detached;
+    raises `ValueError` and updates nothing where it is not finite. Haarnoja et al. (2018), section 4.2.
+
+    >>> from offac_lite.networks import ContinuousQCritic, TanhGaussianPolicy
+    >>> gen = torch.Generator().manual_seed(0)
+    >>> policy = TanhGaussianPolicy(3, [-1.0], [1.0], generator=gen)
+    >>> critic = ContinuousQCritic(3, 1, generator=gen)
+    >>> obs, optimizer = torch.ones(8, 3), torch.optim.Adam(policy.parameters(), 0.01)
+    >>> before = critic(obs, policy(obs).mode()).mean()
+    >>> for _ in range(100):
+    ...     loss = reparameterized_actor_step(policy, critic, optimizer, obs, generator=gen)
+    >>> bool(critic(obs, policy(obs).mode()).mean() > before)
+    True
+    """
+    pi = policy(obs)
+    if isinstance(pi, Categorical):
+        raise ValueError("a discrete action has no derivative: the reparameterised gradient needs continuous actions")
+    action = pi.rsample(n_actions, generator=generator)
+    critic.requires_grad_(False)
+    try:
+        objective = critic(obs, action)
+    finally:
+        critic.requires_grad_(True)
+    if entropy_bonus:
+        objective = objective - entropy_bonus * pi.log_prob(action)
+    return descend(optimizer, reparameterized_loss(objective))
+
+
+def stored_actor_step(
+    policy,
+    optimizer,
+    batch,
+    advantage: torch.Tensor,
+    *,
+    weight=None,
+    entropy_bonus: float = 0.0,
+    policy_gradient_loss=policy_gradient_loss,
+) -> torch.Tensor:
+    """One step up 1/N Σ ρ ∇log π(a|s) Â(s, a) with the actions of `batch` itself.        (notebooks 01 to 03)
+
+    *Data*: fresh transitions of π. With replayed ones and no `weight` this follows a gradient of nothing: the
+    actions are β's (notebook 02). `weight` (..., B) holds ρ = π(a|s) / β(a|s), see `importance_ratio` (notebook 03).
+    advantage (..., B): of the stored action, such as `td_advantage`. `entropy_bonus` as in `actor_step`, discrete
+    actions only. Returns the loss (...), detached; raises `ValueError` and updates nothing where it is not finite.
+
+    >>> from offac_lite.buffer import Transition
+    >>> from offac_lite.networks import CategoricalPolicy
+    >>> policy = CategoricalPolicy(4, 2, generator=torch.Generator().manual_seed(0))
+    >>> obs, action = torch.ones(8, 4), torch.ones(8, dtype=torch.int64)
+    >>> batch = Transition(obs, action, None, None, None, log_prob=None, age=None)
+    >>> optimizer = torch.optim.Adam(policy.parameters(), 0.01)
+    >>> for _ in range(100):
+    ...     loss = stored_actor_step(policy, optimizer, batch, advantage=torch.ones(8))
+    >>> bool(policy(obs).probs[0, 1] > 0.9)  # action 1 was good, each time
+    True
+    """
+    pi = policy(batch.obs)
+    log_prob = pi.log_prob(batch.action)
+    if weight is not None:
+        _same_shape(advantage=advantage, weight=weight)
+        advantage = weight * advantage
+    loss = policy_gradient_loss(log_prob.unsqueeze(-2), advantage.unsqueeze(-2))
+    if entropy_bonus:
+        _all_actions("entropy_bonus", pi)
+        loss = loss - entropy_bonus * pi.entropy().mean(-1)
+    return descend(optimizer, loss)
+
+
+def _all_actions(what: str, pi) -> None:
+    if not isinstance(pi, Categorical):
+        raise ValueError(f"{what} sums over all actions, which only discrete actions allow")
 
 
 def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> torch.Tensor:
     """Take one optimiser step down `loss` (...), summed over seeds, and return it detached.
 
     Each seed's loss depends on its own parameters alone, and Adam works on each number by itself, so one optimiser
-    on the stacked parameters is as many independent ones as there are seeds. Raises `ValueError`, and updates nothing,
-    where the loss is NaN or infinite.
+    on the stacked parameters is as many independent ones as there are seeds. Raises `NotFiniteError`, a `ValueError`,
+    and updates nothing, where the loss is NaN or infinite.
 
     >>> w = torch.nn.Parameter(torch.tensor([3.0, -1.0]))
     >>> descend(torch.optim.SGD([w], lr=0.5), w.square())
@@ -256,7 +414,7 @@ def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> torch.Tenso
     tensor([0., 0.])
     """
     if not torch.isfinite(loss).all():
-        raise ValueError(f"loss is {loss.detach().tolist()}: NaN or infinity; nothing was updated")
+        raise NotFiniteError(loss.detach())
     optimizer.zero_grad()
     loss.sum().backward()
     optimizer.step()

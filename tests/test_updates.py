@@ -6,7 +6,15 @@ import torch
 from offac_lite import TabularMDP
 from offac_lite import updates as up
 from offac_lite.estimators import gradient_moments
-from offac_lite.networks import Categorical, CategoricalPolicy, DiscreteQCritic, VCritic, of_actions
+from offac_lite.networks import (
+    Categorical,
+    CategoricalPolicy,
+    ContinuousQCritic,
+    DiscreteQCritic,
+    TanhGaussianPolicy,
+    VCritic,
+    of_actions,
+)
 
 
 def rng(seed=0):
@@ -149,8 +157,9 @@ def test_actor_step_climbs_q(baseline, n_seeds):
     policy = CategoricalPolicy(4, 3, (16,), n_seeds=n_seeds, generator=rng())
     critic = DiscreteQCritic(4, 3, (), n_seeds=n_seeds, generator=rng())
     with torch.no_grad():
-        critic.net.weights[0].zero_()
-        critic.net.biases[0].copy_(torch.tensor([0.0, 0.0, 1.0]))
+        ((weight, bias),) = critic.net.layers()
+        weight.zero_()
+        bias.copy_(torch.tensor([[0.0], [0.0], [1.0]]))
     optimizer = torch.optim.Adam(policy.parameters(), 1e-2)
     obs, gen = batch_of(n_seeds).obs, rng()
     for _ in range(150):
@@ -304,7 +313,14 @@ def column(n=4):
             "n_actions is 1, wanted at least 2",
         ),
         (
-            lambda: up.actor_step(None, VCritic(2, generator=rng()), None, None, baseline="value", generator=rng()),
+            lambda: up.actor_step(
+                TanhGaussianPolicy(2, [-1.0], [1.0], generator=rng()),
+                ContinuousQCritic(2, 1, generator=rng()),
+                None,
+                torch.zeros(5, 2),
+                baseline="value",
+                generator=rng(),
+            ),
             ValueError,
             "which only discrete actions allow",
         ),

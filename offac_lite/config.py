@@ -1,0 +1,180 @@
+"""The options of a training run: what they must be, and what "auto" means."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+
+import torch
+
+from offac_lite import _check
+from offac_lite.buffer import ReplayBuffer
+from offac_lite.envs import VectorEnv
+from offac_lite.play import choose
+
+OBS_SCALES = {"CartPole-v1": (0.5, 0.5, 5.0, 0.5)}  # position, velocity, angle, angular velocity: comparable sizes
+OWN_FUNCTIONS = ("q_target", "v_target", "policy_gradient_loss", "leave_one_out", "resampled_loss")
+
+_WHY_NOT = """critic="v" cannot be combined with action="resampled": the advantage of V, r + γV(s′) − V(s), holds the \
+reward and the next state of the *stored* action, and says nothing of an action resampled now. To rate any action one \
+needs critic="q" """.strip()
+
+
+class Config(dict):
+    """Every argument of `train`, its defaults filled in: `train(**config)` asks for the same again.
+
+    It prints as that call.
+
+    >>> Config(env_id="CartPole-v1", seeds=4)
+    train('CartPole-v1', seeds=4)
+    """
+
+    def __repr__(self) -> str:
+        """The call of `train` that this is."""
+        shown = [f"{name}={name_of(value) or repr(value)}" for name, value in self.items() if name != "env_id"]
+        call = f"train({', '.join([repr(self['env_id']), *shown])})"
+        return textwrap.fill(call, 100, subsequent_indent="      ", break_long_words=False)
+
+
+def name_of(value) -> str | None:
+    """Return the name of a function; None for what has none."""
+    return getattr(value, "__name__", None)
+
+
+def describe(env: VectorEnv) -> dict:
+    """Say what networks need to know of an environment: `obs_size`, and `n_actions` or the bounds `low`, `high`.
+
+    Raises `ValueError` for observations that are not a Box and for actions without finite bounds.
+
+    >>> describe(VectorEnv("CartPole-v1", 1))
+    {'obs_size': 4, 'action_shape': [], 'n_actions': 2, 'low': None, 'high': None}
+    """
+    if env.n_obs is not None:
+        raise ValueError(f"the observation space of {env.env_id} is Discrete({env.n_obs}): train needs a Box")
+    spaces = {"obs_size": math.prod(env.obs_shape), "action_shape": list(env.action_shape), "n_actions": env.n_actions}
+    if env.n_actions is not None:
+        return spaces | {"low": None, "high": None}
+    low, high = env.action_low, env.action_high
+    if not (torch.isfinite(low).all() and torch.isfinite(high).all()):
+        raise ValueError(f"the actions of {env.env_id} reach from {low.tolist()} to {high.tolist()}: "
+                         "train needs finite bounds")  # fmt: skip
+    return spaces | {"low": low.flatten().tolist(), "high": high.flatten().tolist()}
+
+
+def settle(config: Config, spaces: dict) -> None:
+    """Fill in what is "auto", in place. Raises `TypeError` or `ValueError` for what makes no sense."""
+    discrete = spaces["n_actions"] is not None
+    for name in ("seeds", "total_steps", "batch_size", "updates_per_step", "n_envs", "evaluations", "eval_episodes"):
+        config[name] = _check.count(name, config[name])
+    _check.choice("critic", config["critic"], ("q", "v"))
+    _check.choice("action", config["action"], ("resampled", "stored", "importance"))
+    _check.choice("baseline", config["baseline"], (None, "value", "leave-one-out", "auto"))
+    _check.choice("gradient", config["gradient"], ("score", "reparameterized"))
+    for name in ("twin", "lr_decay", "collect", "on_policy", "progress"):
+        _check.choice(name, config[name], (True, False))
+    config["gamma"] = _check.discount("gamma", config["gamma"])
+    for name, low, high in (("tau", 0, 1), ("actor_lr", 0, math.inf), ("critic_lr", 0, math.inf),
+                            ("reward_scale", 0, math.inf)):  # fmt: skip
+        if not low < _check.number(name, config[name]) <= high:
+            limits = f"above {low}" + f" and at most {high}" * (high == 1)
+            raise ValueError(f"{name} must be {limits}, got {config[name]}")
+    if _check.number("entropy_bonus", config["entropy_bonus"]) < 0:
+        raise ValueError(f"entropy_bonus must not be negative, got {config['entropy_bonus']}")
+    if config["importance_clip"] is not None and not _check.number("importance_clip", config["importance_clip"]) > 0:
+        raise ValueError(f"importance_clip must be above 0, or None, got {config['importance_clip']}")
+    if not isinstance(config["hidden"], Sequence) or isinstance(config["hidden"], str):
+        raise TypeError(f"hidden must be a sequence of layer sizes such as (32, 32), got {config['hidden']!r}")
+    config["hidden"] = [_check.count("hidden", size) for size in config["hidden"]]
+
+    stored = config["action"] != "resampled"
+    if config["critic"] == "v" and not stored:
+        raise ValueError(_WHY_NOT)
+    if config["gradient"] == "reparameterized" and (discrete or stored):
+        raise ValueError('gradient="reparameterized" goes through a resampled continuous action: it needs '
+                         'action="resampled", and a discrete action has no derivative')  # fmt: skip
+    if config["n_next_actions"] == "auto":
+        config["n_next_actions"] = "all" if discrete else 4
+    for name in ("n_actions", "n_next_actions"):
+        if config[name] != "all":
+            config[name] = _check.count(name, config[name])
+        elif not discrete and not stored:
+            raise ValueError(f'{name}="all" sums over all actions, which only discrete actions allow')
+    if config["baseline"] == "auto":
+        without = config["gradient"] == "reparameterized" or config["n_actions"] == 1
+        config["baseline"] = "value" if discrete or stored else None if without else "leave-one-out"
+    if config["baseline"] == "leave-one-out" and (stored or config["n_actions"] == 1):
+        raise ValueError('baseline="leave-one-out" averages over the other resampled actions: it needs '
+                         'action="resampled" and n_actions of at least 2')  # fmt: skip
+    if config["baseline"] == "value" and not discrete and not stored:
+        raise ValueError('baseline="value" for resampled actions sums over all of them, which only discrete actions '
+                         'allow: take "leave-one-out"')  # fmt: skip
+    if config["entropy_bonus"] and stored and not discrete:
+        raise ValueError("entropy_bonus with stored continuous actions is not supported: set entropy_bonus=0")
+    if config["on_policy"] and (config["critic"], config["action"]) != ("v", "stored"):
+        raise ValueError('on_policy=True is the on-policy actor-critic: it needs critic="v" and action="stored"')
+    if config["on_policy"] and (config["prefill"] is not None or not config["collect"]):
+        raise ValueError("on_policy=True uses fresh data only: it takes neither prefill nor collect=False")
+    if not config["collect"] and config["prefill"] is None:
+        raise ValueError("collect=False leaves nothing to learn from: give old data with prefill")
+    if config["random_steps"] == "auto":
+        config["random_steps"] = 0 if config["prefill"] is not None or config["on_policy"] else 1000
+    config["random_steps"] = _check.count("random_steps", config["random_steps"], at_least=0)
+    if config["capacity"] is not None:
+        config["capacity"] = _check.count("capacity", config["capacity"], at_least=config["batch_size"])
+    _settle_prefill(config, spaces)
+    for name in OWN_FUNCTIONS:
+        if config[name] is not None and not callable(config[name]):
+            raise TypeError(f"{name} must be a function, got {config[name]!r}")
+    scored = not stored and config["gradient"] == "score" and config["n_actions"] != "all"
+    if config["resampled_loss"] is not None and not scored:
+        raise ValueError('resampled_loss takes the place of the actor step with action="resampled", gradient="score" '
+                         "and a number of n_actions")  # fmt: skip
+    config["obs_scale"] = _obs_scale(config["obs_scale"], config["env_id"], spaces["obs_size"])
+
+
+def _settle_prefill(config: Config, spaces: dict) -> None:
+    prefill = config["prefill"]
+    if prefill is None:
+        n_old = 0
+    elif isinstance(prefill, ReplayBuffer):
+        size = (math.prod(prefill.obs_shape), list(prefill.action_shape))
+        if size != (spaces["obs_size"], spaces["action_shape"]):
+            raise ValueError(f"prefill holds {prefill.obs_shape} observations and {prefill.action_shape} actions, "
+                             f"wanted ({spaces['obs_size']},) and {tuple(spaces['action_shape'])}")  # fmt: skip
+        if prefill.n_seeds not in (None, config["seeds"]):
+            raise ValueError(f"prefill holds {prefill.n_seeds} seeds, wanted {config['seeds']}, or one for them all")
+        n_old = len(prefill)
+        if not n_old:
+            raise ValueError("prefill is an empty buffer")
+    else:
+        if not isinstance(prefill, Sequence) or len(prefill) != 2:
+            raise TypeError(f"prefill must be a ReplayBuffer or (policy, count), got {prefill!r}")
+        policy, n_old = prefill
+        n_old = _check.count("the count of prefill", n_old)
+        if policy is not None and not callable(policy):
+            if spaces["n_actions"] is None:
+                raise ValueError("prefill with one probability per action needs discrete actions")
+            probs = _check.finite_tensor("the policy of prefill", policy)
+            _check.shape("the policy of prefill", probs, (spaces["n_actions"],), "(A,): one probability per action")
+            policy = _check.probabilities("the policy of prefill", probs).tolist()
+        config["prefill"] = [policy, n_old]
+    ever = n_old + config["total_steps"] * config["collect"]
+    if ever < config["batch_size"]:
+        raise ValueError(f"batch_size = {config['batch_size']} is more than the {ever} transitions ever stored")
+
+
+def _obs_scale(value, env_id: str, size: int) -> list[float]:
+    """Return one factor per feature; "auto" plays at random to find the features' spread."""
+    if isinstance(value, str) and value == "auto":
+        value = OBS_SCALES.get(env_id)
+        if value is None:
+            env, generator = VectorEnv(env_id, 8), torch.Generator().manual_seed(0)
+            seen = [env.reset().reshape(8, -1)]
+            for _ in range(250):
+                seen.append(env.step(choose(None, env, generator)[0]).next_obs.reshape(8, -1))
+            env.close()
+            spread = torch.cat(seen).double().std(0)
+            value = [float(f"{0.5 / s:.2g}") if s > 1e-6 else 1.0 for s in spread.tolist()]
+    scale = _check.finite_tensor("obs_scale", value)
+    if scale.shape not in ((), (size,)):
+        raise ValueError(f"obs_scale has shape {tuple(scale.shape)}, wanted () or ({size},) = one per feature")
+    return scale.expand(size).tolist()

@@ -1,0 +1,96 @@
+"""Acting in environments: choose actions, fill a buffer with them, and measure how well a policy plays."""
+
+import math
+
+import torch
+
+from offac_lite import _check
+from offac_lite.buffer import ReplayBuffer
+from offac_lite.envs import Step, VectorEnv
+from offac_lite.networks import Categorical
+
+
+def choose(policy, env: VectorEnv, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw a ~ π(·|s) for every environment, and log π(a|s) with it: (*batch_shape, *action_shape) and (*batch_shape).
+
+    policy: a network; or one probability per action, the same in every state; or None, for uniformly random actions.
+
+    >>> env = VectorEnv("CartPole-v1", 3, n_seeds=2)
+    >>> obs, generator = env.reset(), torch.Generator().manual_seed(0)
+    >>> choose((0.0, 1.0), env, generator)[0]
+    tensor([[1, 1, 1],
+            [1, 1, 1]])
+    """
+    device = generator.device
+    if policy is None and env.n_actions is None:
+        span = env.action_high - env.action_low
+        uniform = torch.rand(env.batch_shape + env.action_shape, generator=generator, device=device).cpu()
+        return env.action_low + span * uniform, torch.full(env.batch_shape, -span.log().sum().item())
+    if policy is None:
+        action = torch.randint(env.n_actions, env.batch_shape, generator=generator, device=device)
+        return action, torch.full(env.batch_shape, -math.log(env.n_actions))
+    with torch.no_grad():
+        if callable(policy):
+            pi = policy(flat(env.obs, env).to(device))
+        else:
+            pi = Categorical(torch.tensor(policy, device=device).expand(*env.batch_shape, -1).log())
+        action = pi.sample(generator=generator)
+        return action.reshape(env.batch_shape + env.action_shape), pi.log_prob(action)
+
+
+def flat(obs: torch.Tensor, env: VectorEnv) -> torch.Tensor:
+    """Give observations one axis of features: (*batch_shape, *obs_shape) → (*batch_shape, obs_size)."""
+    return obs.reshape(*env.batch_shape, math.prod(env.obs_shape))
+
+
+def store(buffer: ReplayBuffer, step: Step, action: torch.Tensor, log_prob: torch.Tensor, env, valid=None) -> None:
+    """Write a step of `env` into the buffer: s, a, r, s', d and log β(a|s), leaving out rows that only reset."""
+    obs, next_obs = flat(step.obs, env), flat(step.next_obs, env)
+    valid = step.valid if valid is None else valid
+    buffer.add(obs, action, step.reward, next_obs, step.terminated, log_prob, valid=valid)
+
+
+def fill(buffer: ReplayBuffer, env: VectorEnv, policy, count: int, generator: torch.Generator) -> None:
+    """Let a policy that never learns (see `choose`) play until each seed has stored `count` transitions more.
+
+    >>> env = VectorEnv("CartPole-v1", 8, n_seeds=2)
+    >>> buffer = ReplayBuffer(1000, (4,), n_seeds=2)
+    >>> fill(buffer, env, (0.2, 0.8), 500, torch.Generator().manual_seed(0))
+    >>> buffer.lengths, 0.75 < buffer.all().action.double().mean() < 0.85
+    ([500, 500], tensor(True))
+    """
+    env.reset()
+    left = torch.full((env.n_seeds,), count)
+    while left.any():
+        action, log_prob = choose(policy, env, generator)
+        step = env.step(action)
+        valid = step.valid & (step.valid.cumsum(1) <= left[:, None])
+        store(buffer, step, action, log_prob, env, valid)
+        left -= valid.sum(1)
+
+
+@torch.no_grad()
+def evaluate(policy, env: VectorEnv, max_steps: int = 10_000) -> torch.Tensor:
+    """Play one episode in every environment with the most probable actions; their undiscounted returns, (*batch_shape).
+
+    `policy` is on the CPU or elsewhere. An episode that has not ended after `max_steps` counts as far as it came.
+
+    >>> from offac_lite.networks import CategoricalPolicy
+    >>> policy = CategoricalPolicy(4, 2, n_seeds=3, generator=torch.Generator().manual_seed(0))
+    >>> evaluate(policy, VectorEnv("CartPole-v1", 20, n_seeds=3)).shape
+    torch.Size([3, 20])
+    """
+    _check.count("max_steps", max_steps)
+    device = next(policy.parameters()).device
+    env.reset()
+    env.pop_episodes()
+    returns, playing = torch.zeros(env.batch_shape), torch.ones(env.batch_shape, dtype=torch.bool)
+    for _ in range(max_steps):
+        action = policy(flat(env.obs, env).to(device)).mode()
+        step = env.step(action.reshape(env.batch_shape + env.action_shape))
+        returns += step.reward.where(playing, 0.0)
+        playing &= ~(step.terminated | step.truncated)
+        if not playing.any():
+            break
+    env.pop_episodes()
+    return returns
