@@ -1,5 +1,6 @@
 """Make the figures of the README: `python -m figures.make`."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -7,9 +8,24 @@ import torch
 from offac_lite import TabularMDP, plots
 from offac_lite.estimators import gradient_moments
 
+HERE = Path(__file__).parent
 
-def main() -> None:
-    """Draw them and save them beside this file."""
+FIXES = {  # name: colour, line
+    "naive": (plots.STORED, "-"),
+    "importance, V": (plots.SURROGATE, ":"),
+    "Q-critic alone": (plots.NEXT, "--"),
+    "both": (plots.RESAMPLED, "-"),
+}
+TITLES = {
+    "young": "a young buffer",
+    "old data": "20,000 old transitions to start from",
+    "four times the updates": "four times the updates",
+    "random data only": "random data only, nothing fresh",
+}
+
+
+def bias_against_age() -> plots.Figure:
+    """Draw how far the mean gradient is from the exact one, as data ages: computed exactly, no random numbers."""
     mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4")
     history, ages = mdp.policy_path(n_steps=20, step_size=5.0), list(range(21))
     length = mdp.policy_gradient(history[-1]).norm().item()
@@ -19,8 +35,65 @@ def main() -> None:
         moments = [gradient_moments(mdp, history[-1], estimator, baseline=baseline, behavior=b) for b in written_by]
         return [m.bias / length for m in moments]
 
-    figure = plots.bias_against_age(ages, distances("resampled", None), distances("stored", "value"))
-    Path(__file__).with_name("bias_against_age.png").write_bytes(plots.png(figure))
+    return plots.bias_against_age(ages, distances("resampled", None), distances("stored", "value"))
+
+
+def each_fix_on_and_off(runs: dict) -> plots.Figure:
+    """Draw the learning curves of the fixes, a panel for each kind of data, from `ablations.json`."""
+    figure, axes = plots.figure(12.5, 3.5, ncols=4, sharey=True)
+    for ax, (group, title) in zip(axes, TITLES.items(), strict=True):
+        for name, (color, line) in FIXES.items():
+            if name in runs[group]:
+                run = runs[group][name]
+                plots.learning_curves(
+                    ax, run["steps"], run["returns"], color, name, centre="iqm", linestyle=line
+                )
+        ax.set(title=title, ylabel="", xlabel="environment steps per seed", ylim=(0, 515))
+        ax.get_legend().remove()
+        ax.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k")
+    axes[0].set_ylabel("return of greedy play")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+def how_many_actions(runs: dict) -> plots.Figure:
+    """Draw what K, the baseline, the target network and the twin critic do to every seed, from `ablations.json`."""
+
+    def late(group: str, name: str) -> torch.Tensor:
+        returns = torch.tensor(runs[group][name]["returns"])
+        return returns[:, returns.shape[1] // 2 :].mean(1)
+
+    both = late("young", "both")
+    k_with = {"K = 1": late("K, Q − V", "K = 1"), "K = 4": both, "K = 16": late("K, Q − V", "K = 16")}
+    rows = {f"{k}, Q − V": values for k, values in k_with.items()}
+    rows |= {f"{name}, Q": late("K, Q", name) for name in ("K = 1", "K = 4", "K = 16", "K = 64")}
+    rows |= {"all actions": late("K, Q", "all"), "": both}
+    rows |= {name: late("target", name) for name in runs["target"]}
+    del rows[""]
+    figure, (left, right) = plots.figure(12.0, 4.2, ncols=2)
+    colors = {name: plots.ACTIONS for name in rows if name.endswith(", Q")}
+    colors |= dict.fromkeys(runs["target"], plots.STATES)
+    plots.seed_strips(left, rows, colors=colors)
+    left.set(xlabel="mean return of a seed, second half of 40,000 steps", title="CartPole, 32 seeds", xlim=(0, 510))
+    plots.seed_strips(
+        right,
+        {name: late("pendulum", name) for name in runs["pendulum"]},
+        colors={name: plots.ACTIONS for name in runs["pendulum"] if name.endswith(", Q")},
+    )
+    right.set(xlabel="mean return of a seed, second half of 12,000 steps", title="Pendulum, 16 seeds")
+    return figure
+
+
+def main() -> None:
+    """Draw them and save them beside this file."""
+    runs = json.loads((HERE / "ablations.json").read_text())
+    figures = {
+        "bias_against_age": bias_against_age(),
+        "each_fix_on_and_off": each_fix_on_and_off(runs),
+        "how_many_actions": how_many_actions(runs),
+    }
+    for name, figure in figures.items():
+        (HERE / f"{name}.png").write_bytes(plots.png(figure))
 
 
 if __name__ == "__main__":

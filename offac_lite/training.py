@@ -20,6 +20,10 @@ from offac_lite.play import choose, evaluate, fill, store
 from offac_lite.runs import Run
 from offac_lite.updates import NotFiniteError, polyak_update
 
+PENDULUM = {"total_steps": 12_000, "n_envs": 4, "updates_per_step": 2, "n_actions": 8, "actor_lr": 1e-3, "tau": 0.05,
+            "entropy_bonus": 0.02}  # fmt: skip
+"""Options that learn Pendulum-v1: `train("Pendulum-v1", **PENDULUM)`."""
+
 
 def train(
     env_id: str = "CartPole-v1",
@@ -64,7 +68,9 @@ def train(
 ) -> Run:
     """Train `seeds` independent agents at once on a Gymnasium environment, and return the `Run`.
 
-    With no argument: the off-policy actor-critic on CartPole-v1, 16 seeds of 40,000 steps each. Every step acts in
+    With no argument: the off-policy actor-critic on CartPole-v1, 16 seeds of 40,000 steps each; the defaults are made
+    for it. `train("Pendulum-v1", **PENDULUM)` learns Pendulum, and any other environment with Box observations and
+    Discrete or Box actions can be tried. Every step acts in
     `n_envs` environments per seed with the current policy, stores what happened, and then `updates_per_step` times
     draws a batch of old transitions, takes a critic step and an actor step and moves the target network.
 

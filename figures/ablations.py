@@ -1,0 +1,82 @@
+"""Which fix decides what? Train every variant and keep what came out: `python -m figures.ablations`.
+
+About an hour on two cores; interrupted, it goes on where it was. Runs are kept in `figures/runs`, their returns in
+`figures/ablations.json`, from which `python -m figures.make` draws.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from offac_lite.sweep import sweep
+from offac_lite.training import PENDULUM
+
+HERE = Path(__file__).parent
+SEED = 2000  # none of the settings was chosen on it
+
+NAIVE = {"critic": "v", "action": "stored"}
+HALF = {"critic": "q", "action": "stored"}
+BOTH = {"critic": "q", "action": "resampled"}
+FIXES = {"naive": NAIVE, "Q-critic alone": HALF, "both": BOTH}
+OLD = {"prefill": ((0.2, 0.8), 20_000)}  # 20,000 transitions of a policy that mostly pushes right
+RANDOM = {"prefill": (None, 20_000), "collect": False}
+BUSY = {"updates_per_step": 4, "total_steps": 16_000}
+
+CART_POLE = {
+    "young": FIXES | {
+        "importance, V": {"critic": "v", "action": "importance"},
+        "importance, V, clipped": {"critic": "v", "action": "importance", "importance_clip": 2.0},
+        "importance, Q": {"critic": "q", "action": "importance"},
+        "on-policy": {"critic": "v", "action": "stored", "on_policy": True, "batch_size": 64, "actor_lr": 1e-3,
+                      "critic_lr": 5e-3, "entropy_bonus": 0.01},
+    },
+    "old data": {name: fix | OLD for name, fix in FIXES.items()}
+    | {"importance, V": {"critic": "v", "action": "importance"} | OLD},
+    "four times the updates": {name: fix | BUSY for name, fix in FIXES.items()}
+    | {"importance, V": {"critic": "v", "action": "importance"} | BUSY},
+    "random data only": {name: fix | RANDOM for name, fix in FIXES.items()},
+    "K, Q − V": {f"K = {k}": {"n_actions": k} for k in (1, 16)},
+    "K, Q": {f"K = {k}": {"n_actions": k, "baseline": None} for k in (1, 4, 16, 64)} | {"all": {"n_actions": "all"}},
+    "target": {"τ = 1 (no target network)": {"tau": 1.0}, "τ = 0.005": {"tau": 0.005}, "single Q": {"twin": False},
+               "one a′ per state": {"n_next_actions": 1}},
+}  # fmt: skip
+
+PENDULUM_VARIANTS = {
+    "pendulum": {
+        "K = 8, leave-one-out": {"n_actions": 8},
+        "K = 2, leave-one-out": {"n_actions": 2},
+        "reparameterised": {"gradient": "reparameterized", "n_actions": 1},
+        "K = 1, Q": {"n_actions": 1, "baseline": None},
+        "K = 8, Q": {"n_actions": 8, "baseline": None},
+        "K = 64, Q": {"n_actions": 64, "baseline": None},
+    }
+}
+
+
+def _numbers(run) -> dict:
+    return {"steps": run.steps.tolist(), "returns": [[round(x, 1) for x in seed] for seed in run.returns.tolist()]}
+
+
+def main() -> None:
+    """Run what is missing, print the tables, and write the returns of every seed."""
+    parser = argparse.ArgumentParser(prog="python -m figures.ablations", description=__doc__.splitlines()[0])
+    parser.add_argument("--jobs", type=int, default=-1, help="processes at once (default: one per core)")
+    parser.add_argument("--seeds", type=int, default=32, help="seeds per variant on CartPole (default %(default)s)")
+    options = parser.parse_args()
+    groups = {group: ("CartPole-v1", {"seeds": options.seeds}, v) for group, v in CART_POLE.items()}
+    groups |= {group: ("Pendulum-v1", {"seeds": 16} | PENDULUM, v) for group, v in PENDULUM_VARIANTS.items()}
+    kept = {}
+    for group, (env_id, common, variants) in groups.items():
+        print(f"\n{env_id}, {group}", flush=True)
+        folder = HERE / "runs" / group
+        results = sweep(variants, env_id=env_id, seed=SEED, n_jobs=options.jobs, folder=folder, **common)
+        print(results, flush=True)
+        unfinished = [name for name, row in results.items() if row.error]
+        if unfinished:
+            raise SystemExit(f"not finished: {', '.join(unfinished)}; run the command again to go on")
+        kept[group] = {name: _numbers(row.run) for name, row in results.items()}
+    (HERE / "ablations.json").write_text(json.dumps(kept, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+if __name__ == "__main__":
+    main()

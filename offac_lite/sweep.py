@@ -1,0 +1,156 @@
+"""Many runs that differ in their options: on the cores of one machine, or on a cluster, through joblib."""
+
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+import torch
+from tqdm.auto import tqdm
+
+from offac_lite import _check, stats
+from offac_lite.config import name_of
+from offac_lite.runs import Run
+from offac_lite.training import train
+
+INTERRUPTED = "interrupted"
+
+
+@dataclass
+class Row:
+    """One variant of a sweep: its run, or the error that ended it ("not run" where the sweep was interrupted)."""
+
+    name: str
+    run: Run | None = None
+    error: str | None = None
+
+
+class Sweep(dict):
+    """{name: Row} of every variant asked for, in that order; prints as a table."""
+
+    def table(self, goal: float = 475.0) -> list[dict]:
+        """Give a dictionary per variant: name, seeds, solved (see `stats.solved_at`), the share of second-half
+        evaluations at `goal`, the interquartile mean over seeds of each one's mean second-half return with its 95%
+        interval, seconds, and error. A stopped seed has solved nothing, and where there is one no mean is given.
+        """
+        rows = []
+        for name, row in self.items():
+            entry = dict.fromkeys(("name", "seeds", "solved", "at_goal", "iqm", "low", "high", "seconds", "error"))
+            rows.append(entry | {"name": name, "error": row.error})
+            run = row.run
+            if run is None or not len(run.steps):
+                continue
+            late = run.returns[:, len(run.steps) // 2 :].mean(1)
+            rows[-1] |= {
+                "seeds": len(late),
+                "solved": stats.solved_at(run.steps, run.returns, goal).isfinite().sum().item(),
+                "at_goal": stats.share_at_goal(run.returns, goal),
+                "seconds": run.seconds,
+            }
+            if late.isfinite().all():
+                rows[-1]["iqm"] = stats.iqm(late).item()
+            if late.isfinite().all() and len(late) > 1:
+                rows[-1] |= dict(zip(("low", "high"), map(float, stats.interval(late)), strict=True))
+        return rows
+
+    def __repr__(self) -> str:
+        """The table, for a goal of 475."""
+        width = max(map(len, self), default=4)
+        lines = [f"{'':{width}}   solved  second half: at goal   mean return [95%]        seconds"]
+        for row in self.table():
+            if row["seeds"] is None:
+                lines.append(f"{row['name']:{width}}   {row['error'] or 'no evaluation'}")
+                continue
+            mean = "—" if row["iqm"] is None else f"{row['iqm']:.0f}"
+            mean += "" if row["low"] is None else f" [{row['low']:.0f}, {row['high']:.0f}]"
+            solved = f"{row['solved']}/{row['seeds']}"
+            lines.append(
+                f"{row['name']:{width}}   {solved:>6}   {row['at_goal']:19.2f}   {mean:21} {row['seconds']:10.1f}"
+                + (f"   {row['error']}" if row["error"] else "")
+            )
+        return "\n".join(lines)
+
+
+def sweep(
+    variants: Mapping[str, Mapping], *, n_jobs: int = -1, folder=None, progress: bool = True, **common
+) -> Sweep:
+    """Run `train(**common, **options)` for each {name: options} of `variants`, several at a time; return a `Sweep`.
+
+    `n_jobs` processes on this machine (−1: one per core), one thread each. On a cluster, by joblib's own means:
+
+        with joblib.parallel_config(backend="dask"):  # after client = dask.distributed.Client(address)
+            sweep(variants)
+
+    A variant that fails is a row with its error. Interrupting returns what is finished. With a `folder`, each run is
+    saved there as it finishes, as NAME.run, on the machine that ran it; one that is there already and was not
+    interrupted is loaded instead of run again where all its options are the same (functions go by their name).
+
+    Raises `TypeError` or `ValueError` before anything runs where `variants` is no such mapping.
+
+    >>> results = sweep({"K = 1": {"n_actions": 1}, "K = 0": {"n_actions": 0}}, seeds=2, total_steps=800,
+    ...                 evaluations=1, n_jobs=1, progress=False)
+    >>> results["K = 1"].run.returns.shape, results["K = 0"].error
+    (torch.Size([2, 1]), 'ValueError: n_actions must be at least 1, got 0')
+    """
+    if not isinstance(variants, Mapping) or not all(isinstance(options, Mapping) for options in variants.values()):
+        raise TypeError("variants must map names to options, as in {'K = 1': {'n_actions': 1}}")
+    if not variants:
+        raise ValueError("variants is empty: there is nothing to run")
+    if n_jobs != -1:
+        _check.count("n_jobs", n_jobs)
+    results = Sweep({name: Row(name, error="not run") for name in variants})
+    todo = {}
+    for name, options in variants.items():
+        if not isinstance(name, str) or (folder is not None and not re.fullmatch(r"[\w][\w =.,()×−-]*", name)):
+            raise ValueError(f"the name {name!r} of a variant cannot be the name of a file")
+        path = None if folder is None else Path(folder) / f"{name}.run"
+        todo[name] = {**common, **options}, path
+        if path is not None and path.exists() and (run := _kept(path, todo[name][0])) is not None:
+            results[name] = Row(name, run)
+            del todo[name]
+    if folder is not None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    bar = tqdm(total=len(variants), initial=len(variants) - len(todo), unit="run", disable=not progress)
+    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+    try:
+        for row in parallel(joblib.delayed(_one)(name, *arguments) for name, arguments in todo.items()):
+            results[row.name] = row
+            bar.update()
+            if row.error == INTERRUPTED:
+                break
+    except KeyboardInterrupt:
+        pass
+    finally:
+        bar.close()
+    return results
+
+
+def _one(name: str, options: dict, path: Path | None) -> Row:
+    """Train one variant, where joblib sends it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        run = train(**{"progress": False} | options)
+        if path is not None:
+            run.save(path)
+        return Row(name, run, INTERRUPTED if run.interrupted else None)
+    except Exception as error:
+        return Row(name, error=f"{type(error).__name__}: {error}")
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _kept(path: Path, options: dict) -> Run | None:
+    """Load a finished run of the same options; None for any other."""
+    try:
+        run = Run.load(path)
+    except ValueError:
+        return None
+    asked = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()} | options
+    asked = json.loads(json.dumps(asked, default=lambda value: name_of(value) or repr(value)))
+    irrelevant = {name for name, value in asked.items() if value == "auto"} | {"progress"}
+    same = all(name in irrelevant or run.config.get(name) == value for name, value in asked.items())
+    return run if same and not run.interrupted else None

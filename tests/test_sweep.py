@@ -1,0 +1,134 @@
+"""A sweep in one process, in several, on a Dask cluster; what fails, what is interrupted, what is kept."""
+
+import ast
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import joblib
+import pytest
+import torch
+
+from offac_lite import sweep as module
+from offac_lite.sweep import sweep
+
+SHORT = dict(seeds=2, total_steps=800, random_steps=200, evaluations=2, eval_episodes=2, progress=False)
+VARIANTS = {"K = 1": dict(n_actions=1), "all": dict(n_actions="all"), "wrong": dict(critic="v"), "tau 1": dict(tau=1.0)}
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return sweep(VARIANTS, n_jobs=1, **SHORT)
+
+
+def check_same(results, reference):
+    assert list(results) == list(reference)
+    for name, row in results.items():
+        if reference[name].run is None:
+            assert row.error == reference[name].error
+        else:
+            assert torch.equal(row.run.returns, reference[name].run.returns)
+            assert torch.equal(row.run.policy.net.theta, reference[name].run.policy.net.theta)
+
+
+def test_a_failed_variant_is_a_row_with_its_error(alone):
+    assert alone["wrong"].run is None and "critic=\"v\" cannot be combined" in alone["wrong"].error
+    assert [row["error"] is None for row in alone.table()] == [True, True, False, True]
+    lines = repr(alone).splitlines()
+    assert len(lines) == 5 and "ValueError" in lines[3] and "0/2" in lines[1]
+
+
+def test_options_reach_the_run(alone):
+    assert alone["all"].run.config["n_actions"] == "all" and alone["tau 1"].run.config["tau"] == 1.0
+    assert alone["all"].run.config["seeds"] == 2
+
+
+def test_several_processes_give_the_same_runs(alone):
+    check_same(sweep(VARIANTS, n_jobs=2, **SHORT), alone)
+
+
+def test_functions_of_ones_own_reach_the_processes():
+    def scaled_target(reward, terminated, next_q, gamma):
+        return 0.5 * (reward + gamma * next_q)
+
+    results = sweep({"a": dict(q_target=scaled_target), "b": {}}, n_jobs=2, **SHORT)
+    assert results["a"].error is None
+    assert not torch.equal(results["a"].run.critic.both.net.theta, results["b"].run.critic.both.net.theta)
+
+
+def test_a_dask_cluster_of_two_workers(alone, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="needs the extra `cluster`: pip install -e .[cluster]")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=tmp_path
+        ) as cluster,
+        distributed.Client(cluster) as client,
+        joblib.parallel_config(backend="dask", client=client),
+    ):
+        check_same(sweep(VARIANTS, **SHORT), alone)
+
+
+def test_a_folder_keeps_runs_and_saves_running_them_again(alone, tmp_path, monkeypatch):
+    sweep(VARIANTS, n_jobs=1, folder=tmp_path / "runs", **SHORT)
+    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["K = 1.run", "all.run", "tau 1.run"]
+    ran = []
+    real = module._one
+    monkeypatch.setattr(module, "_one", lambda name, *rest: ran.append(name) or real(name, *rest))
+    check_same(sweep(VARIANTS, n_jobs=1, folder=tmp_path / "runs", **SHORT), alone)
+    assert ran == ["wrong"]
+    changed = VARIANTS | {"all": dict(n_actions="all", gamma=0.9)}
+    ran.clear()
+    results = sweep(changed, n_jobs=1, folder=tmp_path / "runs", **SHORT)
+    assert ran == ["all", "wrong"] and results["all"].run.config["gamma"] == 0.9
+    (tmp_path / "runs" / "tau 1.run").write_bytes(b"broken")
+    ran.clear()
+    check_same(sweep(VARIANTS, n_jobs=1, folder=tmp_path / "runs", **SHORT), alone | {"all": results["all"]} | alone)
+    assert set(ran) == {"all", "wrong", "tau 1"}
+
+
+LONG = """
+from offac_lite.sweep import sweep
+if __name__ == "__main__":
+    first = dict(total_steps=400, random_steps=200)
+    variants = {"first": first, "second": {}, "third": {}}
+    results = sweep(variants, n_jobs={n_jobs}, folder="runs", seeds=2, progress=False)
+    print([(row.error, row.run is not None) for row in results.values()])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_an_interrupted_sweep_keeps_what_is_done(tmp_path, n_jobs):
+    """As Ctrl-C does it: the signal goes to the whole group of processes."""
+    (tmp_path / "long.py").write_text(LONG.replace("{n_jobs}", str(n_jobs)))
+    command = [sys.executable, "long.py"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    done = tmp_path / "runs" / "first.run"
+    for _ in range(600):
+        if done.exists() or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    time.sleep(1.0)  # now it is in the midst of the second
+    os.killpg(process.pid, signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    first, second, third = ast.literal_eval(out)
+    assert first == (None, True)
+    assert second in (("interrupted", True), ("not run", False))
+    assert third == ("not run", False) or (n_jobs == 2 and third == ("interrupted", True))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (dict(variants={}), ValueError, "variants is empty"),
+        (dict(variants=[1]), TypeError, "variants must map names to options"),
+        (dict(variants={"a": 3}), TypeError, "variants must map names to options"),
+        (dict(variants={"a": {}}, n_jobs=0), ValueError, "n_jobs must be at least 1"),
+        (dict(variants={"../a": {}}, folder="x"), ValueError, "cannot be the name of a file"),
+    ],
+)
+def test_bad_input(arguments, error, message):
+    with pytest.raises(error, match=message):
+        sweep(**arguments)
