@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from offac_lite.__main__ import main
+from offac_lite.runs import Run
 
 
 def test_it_prints_the_exact_table_and_saves_the_figure(tmp_path, capsys):
@@ -40,3 +41,47 @@ def test_bad_arguments_are_refused_before_anything_runs(arguments, words, capsys
         main(arguments)
     captured = capsys.readouterr()
     assert words in captured.err and captured.out == ""
+
+
+def test_train_prints_a_table_and_saves_curves_and_run(tmp_path, capsys):
+    short = ["--seeds", "2", "--steps", "2400", "--actions", "all", "--critic", "q"]
+    main(["train", *short, "--figure", str(tmp_path / "c.png"), "--save", str(tmp_path / "a.run")])
+    captured = capsys.readouterr()
+    for words in ("seeds", "solved", "return at the end", "95%", "s of them for the evaluations", "Run saved"):
+        assert words in captured.out
+    assert "2400/2400" in captured.err and "median return" in captured.err  # the progress bar
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+    run = Run.load(tmp_path / "a.run")
+    assert run.config["n_actions"] == "all" and run.returns.shape == (2, 20)
+
+
+def test_train_takes_pendulums_own_settings(tmp_path, capsys):
+    main(["train", "--env", "Pendulum-v1", "--seeds", "1", "--steps", "400", "--figure", str(tmp_path / "c.png"),
+          "--save", str(tmp_path / "a.run"), "--baseline", "none"])  # fmt: skip
+    config = Run.load(tmp_path / "a.run").config
+    assert config["n_envs"] == 4 and config["n_actions"] == 8 and config["baseline"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--seeds", "0"], "seeds must be at least 1, got 0"),
+        (["--env", "Nope-v9"], "'Nope-v9' is not an environment Gymnasium knows"),
+        (["--critic", "v"], 'critic="v" cannot be combined with action="resampled"'),
+        (["--actions", "many"], "n_actions must be a whole number"),
+        (["--figure", "no/such/folder/c.png"], "--figure: there is no folder"),
+        (["--threads", "0"], "--threads must be at least 1"),
+    ],
+)
+def test_bad_options_of_train_are_refused(arguments, words, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", *arguments])
+    captured = capsys.readouterr()
+    assert words in captured.err and captured.out == ""
+
+
+def test_help_of_train(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    out = capsys.readouterr().out
+    assert "--actions" in out and "Ctrl-C" in out

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from offac_lite import plots
+from offac_lite import plots, stats
 
 
 def figures():
@@ -26,12 +26,27 @@ def figures():
     yield plots.bias_against_age([0, 1], [0.0, 0.1], [0.0, 0.5])
     yield plots.cosine_against_age([0, 1], [1.0, -0.5], [1.0, 0.5])
     yield plots.exact_and_learned_values(np.ones(4), np.zeros(4))
+    fig, (ax,) = plots.figure()
+    plots.seed_strips(ax, {"one": np.arange(8.0), "two": np.arange(8.0) ** 2}, goal=40, colors={"one": plots.STORED})
+    yield fig
 
 
-@pytest.mark.parametrize("index", range(9))
+@pytest.mark.parametrize("index", range(10))
 def test_the_same_figure_has_the_same_bytes(index):
     one, two = (plots.png(list(figures())[index]) for _ in range(2))
     assert one == two and one.startswith(b"\x89PNG") and len(one) > 3_000
+
+
+def test_learning_curves_with_the_interquartile_mean_and_its_interval():
+    returns = np.random.default_rng(0).normal(size=(12, 3))
+    _, (ax,) = plots.figure()
+    plots.learning_curves(ax, [1, 2, 3], returns, centre="iqm")
+    np.testing.assert_allclose(ax.lines[-1].get_ydata(), stats.iqm(returns))
+    _, (stopped,) = plots.figure()
+    plots.learning_curves(stopped, [1, 2, 3], np.vstack([returns, [[0.0, np.nan, np.nan]]]), centre="iqm")
+    np.testing.assert_allclose(stopped.lines[-1].get_ydata(), stats.iqm(returns))
+    with pytest.raises(ValueError, match="centre must be 'median' or 'iqm'"):
+        plots.learning_curves(ax, [1, 2, 3], returns, centre="mean")
 
 
 def test_learning_curves_draw_every_seed_and_their_median():

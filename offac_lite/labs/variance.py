@@ -1,4 +1,4 @@
-"""The course's interactive labs: thin meetings of a computation, a view from `plots`, and `lab.Lab`."""
+"""The variance lab of notebooks 00 and 05."""
 
 import math
 from collections.abc import Sequence
