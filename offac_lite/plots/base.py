@@ -1,0 +1,72 @@
+"""One palette and one style for the whole course, and no pyplot, so that a figure is a value like any other."""
+
+import io
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+# One colour per quantity (Okabe & Ito, 2008), always with a line style or a marker of its own.
+EXACT = "#000000"  # exact ∇J, exact values
+STORED = "#E69F00"  # the stored action
+NEXT = "#56B4E9"  # a′, sampled now for the critic's target
+RESAMPLED = "#009E73"  # aᵖ, sampled now for the actor
+SURROGATE = "#CC79A7"  # the exact gradient under the buffer's states
+STATES = "#0072B2"  # variance across states: the floor
+ACTIONS = "#D55E00"  # variance across actions: what K lowers
+MUTED = "#6E6E6E"
+
+STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10.5,
+    "axes.titlelocation": "left",
+    "figure.dpi": 110,
+}
+
+STEADY = 9  # digits drawn of a computed number: the last bits of a linear solve depend on where its memory lies
+
+
+def figure(width: float = 9.0, height: float = 3.4, **subplots) -> tuple[Figure, np.ndarray]:
+    """Make a figure of width × height inches with its own Agg canvas, and a 1-D array of axes.
+
+    `subplots` are keyword arguments of `Figure.subplots`, such as `ncols=2`.
+
+    >>> fig, (left, right) = figure(ncols=2)
+    """
+    with matplotlib.rc_context(STYLE):
+        fig = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(fig)
+        axes = fig.subplots(**({"squeeze": False} | subplots))
+    return fig, np.ravel(axes)
+
+
+def png(fig: Figure) -> bytes:
+    """Render a figure to the bytes of a PNG: the same figure, the same bytes."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        fig.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def show(fig: Figure, summary: str) -> None:
+    """Display a figure in a notebook, and print under it, in words and numbers, what it shows.
+
+    `summary` is also the picture's alternative text and what stands in for it where no picture can be shown.
+    """
+    from IPython.display import display
+
+    bundle = {"image/png": png(fig), "text/plain": summary}
+    display(bundle, raw=True, metadata={"image/png": {"alt": summary}})
+    print(summary)
+
+
+def short(number: float) -> str:
+    """Write a number with three digits, and what is only rounding error as 0.
+
+    >>> short(0.00012345), short(97.21), short(3e-17)
+    ('0.000123', '97.2', '0')
+    """
+    return "0" if abs(number) < 1e-12 else f"{number:.3g}"

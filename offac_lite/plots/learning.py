@@ -1,0 +1,89 @@
+"""Learning curves, seeds side by side, and an agent at work."""
+
+import math
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from offac_lite.plots.base import ACTIONS, EXACT, MUTED, RESAMPLED, figure
+
+
+def learning_curves(
+    ax,
+    steps,
+    returns,
+    color: str = RESAMPLED,
+    label: str = "",
+    goal: float | None = None,
+    centre: str = "median",
+    linestyle: str = "-",
+) -> None:
+    """Draw returns (S, E) over steps (E,): every seed thin, and thick in front of them what they show together.
+
+    `centre`: "median", with the middle half of the seeds shaded, or "iqm", the interquartile mean, with its 95%
+    bootstrap interval. NaN, where a seed was stopped, is left out of both.
+    """
+    steps, returns = np.asarray(steps), np.asarray(returns)
+    ax.plot(steps, returns.T, color=color, alpha=0.25, linewidth=0.7)
+    if centre == "median":
+        low, middle, high = np.nanquantile(returns, [0.25, 0.5, 0.75], axis=0)
+        name = "median"
+    elif centre == "iqm":
+        from offac_lite import stats  # here, because SciPy's statistics take long to import
+
+        alive = returns[~np.isnan(returns).any(1)]
+        middle, (low, high), name = stats.iqm(alive), stats.interval(alive), "interquartile mean"
+    else:
+        raise ValueError(f"centre must be 'median' or 'iqm', got {centre!r}")
+    ax.fill_between(steps, low, high, color=color, alpha=0.15 if centre == "median" else 0.3, linewidth=0)
+    label = label or f"{name} of {len(returns)} seeds"
+    ax.plot(steps, middle, color=color, linewidth=2.2, linestyle=linestyle, label=label)
+    if goal is not None:
+        ax.axhline(goal, color=MUTED, linestyle=":", linewidth=1)
+        ax.annotate(f"{goal:g}", (steps[-1], goal), color=MUTED, fontsize=9, ha="right", va="bottom")
+    ax.set_xlabel("environment steps per seed")
+    ax.set_ylabel("return of an episode")
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.0, 0.95))
+
+
+def seed_strips(ax, values: dict, goal: float | None = None, colors: dict | None = None) -> None:
+    """Draw a row for each {name: values (S,)}: every seed a thin stroke, their interquartile mean with its interval.
+
+    `colors` {name: color} is the green of resampled actions where it says nothing. Names run from top to bottom.
+    """
+    from offac_lite import stats  # here, because SciPy's statistics take long to import
+
+    for row, (name, seeds) in enumerate(values.items()):
+        seeds, color = np.asarray(seeds), (colors or {}).get(name, RESAMPLED)
+        low, high = stats.interval(seeds)
+        ax.plot(seeds, np.full(len(seeds), row), "|", color=color, alpha=0.5, ms=11, mew=0.8)
+        ax.plot([low, high], [row, row], color=color, lw=5, alpha=0.45, solid_capstyle="butt")
+        ax.plot(stats.iqm(seeds), row, "o", color=color, mec="white", ms=8)
+    ax.set_yticks(range(len(values)), list(values))
+    ax.set_ylim(len(values) - 0.4, -0.6)
+    ax.tick_params(axis="y", length=0)
+    if goal is not None:
+        ax.axvline(goal, color=MUTED, linestyle=":", linewidth=1)
+
+
+def cart_pole_strip(observations, n_frames: int = 8, seconds_per_step: float = 0.02) -> Figure:
+    """Draw an episode of CartPole as a strip of frames, from its observations (T, 4).
+
+    Position in metres, angle in radians, as the environment gives them; the pole is drawn to scale (1 m), and the
+    shaded edges are where the episode ends (|position| > 2.4 m).
+    """
+    observations = np.asarray(observations)
+    fig, axes = figure(9.6, 1.15, ncols=n_frames, sharey=True)
+    for ax, t in zip(axes, np.linspace(0, len(observations) - 1, n_frames).astype(int), strict=True):
+        x, _, angle, _ = observations[t]
+        ax.add_patch(Rectangle((-3, -0.5), 0.6, 2, color="#DDDDDD"))
+        ax.add_patch(Rectangle((2.4, -0.5), 0.6, 2, color="#DDDDDD"))
+        ax.plot([-3, 3], [0, 0], color=MUTED, linewidth=1)
+        ax.add_patch(Rectangle((x - 0.35, 0.0), 0.7, 0.3, color=EXACT))
+        pole = ([x, x + math.sin(angle)], [0.3, 0.3 + math.cos(angle)])
+        ax.plot(*pole, color=ACTIONS, linewidth=4, solid_capstyle="round")
+        ax.set(xlim=(-3, 3), ylim=(-0.3, 1.6), aspect="equal", xticks=[], yticks=[])
+        ax.set_title(f"{t * seconds_per_step:.1f} s", fontsize=9, loc="center")
+        ax.spines[:].set_visible(False)
+    return fig
