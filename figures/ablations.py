@@ -6,10 +6,14 @@ About an hour on two cores; interrupted, it goes on where it was. Runs are kept 
 
 import argparse
 import json
+import statistics
 from pathlib import Path
 
+import torch
+
+from offac_lite.learned import learned_break_even
 from offac_lite.sweep import sweep
-from offac_lite.training import PENDULUM
+from offac_lite.training import PENDULUM, Learner
 
 HERE = Path(__file__).parent
 SEED = 2000  # none of the settings was chosen on it
@@ -53,6 +57,21 @@ PENDULUM_VARIANTS = {
 }
 
 
+def break_even_through_training(n_seeds: int = 8) -> dict:
+    """Measure K* of the networks at a few points of a run of the default settings, on states of the buffer."""
+    learner = Learner(seeds=n_seeds, seed=SEED)
+    points = {learner.n_iterations * percent // 100: percent for percent in (8, 16, 32, 48, 64, 80, 96)}
+    kept = {"steps": [], "k_star": []}
+    for iteration in learner:
+        if iteration in points:
+            agent, batch = learner.agent, learner.buffer.sample(128)
+            k_star = learned_break_even(agent.policy, agent.critic, batch.obs)
+            kept["steps"].append(iteration * learner.config["n_envs"])
+            kept["k_star"].append([float(f"{k:.3g}") for k in k_star.tolist()])
+    learner.close()
+    return kept
+
+
 def _numbers(run) -> dict:
     return {"steps": run.steps.tolist(), "returns": [[round(x, 1) for x in seed] for seed in run.returns.tolist()]}
 
@@ -75,6 +94,11 @@ def main() -> None:
         if unfinished:
             raise SystemExit(f"not finished: {', '.join(unfinished)}; run the command again to go on")
         kept[group] = {name: _numbers(row.run) for name, row in results.items()}
+    torch.set_num_threads(1)
+    kept["break-even"] = break_even_through_training()
+    print("\nK* of the networks, median of 8 seeds, against steps:")
+    for step, k_star in zip(*kept["break-even"].values(), strict=True):
+        print(f"{step:8d} {statistics.median(k_star):10.0f}")
     (HERE / "ablations.json").write_text(json.dumps(kept, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
