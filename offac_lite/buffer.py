@@ -148,16 +148,17 @@ class ReplayBuffer:
         self._memory[(slot + self._rings * self.capacity)[valid]] = rows.reshape((*valid.shape, rows.shape[-1]))[valid]
         self._added += counts
 
-    def sample(self, n: int, generator: torch.Generator | None = None) -> Transition:
+    def sample(self, n: int, generator: torch.Generator | None = None, *, newest: int | None = None) -> Transition:
         """Draw `n` stored transitions per seed, uniformly and with replacement.
 
-        Data: states and actions of the behaviour policies, not of the current policy. The random numbers are the
-        buffer's own, or `generator`'s.
+        Data: states and actions of the behaviour policies, not of the current policy. With `newest=m`, of the m
+        newest transitions only, whose policies were closer to the current one (Wang & Ross, 2019; Fan & Ramadge,
+        2021). The random numbers are the buffer's own, or `generator`'s.
 
         Returns a `Transition` with leading axes (n,), with seeds (S, n), on `device`, without gradient. The fields
         are views of one fresh block (so `reshape` them, not `view`); changing them does not change the buffer.
 
-        Raises `ValueError` where n < 1 or n > `len(buffer)`.
+        Raises `ValueError` where n < 1, n > `len(buffer)` or `newest` < 1; a `newest` beyond what is stored is all.
 
         >>> buffer = ReplayBuffer(1000, n_seeds=3)
         >>> buffer.add(torch.ones(3, 8), torch.zeros(3, 8, dtype=torch.int64), torch.ones(3, 8), torch.ones(3, 8),
@@ -168,6 +169,11 @@ class ReplayBuffer:
         if count("n", n) > len(self):
             raise ValueError(f"n = {n} transitions asked for, but only {len(self)} are stored: collect more first")
         generator = generator or self._generator
+        if newest is not None:
+            uniform = torch.rand(len(self._added), n, dtype=torch.float64, generator=generator).numpy()
+            age = (uniform * np.minimum(self.lengths, count("newest", newest))[:, None]).astype(np.int64)
+            slot = (self._added[:, None] - 1 - age) % self.capacity
+            return self._read(slot[0] if self.n_seeds is None else slot, self._rings)
         if self.n_seeds is None:
             return self._read(torch.randint(len(self), (n,), generator=generator).numpy(), 0)
         # The same random numbers whatever the lengths: a seed's draws do not depend on the other seeds' data.

@@ -357,3 +357,30 @@ def test_bad_sample_sizes(n, error, message, n_seeds):
 def test_bad_constructor_arguments(arguments, error, message):
     with pytest.raises(error, match=message):
         ReplayBuffer(**({"capacity": 10} | arguments))
+
+
+@pytest.mark.parametrize("n_seeds", [None, 3])
+def test_sampling_the_newest_draws_each_of_them_alike_and_no_other(n_seeds):
+    buffer = ReplayBuffer(50, n_seeds=n_seeds)
+    lead = () if n_seeds is None else (n_seeds,)
+    for t in range(73):  # the ring has gone round
+        number = torch.full(lead, float(t)) if lead else float(t)
+        zero = torch.zeros(lead, dtype=torch.int64) if lead else 0
+        end = torch.zeros(lead, dtype=torch.bool) if lead else False
+        buffer.add(number, zero, number, number, end)
+    batch = buffer.sample(40, newest=10)
+    assert batch.reward.shape == (*lead, 40) and batch.reward.min() >= 63 and batch.age.max() <= 9
+    assert torch.equal(batch.reward, 72 - batch.age.float())
+    many = torch.cat([buffer.sample(50, newest=10).age.flatten() for _ in range(200)])
+    share = torch.bincount(many, minlength=10).double() / len(many)
+    assert (share - 0.1).abs().max() < 0.015
+    assert buffer.sample(50, newest=10_000).age.max() <= 49
+    with pytest.raises(ValueError, match="newest must be at least 1, got 0"):
+        buffer.sample(5, newest=0)
+
+
+def test_sampling_the_newest_of_a_buffer_that_is_not_full_stays_inside():
+    buffer = ReplayBuffer(50)
+    for t in range(7):
+        buffer.add(float(t), 0, float(t), float(t), False)
+    assert set(torch.cat([buffer.sample(7, newest=3).reward for _ in range(50)]).tolist()) == {4.0, 5.0, 6.0}
