@@ -18,11 +18,22 @@ from offac_lite.checks.notebook_05 import (
     resampled_loss,
     total_variance,
 )
+from offac_lite.checks.notebook_06 import (
+    MAKE_TARGET,
+    POLYAK_UPDATE,
+    REPLAY_RATIO,
+    make_target,
+    polyak_update,
+    replay_ratio,
+)
 
 __all__ = [
     "ACTOR_LOSS",
     "BOOTSTRAPS",
     "LEAVE_ONE_OUT",
+    "MAKE_TARGET",
+    "POLYAK_UPDATE",
+    "REPLAY_RATIO",
     "RESAMPLED_ADVANTAGE",
     "RESAMPLED_LOSS",
     "TOTAL_VARIANCE",
@@ -32,6 +43,9 @@ __all__ = [
     "bootstraps",
     "diagnose",
     "leave_one_out",
+    "make_target",
+    "polyak_update",
+    "replay_ratio",
     "resampled_advantage",
     "resampled_loss",
     "total_variance",
