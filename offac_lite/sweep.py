@@ -17,6 +17,7 @@ from offac_lite.runs import Run
 from offac_lite.training import train
 
 INTERRUPTED = "interrupted"
+FILE_NAME = r"""[^/\\:*?"<>|.\s][^/\\:*?"<>|]*"""  # on any system
 
 
 @dataclass
@@ -104,7 +105,7 @@ def sweep(
     results = Sweep({name: Row(name, error="not run") for name in variants})
     todo = {}
     for name, options in variants.items():
-        if not isinstance(name, str) or (folder is not None and not re.fullmatch(r"[\w][\w =.,()×−-]*", name)):
+        if not isinstance(name, str) or (folder is not None and not re.fullmatch(FILE_NAME, name)):
             raise ValueError(f"the name {name!r} of a variant cannot be the name of a file")
         path = None if folder is None else Path(folder) / f"{name}.run"
         todo[name] = {**common, **options}, path
