@@ -52,7 +52,6 @@ PENDULUM_VARIANTS = {
         "reparameterised": {"gradient": "reparameterized", "n_actions": 1},
         "K = 1, Q": {"n_actions": 1, "baseline": None},
         "K = 8, Q": {"n_actions": 8, "baseline": None},
-        "K = 64, Q": {"n_actions": 64, "baseline": None},
     }
 }
 

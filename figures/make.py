@@ -1,11 +1,12 @@
-"""Make the figures of the README: `python -m figures.make`."""
+"""Make the figures of the README, and print its table: `python -m figures.make`."""
 
+import functools
 import json
 from pathlib import Path
 
 import torch
 
-from offac_lite import TabularMDP, plots
+from offac_lite import TabularMDP, plots, stats
 from offac_lite.estimators import gradient_moments
 
 HERE = Path(__file__).parent
@@ -45,10 +46,10 @@ def each_fix_on_and_off(runs: dict) -> plots.Figure:
         for name, (color, line) in FIXES.items():
             if name in runs[group]:
                 run = runs[group][name]
-                plots.learning_curves(
-                    ax, run["steps"], run["returns"], color, name, centre="iqm", linestyle=line
-                )
-        ax.set(title=title, ylabel="", xlabel="environment steps per seed", ylim=(0, 515))
+                curves = run["steps"], run["returns"], color, name
+                plots.learning_curves(ax, *curves, centre="iqm", linestyle=line)
+        steps = "8 × updates" if group == "random data only" else "environment steps per seed"
+        ax.set(title=title, ylabel="", xlabel=steps, ylim=(0, 515))
         ax.get_legend().remove()
         ax.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k")
     axes[0].set_ylabel("return of greedy play")
@@ -56,20 +57,19 @@ def each_fix_on_and_off(runs: dict) -> plots.Figure:
     return figure
 
 
+def second_half(runs: dict, group: str, name: str) -> torch.Tensor:
+    """Average each seed's returns over the second half of a run, (S,)."""
+    returns = torch.tensor(runs[group][name]["returns"])
+    return returns[:, returns.shape[1] // 2 :].mean(1)
+
+
 def how_many_actions(runs: dict) -> plots.Figure:
     """Draw what K, the baseline, the target network and the twin critic do to every seed, from `ablations.json`."""
-
-    def late(group: str, name: str) -> torch.Tensor:
-        returns = torch.tensor(runs[group][name]["returns"])
-        return returns[:, returns.shape[1] // 2 :].mean(1)
-
-    both = late("young", "both")
-    k_with = {"K = 1": late("K, Q − V", "K = 1"), "K = 4": both, "K = 16": late("K, Q − V", "K = 16")}
-    rows = {f"{k}, Q − V": values for k, values in k_with.items()}
+    late = functools.partial(second_half, runs)
+    rows = {"K = 1, Q − V": late("K, Q − V", "K = 1"), "K = 4, Q − V (the default)": late("young", "both"),
+            "K = 16, Q − V": late("K, Q − V", "K = 16")}  # fmt: skip
     rows |= {f"{name}, Q": late("K, Q", name) for name in ("K = 1", "K = 4", "K = 16", "K = 64")}
-    rows |= {"all actions": late("K, Q", "all"), "": both}
-    rows |= {name: late("target", name) for name in runs["target"]}
-    del rows[""]
+    rows |= {"all actions": late("K, Q", "all")} | {name: late("target", name) for name in runs["target"]}
     figure, (left, right) = plots.figure(12.0, 4.2, ncols=2)
     colors = {name: plots.ACTIONS for name in rows if name.endswith(", Q")}
     colors |= dict.fromkeys(runs["target"], plots.STATES)
@@ -84,8 +84,37 @@ def how_many_actions(runs: dict) -> plots.Figure:
     return figure
 
 
+GROUPS = {
+    "young": "a young buffer, 40,000 steps",
+    "old data": "20,000 old transitions to start from, 40,000 steps",
+    "four times the updates": "four times the updates, 16,000 steps",
+    "random data only": "20,000 random transitions, nothing fresh",
+    "K, Q − V": "young buffer, weight Q − V",
+    "K, Q": "young buffer, weight Q itself",
+    "target": "young buffer, both fixes, but",
+}
+
+
+def table(runs: dict, goal: float = 475.0) -> str:
+    """Lay out every CartPole variant as a Markdown table."""
+    lines = [
+        "| data | variant | seeds solved | evaluations at goal | mean return, second half [95%] |",
+        "|---|---|---|---|---|",
+    ]
+    for group, title in GROUPS.items():
+        for name, run in runs[group].items():
+            late, returns = second_half(runs, group, name), torch.tensor(run["returns"])
+            n_solved = int(stats.solved_at(run["steps"], returns, goal).isfinite().sum())
+            low, high = stats.interval(late)
+            lines.append(
+                f"| {title} | {name} | {n_solved}/{len(late)} | {stats.share_at_goal(returns, goal):.2f} | "
+                f"{stats.iqm(late):.0f} [{low:.0f}, {high:.0f}] |"
+            )
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """Draw them and save them beside this file."""
+    """Draw them and save them beside this file, and print the table."""
     runs = json.loads((HERE / "ablations.json").read_text())
     figures = {
         "bias_against_age": bias_against_age(),
@@ -94,6 +123,7 @@ def main() -> None:
     }
     for name, figure in figures.items():
         (HERE / f"{name}.png").write_bytes(plots.png(figure))
+    print(table(runs))
 
 
 if __name__ == "__main__":
