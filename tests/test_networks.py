@@ -1,5 +1,9 @@
 """Policies and critics: shapes, seeds that do not mix, densities against numerical integration and torch's own."""
 
+import math
+from functools import partial
+
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +15,7 @@ from offac_lite.networks import (
     DiscreteQCritic,
     TanhGaussian,
     TanhGaussianPolicy,
+    TwinQCritic,
     VCritic,
     of_actions,
 )
@@ -200,3 +205,129 @@ def test_nothing_touches_the_global_random_state():
 def test_bad_input_is_refused(attempt, error, words):
     with pytest.raises(error, match=words):
         attempt()
+
+
+def test_parameters_stand_in_one_row_per_seed_and_layers_are_views_of_it():
+    net = MLP(3, (8, 5), 2, n_seeds=4, generator=rng(), out_gain=0.01)
+    assert [n for n, _ in net.named_parameters()] == ["theta"] and net.theta.shape == (4, 3 * 8 + 8 + 8 * 5 + 5 + 12)
+    layers = net.layers()
+    assert [(w.shape, b.shape) for w, b in layers] == [
+        ((4, 8, 3), (4, 8, 1)), ((4, 5, 8), (4, 5, 1)), ((4, 2, 5), (4, 2, 1))]  # fmt: skip
+    for (weight, bias), bound in zip(layers, (3**-0.5, 8**-0.5, 0.01 * 5**-0.5), strict=True):
+        for part in (weight, bias):
+            assert 0.4 * bound < part.abs().max() <= bound
+    torch.testing.assert_close(torch.cat([part.flatten(1) for pair in layers for part in pair], 1), net.theta)
+    with torch.no_grad():
+        net.theta.zero_()
+        layers[-1][1][2] = 7.0
+    assert net(torch.ones(4, 1, 3))[:, 0].tolist() == [[0.0, 0.0], [0.0, 0.0], [7.0, 7.0], [0.0, 0.0]]
+    assert MLP(3, (8,), 2, generator=rng()).theta.shape == (3 * 8 + 8 + 18,)
+
+
+@pytest.mark.parametrize("n_seeds", [None, 3])
+def test_twins_are_two_critics_and_the_smaller_is_believed(n_seeds):
+    lead = () if n_seeds is None else (n_seeds,)
+    twin = TwinQCritic(partial(DiscreteQCritic, 4, 3, (8,), generator=rng()), n_seeds)
+    obs, action = torch.randn(*lead, 6, 4, generator=rng(1)), torch.randint(3, (*lead, 6), generator=rng(2))
+    alone = DiscreteQCritic(4, 3, (8,), generator=rng(3))
+    each = torch.empty(2, *lead, 6, 3)
+    rows = twin.both.net.theta.view(2, *lead, -1)
+    for place in torch.cartesian_prod(*(torch.arange(n) for n in (2, *lead))).view(-1, 1 + len(lead)).tolist():
+        with torch.no_grad():
+            alone.net.theta.copy_(rows[tuple(place)])
+        each[tuple(place)] = alone.all_actions(obs[tuple(place[1:])]).detach()
+    assert not torch.equal(each[0], each[1])
+    torch.testing.assert_close(twin.all_actions(obs), each.min(0).values)
+    taken = of_actions(each, action.expand(2, *action.shape))
+    torch.testing.assert_close(twin.each(obs, action), taken)
+    torch.testing.assert_close(twin(obs, action), taken.min(0).values)
+    several = torch.randint(3, (*lead, 5, 6), generator=rng(2))
+    torch.testing.assert_close(twin(obs, several)[..., 2, :], twin(obs, several[..., 2, :]))
+    assert twin.each(obs, several).shape == (2, *lead, 5, 6)
+
+
+def test_no_gradient_crosses_the_seeds_of_twins():
+    twin = TwinQCritic(partial(ContinuousQCritic, 3, 2, (8,), generator=rng()), 4)
+    twin.each(torch.ones(4, 5, 3), torch.ones(4, 5, 2))[:, 1].sum().backward()
+    touched = twin.both.net.theta.grad.abs().sum(-1).view(2, 4) > 0
+    assert touched.tolist() == [[False, True, False, False]] * 2
+
+
+@pytest.mark.parametrize(("n_seeds", "lead"), [(None, ()), (None, (5,)), (3, ()), (3, (5,)), (3, (3, 5))])
+@pytest.mark.parametrize("kind", ["discrete", "continuous"])
+def test_act_takes_what_an_environment_gives_and_returns_what_it_takes(kind, n_seeds, lead):
+    if kind == "discrete":
+        policy = CategoricalPolicy(4, 3, (8,), n_seeds=n_seeds, generator=rng(), out_gain=3.0)
+    else:
+        policy = TanhGaussianPolicy(4, [-1.0, 0.0], [1.0, 5.0], (8,), n_seeds=n_seeds, generator=rng(), out_gain=3.0)
+    obs = torch.randn(*lead, 4, generator=rng(1))
+    full = obs.view(1, 4) if not lead else obs  # with the axes that the network wants
+    if n_seeds is not None and full.ndim == 2:
+        full = full.expand(3, *full.shape)
+    shape = (() if n_seeds is None else (3,)) + lead[-1:] + (() if kind == "discrete" else (2,))
+    for action, wanted in (
+        (policy.act(obs.numpy()), policy(full).mode()),
+        (policy.act(obs.double().tolist(), generator=rng(5)), policy(full).sample(generator=rng(5))),
+    ):
+        if shape == ():
+            assert type(action) is int and action == wanted.item()
+        else:
+            assert isinstance(action, np.ndarray) and action.shape == shape
+            assert np.array_equal(action, wanted.detach().reshape(shape).numpy())
+            assert action.dtype == (np.int64 if kind == "discrete" else np.float32)
+
+
+def test_of_seed_is_a_copy_of_one_slice():
+    policy = TanhGaussianPolicy(4, [-1.0], [2.0], (8,), n_seeds=3, generator=rng(), in_scale=[1.0, 2.0, 3.0, 4.0])
+    obs, before = torch.randn(5, 4, generator=rng(1)), policy.act(torch.ones(4))
+    for index in (0, 2, -1):
+        alone = policy.of_seed(index)
+        assert alone.net.theta.shape == policy.net.theta.shape[1:] and alone.net.theta.requires_grad
+        np.testing.assert_allclose(alone.act(obs), policy.act(obs)[index], rtol=1e-5)
+        with torch.no_grad():
+            alone.net.theta.zero_()
+    assert np.array_equal(before, policy.act(torch.ones(4)))
+    with pytest.raises(ValueError, match="has no axis of seeds"):
+        policy.of_seed(1).of_seed(0)
+    with pytest.raises(IndexError):
+        policy.of_seed(3)
+
+
+def test_log_prob_holds_in_the_worst_corner_that_a_bounded_policy_reaches():
+    """Mean 3 and std 1: the score still averages to zero, and single precision agrees with double from u itself."""
+    policy, n = TanhGaussianPolicy(2, [-2.0], [2.0], (), generator=rng()), 200_000
+    with torch.no_grad():
+        policy.net.layers()[-1][1].fill_(100.0)
+    corner = policy(torch.zeros(1, 2))
+    assert corner.mean.item() == pytest.approx(3.0) and corner.log_std.item() == pytest.approx(0.0, abs=1e-6)
+    mean, log_std = (torch.full((n, 1), value, requires_grad=True) for value in (3.0, 0.0))
+    pi = TanhGaussian(mean, log_std, policy.low, policy.high)
+    action = pi.sample(generator=rng(4))
+    log_prob = pi.log_prob(action)
+    for score, spread in zip(torch.autograd.grad(log_prob.sum(), (mean, log_std)), (1.0, 2**0.5), strict=True):
+        assert abs(score.double().mean().item()) < 4.5 * spread / n**0.5
+        assert score.double().std().item() == pytest.approx(spread, rel=0.05)
+    u = 3.0 + torch.randn(n, 1, generator=rng(4)).double()
+    torch.testing.assert_close(2 * torch.tanh(u), action.double(), atol=1e-6, rtol=0)
+    log_slope = 2 * (math.log(2.0) - u - torch.nn.functional.softplus(-2 * u))  # log(1 − tanh² u), at any u
+    exact = (-0.5 * (u - 3).square() - 0.5 * math.log(2 * math.pi) - log_slope - math.log(2.0)).flatten()
+    wrong = (log_prob.detach().double() - exact).abs()
+    assert wrong.mean() < 2e-4 and wrong.quantile(0.999) < 0.01 and wrong[u.flatten() < 6].max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("attempt", "error", "words"),
+    [
+        (lambda p: p.act([1.0, 2.0]), ValueError, r"obs has shape \(2,\), wanted \(4,\)"),
+        (lambda p: p.act(torch.zeros(3, 3, 5, 4)), ValueError, r"wanted \(obs_size,\) or \(B, obs_size\) or \(S, B,"),
+        (lambda p: p.of_seed(0).act(torch.zeros(3, 5, 4)), ValueError, r"wanted \(obs_size,\) or \(B, obs_size\)$"),
+        (lambda p: p.act(torch.zeros(2, 5, 4)), ValueError, r"obs has shape \(2, 5, 4\), wanted \(3, ..., 4\)"),
+        (lambda p: p.act([0.0, 0.0, 0.0, torch.nan]), ValueError, "obs holds NaN or infinity"),
+        (lambda p: p.act("left"), TypeError, "obs must be numeric, got str"),
+        (lambda p: p.act(torch.zeros(4), generator=3), TypeError, "generator must be a torch.Generator, got int"),
+        (lambda p: TwinQCritic(lambda n_seeds: None, 0), ValueError, "n_seeds must be at least 1, got 0"),
+    ],
+)
+def test_acting_on_bad_input_is_refused(attempt, error, words):
+    with pytest.raises(error, match=words):
+        attempt(CategoricalPolicy(4, 2, n_seeds=3, generator=rng()))

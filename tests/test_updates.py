@@ -1,5 +1,7 @@
 """Losses tested by their *gradients* (a policy-gradient loss has no meaningful value), against the exact MDP."""
 
+import functools
+
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from offac_lite.networks import (
     ContinuousQCritic,
     DiscreteQCritic,
     TanhGaussianPolicy,
+    TwinQCritic,
     VCritic,
     of_actions,
 )
@@ -329,3 +332,214 @@ def column(n=4):
 def test_bad_shapes_are_refused(attempt, error, words):
     with pytest.raises(error, match=words):
         attempt()
+
+
+def twins(n_seeds, seed=1):
+    return TwinQCritic(functools.partial(DiscreteQCritic, 4, 3, (16,), generator=rng(seed)), n_seeds)
+
+
+def gradient_of(network, step):
+    """Take a step of plain gradient descent at rate 1, undo it; return what the step said, and where it went."""
+    before = [p.detach().clone() for p in network.parameters()]
+    said = step(torch.optim.SGD(network.parameters(), 1.0))
+    gradient = moved(network, before)
+    network.load_state_dict(dict(zip(dict(network.named_parameters()), before, strict=True)), strict=False)
+    return said, gradient
+
+
+@pytest.mark.parametrize("how_many", [5, "all"])
+@pytest.mark.parametrize("twin", [False, True])
+@pytest.mark.parametrize("n_seeds", [None, 3])
+def test_both_twins_learn_from_the_one_target_that_the_smaller_makes(n_seeds, twin, how_many):
+    policy = CategoricalPolicy(4, 3, (16,), n_seeds=n_seeds, generator=rng(), out_gain=3.0)
+    one = {"hidden": (16,), "n_seeds": n_seeds}
+    critic, target = (twins(n_seeds, s) if twin else DiscreteQCritic(4, 3, generator=rng(s), **one) for s in (1, 2))
+    batch, every = batch_of(n_seeds), torch.arange(3).view(3, 1)
+    with torch.no_grad():
+        pi = policy(batch.next_obs)
+        every = every.expand(*batch.reward.shape[:-1], 3, 32)
+        values = target.each(batch.next_obs, every) if twin else target(batch.next_obs, every).unsqueeze(0)
+        smaller = values.min(0).values.movedim(-2, -1)  # (..., B, A)
+        if how_many == "all":
+            next_value = (pi.probs * smaller).sum(-1)
+        else:
+            next_value = of_actions(smaller, pi.sample(5, generator=rng(7))).mean(-2)
+        y = batch.reward + 0.9 * ~batch.terminated * next_value
+    predictions = critic.each(batch.obs, batch.action) if twin else [critic(batch.obs, batch.action)]
+    loss = sum(0.5 * (prediction - y).square().mean(-1) for prediction in predictions)
+    wanted = torch.autograd.grad(loss.sum(), list(critic.parameters()))
+    how = dict(gamma=0.9, n_actions=how_many, generator=rng(7))
+    said, gradient = gradient_of(critic, lambda sgd: up.critic_step(critic, target, policy, sgd, batch, **how))
+    torch.testing.assert_close(said, loss.detach())
+    torch.testing.assert_close(gradient, list(wanted), atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n_seeds", [None, 3])
+def test_v_critic_step_is_one_step_down_its_equation(n_seeds, weighted):
+    critic, target = (VCritic(4, (16,), n_seeds=n_seeds, generator=rng(s)) for s in (1, 2))
+    batch = batch_of(n_seeds)
+    weight = 3 * torch.rand(batch.reward.shape, generator=rng(3)) if weighted else None
+    with torch.no_grad():
+        y = batch.reward + 0.9 * ~batch.terminated * target(batch.next_obs)
+    loss = 0.5 * ((weight if weighted else 1.0) * (critic(batch.obs) - y).square()).mean(-1)
+    wanted = torch.autograd.grad(loss.sum(), list(critic.parameters()))
+    how = dict(gamma=0.9, weight=weight)
+    said, gradient = gradient_of(critic, lambda sgd: up.v_critic_step(critic, target, sgd, batch, **how))
+    torch.testing.assert_close(said, loss.detach())
+    torch.testing.assert_close(gradient, list(wanted), atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("bonus", [0.0, 0.3])
+@pytest.mark.parametrize("baseline", [None, "value", "leave-one-out"])
+@pytest.mark.parametrize("n_seeds", [None, 3])
+def test_all_actions_give_the_exact_gradient_whatever_the_baseline(n_seeds, baseline, bonus):
+    """Σ_a ∇π(a|s) Q(s, a) and the gradient of the entropy, written without log π of any action drawn."""
+    policy = CategoricalPolicy(4, 3, (16,), n_seeds=n_seeds, generator=rng(), out_gain=3.0)
+    critic, obs = twins(n_seeds), batch_of(n_seeds).obs
+    pi = torch.softmax(policy.net(obs), -1)
+    objective = (pi * critic.all_actions(obs).detach() - bonus * pi * pi.log()).sum(-1).mean(-1)
+    wanted = torch.autograd.grad(-objective.sum(), list(policy.parameters()))
+    how = dict(n_actions="all", baseline=baseline, entropy_bonus=bonus, generator=rng())
+    said, gradient = gradient_of(policy, lambda sgd: up.actor_step(policy, critic, sgd, obs, **how))
+    torch.testing.assert_close(said, -objective.detach())
+    torch.testing.assert_close(gradient, list(wanted), atol=1e-6, rtol=1e-4)
+    assert all(p.grad is None for p in critic.parameters())
+
+
+@pytest.mark.parametrize("baseline", [None, "value", "leave-one-out"])
+def test_resampled_actions_estimate_the_exact_gradient(baseline):
+    policy, critic, obs = CategoricalPolicy(4, 3, (), generator=rng(), out_gain=3.0), twins(None), batch_of().obs[:4]
+
+    def gradient(**how):
+        step = functools.partial(up.actor_step, policy, critic, obs=obs, generator=rng(3), **how)
+        return gradient_of(policy, lambda sgd: step(optimizer=sgd))[1][0]
+
+    exact = gradient(n_actions="all")
+    assert (gradient(n_actions=100_000, baseline=baseline) - exact).norm() < 0.03 * exact.norm()
+
+
+@pytest.mark.parametrize("bonus", [0.0, 0.3])
+def test_stored_actions_weighted_by_rho_have_the_resampled_gradient_on_average(bonus):
+    """Each (s, a) once, its advantage times β(a|s): the average over β of ρ ∇log π Q is the sum over π's actions."""
+    policy, critic, obs = CategoricalPolicy(4, 3, (16,), generator=rng(), out_gain=3.0), twins(None), batch_of().obs
+    beta = torch.softmax(torch.randn(32, 3, generator=rng(9)), -1)
+    states, actions = obs.repeat_interleave(3, 0), torch.arange(3).repeat(32)
+    batch = batch_of()._replace(obs=states, action=actions)
+    with torch.no_grad():
+        ratio = up.importance_ratio(policy(states).log_prob(actions), beta.log().flatten())
+        advantage = 3 * beta.flatten() * critic(states, actions)
+
+    def stored(weight):
+        how = dict(weight=weight, entropy_bonus=bonus)
+        return gradient_of(policy, lambda sgd: up.stored_actor_step(policy, sgd, batch, advantage, **how))[1]
+
+    how = dict(n_actions="all", entropy_bonus=bonus, generator=rng())
+    _, exact = gradient_of(policy, lambda sgd: up.actor_step(policy, critic, sgd, obs, **how))
+    torch.testing.assert_close(stored(ratio), exact, atol=1e-6, rtol=1e-3)
+    assert not torch.allclose(stored(None)[0], exact[0], atol=1e-3)  # without ρ it is another direction
+
+
+@pytest.mark.parametrize("bonus", [0.0, 0.3])
+@pytest.mark.parametrize("n_seeds", [None, 3])
+def test_reparameterized_step_goes_through_the_action_and_leaves_the_critic_alone(n_seeds, bonus):
+    nets = dict(hidden=(16,), n_seeds=n_seeds)
+    policy = TanhGaussianPolicy(4, [-1.0, 0.0], [1.0, 4.0], generator=rng(), out_gain=1.0, **nets)
+    critic, obs = ContinuousQCritic(4, 2, generator=rng(1), **nets), batch_of(n_seeds).obs
+    pi = policy(obs)
+    noise = torch.randn(pi.mean.unsqueeze(-3).expand(*pi.mean.shape[:-2], 5, 32, 2).shape, generator=rng(7))
+    u = pi.mean.unsqueeze(-3) + pi.log_std.exp().unsqueeze(-3) * noise
+    action = torch.tensor([0.0, 2.0]) + torch.tensor([1.0, 2.0]) * torch.tanh(u)
+    objective = (critic(obs, action) - bonus * pi.log_prob(action)).mean((-2, -1))
+    wanted = torch.autograd.grad(-objective.sum(), list(policy.parameters()))
+    how = dict(n_actions=5, entropy_bonus=bonus, generator=rng(7))
+    said, gradient = gradient_of(policy, lambda sgd: up.reparameterized_actor_step(policy, critic, sgd, obs, **how))
+    torch.testing.assert_close(said, -objective.detach())
+    torch.testing.assert_close(gradient, list(wanted), atol=1e-5, rtol=1e-3)
+    assert all(p.grad is None and p.requires_grad for p in critic.parameters())
+
+
+def test_score_and_reparameterized_steps_estimate_one_gradient():
+    """Two ways to the same ∇ E Q(s, a) and entropy, on a critic that is linear in the action."""
+    policy = TanhGaussianPolicy(4, [-1.0], [1.0], (), generator=rng(), out_gain=1.0)
+    critic, obs = ContinuousQCritic(4, 1, (), generator=rng(1)), batch_of().obs[:4]
+    how = dict(n_actions=100_000, entropy_bonus=0.1, generator=rng(3))
+    score = gradient_of(policy, lambda sgd: up.actor_step(policy, critic, sgd, obs, baseline="leave-one-out", **how))
+    through = gradient_of(policy, lambda sgd: up.reparameterized_actor_step(policy, critic, sgd, obs, **how))
+    assert (score[1][0] - through[1][0]).norm() < 0.03 * through[1][0].norm()
+
+
+def test_functions_of_your_own_take_their_place():
+    policy, critic = CategoricalPolicy(4, 3, generator=rng()), DiscreteQCritic(4, 3, generator=rng(1))
+    batch, seen = batch_of(), []
+
+    def spy(name):
+        return lambda *given: seen.append((name, given[1].shape)) or getattr(up, name)(*given)
+
+    sgd = torch.optim.SGD([*policy.parameters(), *critic.parameters()], 0.1)
+    up.critic_step(critic, critic, policy, sgd, batch, gamma=0.9, generator=rng(), q_target=spy("q_target"))
+    up.v_critic_step(VCritic(4, generator=rng()), VCritic(4, generator=rng(1)), sgd, batch, gamma=0.9,
+                     v_target=spy("v_target"))  # fmt: skip
+    loss = spy("policy_gradient_loss")
+    own = dict(policy_gradient_loss=loss, leave_one_out=lambda q: seen.append(("leave_one_out", q.shape)) or q)
+    how = dict(n_actions=4, baseline="leave-one-out", generator=rng())
+    up.actor_step(policy, critic, sgd, batch.obs, **how, **own)
+    up.stored_actor_step(policy, sgd, batch, batch.reward, policy_gradient_loss=loss)
+    assert seen == [("q_target", (32,)), ("v_target", (32,)), ("leave_one_out", (4, 32)),
+                    ("policy_gradient_loss", (4, 32)), ("policy_gradient_loss", (1, 32))]  # fmt: skip
+
+
+def test_not_finite_error_says_which_seeds():
+    parameter = torch.nn.Parameter(torch.ones(3))
+    with pytest.raises(up.NotFiniteError) as caught:
+        up.descend(torch.optim.SGD([parameter], 1.0), parameter * torch.tensor([1.0, torch.nan, torch.inf]))
+    assert caught.value.seeds.tolist() == [False, True, True] and parameter.tolist() == [1.0] * 3
+
+
+def continuous(how_many=1):
+    policy = TanhGaussianPolicy(4, [-1.0], [1.0], generator=rng())
+    return policy, ContinuousQCritic(4, 1, generator=rng()), batch_of()._replace(action=torch.zeros(32, 1))
+
+
+def critic_step_of_all(policy, critic, batch):
+    up.critic_step(critic, critic, policy, None, batch, gamma=0.9, n_actions="all", generator=rng())
+
+
+@pytest.mark.parametrize(
+    ("attempt", "words"),
+    [
+        (lambda p, c, b: critic_step_of_all(p, c, b), "n_actions = 'all' sums over all actions, which only discrete"),
+        (lambda p, c, b: up.actor_step(p, c, None, b.obs, n_actions="all", generator=rng()), "n_actions = 'all' sums"),
+        (
+            lambda p, c, b: up.stored_actor_step(p, None, b, b.reward, entropy_bonus=0.1),
+            "entropy_bonus sums over all actions, which only discrete actions allow",
+        ),
+        (
+            lambda p, c, b: up.stored_actor_step(p, None, b, b.reward, weight=b.reward.unsqueeze(-1)),
+            r"weight has shape \(32, 1\), wanted \(32,\) like advantage: nothing is broadcast",
+        ),
+        (
+            lambda p, c, b: up.stored_actor_step(p, None, b, b.reward.unsqueeze(-1)),
+            "advantage has shape .* wanted .* like log_prob: nothing is broadcast",
+        ),
+        (
+            lambda p, c, b: up.reparameterized_actor_step(
+                CategoricalPolicy(4, 2, generator=rng()), c, None, b.obs, generator=rng()
+            ),
+            "a discrete action has no derivative",
+        ),
+        (
+            lambda p, c, b: up.v_critic_step(
+                VCritic(4, generator=rng()), VCritic(4, generator=rng()), None, b, gamma=0.9, weight=torch.ones(32, 1)
+            ),
+            r"weight has shape \(32, 1\), wanted \(32,\) like value",
+        ),
+        (
+            lambda p, c, b: up.actor_step(p, c, None, b.obs, baseline="Value", generator=rng()),
+            "baseline must be one of None, 'value', 'leave-one-out'; got 'Value'",
+        ),
+    ],
+)
+def test_steps_refuse_what_they_cannot_do(attempt, words):
+    with pytest.raises(ValueError, match=words):
+        attempt(*continuous())
