@@ -1,5 +1,30 @@
 """The course's interactive labs, a module each: thin meetings of a computation, a view from `plots`, and `lab.Lab`."""
 
+from offac_lite.labs.continuous import ContinuousModel, ContinuousResult, continuous_lab
+from offac_lite.labs.critic import CriticModel, CriticResult, critic_lab
+from offac_lite.labs.replay import AgeModel, AgeResult, BufferModel, BufferResult, age_lab, buffer_lab
 from offac_lite.labs.variance import AGES, VARIANCE_KS, VarianceModel, VarianceResult, variance_lab
+from offac_lite.labs.weights import WeightsModel, WeightsResult, weights_lab
 
-__all__ = ["AGES", "VARIANCE_KS", "VarianceModel", "VarianceResult", "variance_lab"]
+__all__ = [
+    "AGES",
+    "VARIANCE_KS",
+    "AgeModel",
+    "AgeResult",
+    "BufferModel",
+    "BufferResult",
+    "ContinuousModel",
+    "ContinuousResult",
+    "CriticModel",
+    "CriticResult",
+    "VarianceModel",
+    "VarianceResult",
+    "WeightsModel",
+    "WeightsResult",
+    "age_lab",
+    "buffer_lab",
+    "continuous_lab",
+    "critic_lab",
+    "variance_lab",
+    "weights_lab",
+]

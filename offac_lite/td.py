@@ -1,0 +1,274 @@
+"""Tabular TD for Q, exactly: what the target y = r + γ (1 − d) 1/M Σ Q(s′, a′_m) is made of, and where it leads.
+
+`TabularMDP` knows expected rewards. The noise of a target needs the single outcomes (r, s′, d) as well, and those
+are here; with them go data made of such outcomes, the exact distribution of y, and the exact mean and mean square
+error of Q after any number of sampled updates.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass, fields
+
+import gymnasium
+import numpy as np
+import torch
+
+from offac_lite import _check
+
+
+@dataclass(frozen=True, eq=False)
+class Transitions:
+    """Transitions (s, a, r, s′, d), with what else was seen: the next action, and whether a limit cut the episode.
+
+    Every field is (n,). `next_action` is what the same policy did at s′, also where the recording stopped there.
+    """
+
+    obs: torch.Tensor
+    action: torch.Tensor
+    reward: torch.Tensor
+    next_obs: torch.Tensor
+    terminated: torch.Tensor
+    truncated: torch.Tensor
+    next_action: torch.Tensor
+
+    def __len__(self) -> int:
+        """Count the transitions."""
+        return len(self.obs)
+
+    def sample(self, shape, generator: torch.Generator) -> "Transitions":
+        """Draw transitions of the given shape, such as 64 or (S, 64), with replacement."""
+        index = torch.randint(len(self), (shape,) if isinstance(shape, int) else shape, generator=generator)
+        return Transitions(*(getattr(self, field.name)[index] for field in fields(self)))
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """What may follow each (s, a): O outcomes (r, s′, d) with their probabilities, and the distribution of s₀.
+
+    probability, reward float64, next_obs int64 and terminated bool, all (S, A, O); initial (S,) float64. Where
+    there are fewer outcomes than O the rest has probability 0.
+
+    >>> lake = Outcomes.from_gymnasium("FrozenLake-v1", map_name="4x4")
+    >>> lake.next_obs[14, 2], lake.reward[14, 2], lake.terminated[14, 2]  # from 14 to the right: slip down, go, slip up
+    (tensor([14, 15, 10]), tensor([0., 1., 0.], dtype=torch.float64), tensor([False,  True, False]))
+    """
+
+    probability: torch.Tensor
+    reward: torch.Tensor
+    next_obs: torch.Tensor
+    terminated: torch.Tensor
+    initial: torch.Tensor
+
+    @classmethod
+    def from_gymnasium(cls, env_id: str, **kwargs) -> "Outcomes":
+        """Read the table `P` of a Gymnasium environment, such as FrozenLake; the same outcome listed twice is one."""
+        base = gymnasium.make(env_id, **kwargs).unwrapped
+        if getattr(base, "P", None) is None:
+            raise ValueError(f"{env_id} has no transition table P, which FrozenLake, CliffWalking and Taxi carry")
+        merged = [[{} for _ in base.P[s]] for s in base.P]
+        for s, actions in base.P.items():
+            for a, rows in actions.items():
+                for p, *outcome in rows:
+                    key = int(outcome[0]), float(outcome[1]), bool(outcome[2])
+                    merged[s][a][key] = merged[s][a].get(key, 0.0) + p
+        most = max(len(cell) for row in merged for cell in row)
+        empty = (0, 0.0, False), 0.0
+        padded = [[[*cell.items(), *[empty] * (most - len(cell))] for cell in row] for row in merged]
+
+        def table(pick, dtype):
+            return torch.tensor([[[pick(*item) for item in cell] for cell in row] for row in padded], dtype=dtype)
+
+        return cls(
+            table(lambda outcome, p: p, torch.float64),
+            table(lambda outcome, p: outcome[1], torch.float64),
+            table(lambda outcome, p: outcome[0], torch.int64),
+            table(lambda outcome, p: outcome[2], torch.bool),
+            torch.as_tensor(base.initial_state_distrib, dtype=torch.float64),
+        )
+
+    def play(self, probs: torch.Tensor, episodes: int, generator: torch.Generator, max_steps: int = 100) -> Transitions:
+        """Let the policy `probs` (S, A) play so many episodes side by side, each cut off after `max_steps`.
+
+        >>> lake = Outcomes.from_gymnasium("FrozenLake-v1", map_name="4x4")
+        >>> data = lake.play(torch.full((16, 4), 0.25), 1000, torch.Generator().manual_seed(0))
+        >>> 6_000 < len(data) < 9_000, bool((data.reward[~data.terminated] == 0).all())
+        (True, True)
+        """
+        probs = probs.double()
+        obs = torch.multinomial(self.initial, episodes, replacement=True, generator=generator)
+        action = _draw(probs[obs], generator)
+        rows = []
+        for step in range(max_steps):
+            which = _draw(self.probability[obs, action], generator)
+            at = obs, action, which
+            reward, next_obs, terminated = self.reward[at], self.next_obs[at], self.terminated[at]
+            next_action = _draw(probs[next_obs], generator)
+            truncated = ~terminated & (step == max_steps - 1)
+            rows.append((obs, action, reward.float(), next_obs, terminated, truncated, next_action))
+            obs, action = next_obs[~terminated], next_action[~terminated]
+            if not len(obs):
+                break
+        return Transitions(*(torch.cat(column) for column in zip(*rows, strict=True)))
+
+
+def _draw(probs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    return torch.multinomial(probs, 1, generator=generator)[:, 0]
+
+
+def value_and_spread(probs: torch.Tensor, q: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and variance of Q(s, a) over a ~ π(·|s), each (S,), for probs and q (S, A).
+
+    The mean is V(s); the variance over M is that of an estimate of V(s) by M actions.
+
+    >>> value_and_spread(torch.tensor([[0.5, 0.5]]), torch.tensor([[1.0, 3.0]]))
+    (tensor([2.]), tensor([1.]))
+    """
+    value = (probs * q).sum(-1)
+    return value, (probs * (q - value[:, None]).square()).sum(-1)
+
+
+def target_variance(outcomes: Outcomes, probs: torch.Tensor, q: torch.Tensor, gamma: float, n_next: int = 1):
+    """Variance of y = r + γ (1 − d) 1/M Σ_m Q(s′, a′_m), a′ ~ probs(·|s′), split in two, each (S, A).
+
+        Var[y | s, a] = Var_{r, s′}(r + γ (1 − d) V(s′))  +  γ²/M · E_{s′}[(1 − d) Var_a′ Q(s′, a′)]
+
+    The first comes from the environment and holds no M; the second is what M lowers. The exact sum over a′ is
+    M → ∞. The law of total variance, as in notebook 05.
+
+    >>> lake = Outcomes.from_gymnasium("FrozenLake-v1", map_name="4x4", is_slippery=False)
+    >>> world, actions = target_variance(lake, torch.full((16, 4), 0.25), torch.rand(16, 4), 0.99)
+    >>> world.max().item()  # firm ground: the next state is certain
+    0.0
+    """
+    _check.count("n_next", n_next)
+    p, goes_on = outcomes.probability, (~outcomes.terminated).double()
+    value, spread = value_and_spread(probs.double(), q.double())
+    y = outcomes.reward + gamma * goes_on * value[outcomes.next_obs]
+    from_world = (p * (y - (p * y).sum(-1, keepdim=True)).square()).sum(-1)
+    return from_world, gamma**2 / n_next * (p * goes_on * spread[outcomes.next_obs]).sum(-1)
+
+
+def target_distribution(outcomes: Outcomes, probs, q, gamma: float, obs: int, action: int, n_next: int = 1):
+    """Every value that y can take at (s, a), and its probability: two float64 vectors, by enumeration.
+
+    An outcome that goes on is combined with every way in which M draws can fall on the A actions.
+
+    >>> lake = Outcomes.from_gymnasium("FrozenLake-v1", map_name="4x4", is_slippery=False)
+    >>> q = torch.tensor([[0.0, 1.0, 2.0, 3.0]]).expand(16, 4)
+    >>> y, p = target_distribution(lake, torch.full((16, 4), 0.25), q, 0.5, obs=0, action=2)
+    >>> y.tolist(), p.tolist()
+    ([1.5, 1.0, 0.5, 0.0], [0.25, 0.25, 0.25, 0.25])
+    """
+    n_actions = probs.shape[-1]
+    counts = _counts(n_actions, _check.count("n_next", n_next))  # (C, A)
+    ways = math.lgamma(n_next + 1) - torch.lgamma(counts + 1).sum(-1)
+    values, weights = [], []
+    for p, r, s, d in zip(
+        *(x[obs, action] for x in (outcomes.probability, outcomes.reward, outcomes.next_obs, outcomes.terminated)),
+        strict=True,
+    ):
+        if d or p == 0:
+            values.append(r[None])
+            weights.append(p[None])
+            continue
+        log_p = torch.xlogy(counts, probs[s].double()).sum(-1) + ways
+        values.append(r + gamma * (counts @ q[s].double()) / n_next)
+        weights.append(p * log_p.exp())
+    return torch.cat(values), torch.cat(weights)
+
+
+def _counts(n_actions: int, n_next: int) -> torch.Tensor:
+    """Every way to write n_next as an ordered sum of n_actions whole numbers, (C, A)."""
+    end = n_next + n_actions - 1
+    bars = [(-1, *places, end) for places in itertools.combinations(range(end), n_actions - 1)]
+    return (torch.tensor(bars).diff(dim=-1) - 1).double()
+
+
+@dataclass(frozen=True, eq=False)
+class TDPath:
+    """Q after 0, 1, …, U updates, over all the random numbers that there could be."""
+
+    mean: torch.Tensor  # (U + 1, S, A), E[Q_t]
+    variance: torch.Tensor  # (U + 1,), trace of Var[Q_t] over all (s, a)
+    live: torch.Tensor  # (S,) bool: states that the data visits; elsewhere Q stays 0
+
+    def distance(self, reference: torch.Tensor) -> torch.Tensor:
+        """Root mean square error over the visited (s, a), (U + 1,), bias and noise together."""
+        bias = (self.mean - reference)[:, self.live].square().sum((-2, -1))
+        return ((bias + self.variance) / self._pairs).sqrt()
+
+    def bias(self, reference: torch.Tensor) -> torch.Tensor:
+        """Distance of the mean of Q_t alone, (U + 1,), in the same norm."""
+        return ((self.mean - reference)[:, self.live].square().sum((-2, -1)) / self._pairs).sqrt()
+
+    @property
+    def _pairs(self) -> int:
+        return int(self.live.sum()) * self.mean.shape[-1]
+
+
+def td_path(
+    outcomes: Outcomes,
+    data: torch.Tensor,
+    next_probs: torch.Tensor,
+    gamma: float,
+    *,
+    n_next: int = 1,
+    rate: float = 0.02,
+    batch_size: int = 200,
+    n_updates: int = 400,
+) -> TDPath:
+    """Follow the mean and the noise of Q through sampled TD updates from Q = 0, exactly and without sampling.
+
+    One update draws `batch_size` transitions, (s, a) from `data` (S, A) with a fresh outcome and M = `n_next` actions
+    a′ ~ `next_probs`(·|s′), and adds `rate` · (y − Q(s, a)) to Q(s, a) for each. y is linear in Q, so the mean and
+    the second moments of Q obey a linear recursion, and this is it. Its fixed point is the Q of `next_probs`.
+
+    >>> lake = Outcomes.from_gymnasium("FrozenLake-v1", map_name="4x4")
+    >>> uniform = torch.full((16, 4), 0.25)
+    >>> path = td_path(lake, torch.full((16, 4), 1 / 64), uniform, 0.99, n_updates=100)
+    >>> path.mean.shape, bool(path.variance[-1] > 0)
+    (torch.Size([101, 16, 4]), True)
+    """
+    shape, live = data.shape, data.sum(-1) > 0
+    _check.count("n_next", n_next)
+    n_live, n_actions = int(live.sum()), shape[-1]
+    p, r, s2, d2 = (
+        x[live].flatten(0, 1)  # (n, O), with n the number of (s, a) in play
+        for x in (outcomes.probability, outcomes.reward, outcomes.next_obs, outcomes.terminated)
+    )
+    goes_on = p * ~d2
+    if not live[s2[goes_on > 0]].all():
+        raise ValueError("data must reach every state that can follow one that it visits")
+    place = torch.zeros(shape[0], dtype=torch.int64).masked_scatter(live, torch.arange(n_live))[s2]
+
+    def to_states(weight: torch.Tensor) -> np.ndarray:
+        empty = torch.zeros(n_live * n_actions, n_live, dtype=torch.float64)
+        return empty.scatter_add(1, place, gamma * goes_on * weight).numpy()
+
+    pi = next_probs.double()[live]
+    average = torch.block_diag(*pi[:, None]).numpy()  # (L, n): V = average @ Q
+    to_state, rewarded = to_states(torch.ones_like(r)), to_states(r)  # γ P(s′|s, a), and the same times r
+    reward, reward_square = (p * r).sum(-1).numpy(), (p * r.square()).sum(-1).numpy()
+    backup = to_state @ average - np.eye(n_live * n_actions)  # E[y − Q | Q] = reward + backup @ Q
+    share = (data / data.sum()).double()[live].flatten().numpy()
+    push, push_push = rate * batch_size * share, rate**2 * batch_size * (batch_size - 1) * np.outer(share, share)
+
+    q, second = np.zeros(len(share)), np.zeros((len(share), len(share)))  # E[Q] and E[Q Qᵀ]
+    means, variances = np.zeros((n_updates + 1, len(share))), np.zeros(n_updates + 1)
+    for t in range(1, n_updates + 1):
+        delta = reward + backup @ q  # E[δ], with δ = y − Q
+        delta_q = np.outer(reward, q) + backup @ second  # E[δ Qᵀ]
+        delta_delta = np.outer(delta, reward) + delta_q @ backup.T  # E[δ δ̃ᵀ] for independent draws of δ, δ̃
+        v_square = ((average @ second) * average).sum(1)  # E[V²], and below E[Σ_a π Q²]
+        spread = average @ second.diagonal() - v_square
+        y_square = reward_square + 2 * rewarded @ (average @ q) + gamma * (to_state @ (v_square + spread / n_next))
+        own = second.diagonal()
+        delta_square = y_square - 2 * delta_q.diagonal() - own  # E[δ²] = E[y²] − 2 E[y Q] + E[Q²]
+        second = second + push[:, None] * delta_q + delta_q.T * push + push_push * delta_delta
+        second.flat[:: len(share) + 1] += rate * push * delta_square
+        second = (second + second.T) / 2  # or rounding errors would grow
+        q = q + push * delta
+        means[t], variances[t] = q, second.trace() - q @ q
+    mean = torch.zeros(n_updates + 1, *shape, dtype=torch.float64)
+    mean[:, live] = torch.from_numpy(means).view(n_updates + 1, n_live, n_actions)
+    return TDPath(mean, torch.from_numpy(variances.clip(0)), live)

@@ -1,0 +1,297 @@
+"""The checks of notebook 02, by mutation: wrong answers fail with their own words, right ones pass however written."""
+
+import re
+
+import nbformat
+import pytest
+import torch
+
+from offac_lite import checks
+from tests.refresh_notebooks import ROOT
+
+NAMES = list(checks.OWNERS.right())
+
+# ------------------------------------------------------------------ right answers, each in more than one way
+
+
+def old_share_by_counting(n_updates, older_than, per_update, capacity):
+    rounds = [round_ for round_ in range(n_updates) for _ in range(per_update)]
+    kept = rounds[-capacity:]
+    return sum(round_ < n_updates - older_than for round_ in kept) / len(kept)
+
+
+def old_share_with_tensors(n_updates, older_than, per_update, capacity):
+    stored = torch.tensor(float(n_updates * per_update)).clamp_max(capacity)
+    return (1 - older_than * per_update / stored).clamp_min(0)
+
+
+def buffer_policy_by_einsum(probs, visits):
+    joint = torch.einsum("ns,nsa->sa", visits, probs)
+    return joint / joint.sum(-1, keepdim=True)
+
+
+def buffer_policy_in_loops(probs, visits):
+    mixed = torch.zeros_like(probs[0])
+    for writer in range(len(probs)):
+        for state in range(probs.shape[1]):
+            mixed[state] += visits[writer, state] / visits[:, state].sum() * probs[writer, state]
+    return mixed
+
+
+def fixed_point_by_iteration(transition, reward, buffer_policy, gamma):
+    value = torch.zeros(len(reward), dtype=reward.dtype)
+    for _ in range(1000):
+        value = (buffer_policy * (reward + gamma * transition @ value)).sum(-1)
+    return value
+
+
+def fixed_point_by_inverse(transition, reward, buffer_policy, gamma):
+    step = torch.einsum("sa,sat->st", buffer_policy, transition)
+    return (torch.eye(len(step)) - gamma * step).inverse() @ (buffer_policy * reward).sum(1)
+
+
+def owners_in_words():
+    return dict(zip(NAMES, ["beta"] * 4 + ["pi"] * 3, strict=True))
+
+
+def owners_in_capitals():
+    return {name: "B" if i < 4 else " π " for i, name in enumerate(NAMES)}
+
+
+RIGHT = {
+    checks.OLD_SHARE: [old_share_by_counting, old_share_with_tensors],
+    checks.BUFFER_POLICY: [buffer_policy_by_einsum, buffer_policy_in_loops],
+    checks.NAIVE_FIXED_POINT: [fixed_point_by_iteration, fixed_point_by_inverse],
+    checks.OWNERS: [owners_in_words, owners_in_capitals],
+}
+
+
+@pytest.mark.parametrize(
+    ("exercise", "function"),
+    [(e, f) for e, functions in RIGHT.items() for f in [e.right, *functions]],
+    ids=lambda x: getattr(x, "name", getattr(x, "__name__", "")),
+)
+def test_right_answers_pass(exercise, function):
+    verdict, words = checks.diagnose(exercise, function)
+    assert verdict is True, words
+    assert words.startswith("right")
+
+
+# --------------------------------------------------------------------- wrong answers, and what must be said
+
+
+def share(variant):
+    def my_old_share(n_updates, older_than, per_update, capacity):
+        stored = min(n_updates * per_update, capacity)
+        young = min(older_than * per_update, stored)
+        return {
+            "no capacity": lambda: 1 - min(older_than, n_updates) / n_updates,
+            "no capacity, negative": lambda: (n_updates - older_than) / n_updates,
+            "young": lambda: young / stored,
+            "negative": lambda: 1 - older_than * per_update / stored,
+            "count": lambda: stored - young,
+            "updates": lambda: 1 - min(older_than / stored, 1),
+            "over capacity": lambda: max(0, capacity - older_than * per_update) / capacity,
+            "mixed units": lambda: max(0, 1 - older_than / min(n_updates, capacity)),
+            "of all": lambda: (stored - young) / (n_updates * per_update),
+            "overwritten": lambda: max(0, (n_updates - older_than) * per_update) / stored,
+            "integers": lambda: (stored - young) // stored,
+        }[variant]()
+
+    return my_old_share
+
+
+def mixed(variant):
+    def my_buffer_policy(probs, visits):
+        weight = visits.unsqueeze(-1)
+        if variant == "plain":
+            return probs.sum(0) / len(probs)
+        if variant == "not normalised":
+            return (weight * probs).sum(0)
+        if variant == "mean":
+            return (weight * probs).mean(0)
+        if variant == "all states":
+            return (weight * probs).sum(0) / weight.sum()
+        if variant == "one weight":
+            share = visits.sum(1) / visits.sum()
+            return torch.einsum("n,nsa->sa", share, probs)
+        if variant == "rows":
+            return (probs * (visits / visits.sum(1, keepdim=True)).unsqueeze(-1)).sum(0)
+        if variant == "equally long":
+            weight = (visits / visits.sum(1, keepdim=True)).unsqueeze(-1)
+            return (probs * weight).sum(0) / weight.sum(0)
+        if variant == "winner":
+            return probs[visits.argmax(0), torch.arange(probs.shape[1])]
+        if variant == "logarithms":
+            product = ((weight / weight.sum(0)) * probs.log()).sum(0).exp()
+            return product / product.sum(-1, keepdim=True)
+        if variant == "reciprocal":
+            return (probs / weight).sum(0) / (1 / weight).sum(0)
+        if variant == "in place":
+            probs *= weight
+            return probs.sum(0) / weight.sum(0)
+        if variant == "broadcast":
+            return visits * probs
+        raise AssertionError(variant)
+
+    return my_buffer_policy
+
+
+def point(variant):
+    def my_naive_fixed_point(transition, reward, buffer_policy, gamma):
+        eye = torch.eye(len(reward), dtype=reward.dtype)
+        r = (buffer_policy * reward).sum(-1)
+        p = torch.einsum("sa,sat->st", buffer_policy, transition)
+        if variant == "reward":
+            return r
+        if variant == "once":
+            return r + gamma * p @ r
+        if variant == "no discount":
+            return torch.linalg.solve(eye - p, r)
+        if variant == "transposed":
+            return torch.linalg.solve(eye - gamma * p.T, r)
+        if variant == "best":
+            value = torch.zeros_like(r)
+            for _ in range(500):
+                value = torch.max(reward + gamma * transition @ value, dim=-1).values
+            return value
+        if variant == "uniform":
+            return torch.linalg.solve(eye - gamma * transition.mean(1), reward.mean(1))
+        if variant == "plain reward":
+            return torch.linalg.solve(eye - gamma * p, reward.mean(1))
+        if variant == "plain step":
+            return torch.linalg.solve(eye - gamma * transition.mean(1), r)
+        if variant == "sign":
+            return torch.linalg.solve(eye + gamma * p, r)
+        if variant == "late reward":
+            return torch.linalg.solve(eye - gamma * p, gamma * r)
+        if variant == "filled":
+            return torch.linalg.solve(eye - gamma * p / p.sum(1, keepdim=True), r)
+        if variant == "q":
+            return reward + gamma * transition @ torch.linalg.solve(eye - gamma * p, r)
+        if variant == "summed":
+            return torch.linalg.solve(eye - gamma * p, r).sum()
+        raise AssertionError(variant)
+
+    return my_naive_fixed_point
+
+
+def marked(*wrong, **unlike):
+    def my_owners():
+        answers = dict(checks.OWNERS.right())
+        for number in wrong:
+            answers[NAMES[number]] = {"β": "π", "π": "β"}[answers[NAMES[number]]]
+        return answers | unlike
+
+    return my_owners
+
+
+WRONG = [
+    (checks.OLD_SHARE, share("no capacity"), "forget the capacity: a full"),
+    (checks.OLD_SHARE, share("no capacity, negative"), "capacity, and where nothing is that old"),
+    (checks.OLD_SHARE, share("young"), "the share of the young ones"),
+    (checks.OLD_SHARE, share("negative"), "yours becomes negative"),
+    (checks.OLD_SHARE, share("count"), "this counts transitions"),
+    (checks.OLD_SHARE, share("updates"), "take updates for transitions"),
+    (checks.OLD_SHARE, share("over capacity"), "while the buffer is not full yet"),
+    (checks.OLD_SHARE, share("mixed units"), "same unit"),
+    (checks.OLD_SHARE, share("of all"), "all that was ever collected"),
+    (checks.OLD_SHARE, share("overwritten"), "that the buffer has overwritten"),
+    (checks.OLD_SHARE, share("integers"), "the share in .* is not what it should be"),
+    (checks.OLD_SHARE, lambda n: n, "it stops with TypeError"),
+    (checks.BUFFER_POLICY, mixed("plain"), "every writer counts the same"),
+    (checks.BUFFER_POLICY, mixed("not normalised"), "add up to 1$"),
+    (checks.BUFFER_POLICY, mixed("mean"), "a mean over the writers does not"),
+    (checks.BUFFER_POLICY, mixed("all states"), "visits to all states together"),
+    (checks.BUFFER_POLICY, mixed("one weight"), "the same in every state: it should be"),
+    (checks.BUFFER_POLICY, mixed("rows"), "each writer's own total, over states"),
+    (checks.BUFFER_POLICY, mixed("equally long"), "equally many episodes"),
+    (checks.BUFFER_POLICY, mixed("winner"), "most frequent visitor alone"),
+    (checks.BUFFER_POLICY, mixed("logarithms"), "mix the logarithms"),
+    (checks.BUFFER_POLICY, mixed("reciprocal"), "the wrong way round"),
+    (checks.BUFFER_POLICY, mixed("in place"), "changes one of its arguments in place"),
+    (checks.BUFFER_POLICY, mixed("broadcast"), "it stops with RuntimeError"),
+    (checks.NAIVE_FIXED_POINT, point("reward"), "the mean reward of one step"),
+    (checks.NAIVE_FIXED_POINT, point("once"), "you apply the target once"),
+    (checks.NAIVE_FIXED_POINT, point("no discount"), "the discount γ is missing"),
+    (checks.NAIVE_FIXED_POINT, point("transposed"), "transposed"),
+    (checks.NAIVE_FIXED_POINT, point("best"), "the best policy"),
+    (checks.NAIVE_FIXED_POINT, point("uniform"), "every action the same weight"),
+    (checks.NAIVE_FIXED_POINT, point("plain reward"), "the rewards are not"),
+    (checks.NAIVE_FIXED_POINT, point("plain step"), "the transitions are not"),
+    (checks.NAIVE_FIXED_POINT, point("sign"), "a sign is wrong"),
+    (checks.NAIVE_FIXED_POINT, point("late reward"), "the reward is discounted too"),
+    (checks.NAIVE_FIXED_POINT, point("filled"), "fill the rows up to 1"),
+    (checks.NAIVE_FIXED_POINT, point("q"), "a value for every action"),
+    (checks.NAIVE_FIXED_POINT, point("summed"), r"has shape \(\), and \(2,\) is wanted"),
+    (checks.OWNERS, marked(0), "the state was replayed too"),
+    (checks.OWNERS, marked(1), "the action in the buffer was drawn"),
+    (checks.OWNERS, marked(2), "answered the stored action"),
+    (checks.OWNERS, marked(3), "whoever wrote them"),
+    (checks.OWNERS, marked(4), "its probability stands in the gradient"),
+    (checks.OWNERS, marked(5), "is to get better"),
+    (checks.OWNERS, marked(6), "goes on from there"),
+    (checks.OWNERS, marked(1, 2), "all that was stored"),
+    (checks.OWNERS, marked(5, 6), "not what ∇J asks for"),
+    (checks.OWNERS, marked(*range(7)), "the other way round"),
+    (checks.OWNERS, marked(0, 3), "the state s is not what it should be"),
+    (checks.OWNERS, marked(**{"the state s": "?"}), r"you say '\?' for the state s"),
+    (checks.OWNERS, lambda: {"the state s": "β"}, "the action a is missing"),
+    (checks.OWNERS, lambda: "β" * 7, "returned a str; a dictionary is wanted"),
+]
+
+
+@pytest.mark.parametrize(("exercise", "function", "words"), WRONG, ids=lambda x: getattr(x, "name", ""))
+def test_wrong_answers_fail_with_their_own_words(exercise, function, words):
+    verdict, said = checks.diagnose(exercise, function)
+    assert verdict is False and re.search(words, said), said
+    for revealing in ("min(", "max(", ".sum(", "einsum", "linalg", "solve("):
+        assert revealing not in said
+
+
+def test_every_exercise_has_enough_wrong_answers_and_every_named_mistake_is_reached():
+    for exercise in RIGHT:
+        wrong = [f for e, f, _ in WRONG if e is exercise]
+        assert len(wrong) >= 5, exercise.name
+        said = {checks.diagnose(exercise, f)[1] for f in wrong}
+        unreached = {words for _, words in exercise.mistakes} - said
+        assert not unreached, (exercise.name, unreached)
+
+
+def test_every_mistake_differs_from_the_right_answer_and_from_the_others():
+    for exercise in RIGHT:
+        for wrong, words in exercise.mistakes:
+            assert checks.diagnose(exercise, wrong) == (False, words), exercise.name
+
+
+@pytest.mark.parametrize("exercise", RIGHT, ids=lambda e: e.name)
+@pytest.mark.parametrize("stub", [lambda *a: None, lambda *a: ...])
+def test_an_untouched_stub_is_not_attempted_and_the_notebook_goes_on(exercise, stub, capsys):
+    usable = getattr(checks, exercise.name)(stub)
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"… {exercise.name}: not attempted yet") and "package's own version" in printed
+    assert usable is exercise.right
+
+
+NOTEBOOK = ROOT / "notebooks" / "02_replay_breaks_it.ipynb"
+
+
+def code_of(cells, kind):
+    """Every ```python block of the folded solutions, or the cells, that define a function `my_…`."""
+    found = {}
+    for cell in cells:
+        blocks = re.findall(r"```python\n(.*?)```", cell.source, re.S) if kind == "markdown" else [cell.source]
+        if cell.cell_type == kind:
+            found |= {name: block for block in blocks for name in re.findall(r"^def my_(\w+)\(", block, re.M)}
+    return found
+
+
+@pytest.mark.parametrize("exercise", RIGHT, ids=lambda e: e.name)
+def test_the_folded_solution_passes_and_the_stub_is_not_attempted(exercise):
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    for kind, wanted in (("markdown", True), ("code", None)):
+        source = code_of(cells, kind)[exercise.name].replace(f"= checks.{exercise.name}(", "= (")
+        scope = {"torch": torch}
+        exec(source, scope)
+        verdict, words = checks.diagnose(exercise, scope[f"my_{exercise.name}"])
+        assert verdict is wanted, words

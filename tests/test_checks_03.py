@@ -1,0 +1,253 @@
+"""The checks of notebook 03, by mutation: every wrong answer fails with its own words, right ones pass.
+
+The wrong answers here are written as students write them, apart from the ones the checks compare with.
+"""
+
+import re
+
+import nbformat
+import pytest
+import torch
+
+from offac_lite import TabularMDP, checks
+from offac_lite.estimators import gradient_moments
+from tests.refresh_notebooks import ROOT
+
+# ------------------------------------------------------------------ right answers, each in more than one way
+
+
+def ess_as_written(log_weight):
+    w = torch.exp(log_weight)
+    return w.sum(-1) ** 2 / (w**2).sum(-1)
+
+
+def ess_of_normalised_weights(log_weight):
+    p = torch.softmax(log_weight, dim=-1)
+    return 1 / (p * p).sum(dim=-1)
+
+
+def ess_less_the_largest(log_weight):
+    w = (log_weight - log_weight.max(-1, keepdim=True).values).exp()
+    return w.sum(-1).square() / w.square().sum(-1)
+
+
+def ess_in_logarithms(log_weight):
+    return (2 * torch.logsumexp(log_weight, -1) - torch.logsumexp(2 * log_weight, -1)).exp()
+
+
+def causal_by_product(log_prob, behavior_log_prob):
+    with torch.no_grad():
+        return (log_prob.exp() / behavior_log_prob.exp()).cumprod(-1)
+
+
+def causal_in_a_loop(log_prob, behavior_log_prob):
+    weight, weights = 1.0, []
+    for t in range(log_prob.shape[-1]):
+        weight = weight * torch.exp(log_prob[..., t] - behavior_log_prob[..., t]).detach()
+        weights.append(weight)
+    return torch.stack(weights, -1)
+
+
+def clipped_by_minimum(log_prob, behavior_log_prob, clip):
+    ratio = torch.exp(log_prob.detach() - behavior_log_prob)
+    return torch.minimum(ratio, torch.full_like(ratio, clip))
+
+
+def clipped_in_logarithms(log_prob, behavior_log_prob, clip):
+    most = torch.tensor(clip).log()
+    return torch.minimum(log_prob.detach() - behavior_log_prob, most).exp()
+
+
+RIGHT = {
+    checks.EFFECTIVE_SAMPLE_SIZE: [
+        ess_as_written,
+        ess_of_normalised_weights,
+        ess_less_the_largest,
+        ess_in_logarithms,
+    ],
+    checks.CAUSAL_WEIGHTS: [causal_by_product, causal_in_a_loop],
+    checks.CLIPPED_RATIO: [
+        clipped_by_minimum,
+        clipped_in_logarithms,
+        lambda lp, blp, c: (lp - blp).detach().exp().clamp_max(c),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("exercise", "function"),
+    [(e, f) for e, functions in RIGHT.items() for f in [e.right, *functions]],
+    ids=lambda x: getattr(x, "name", getattr(x, "__name__", "")),
+)
+def test_right_answers_pass(exercise, function):
+    verdict, words = checks.diagnose(exercise, function)
+    assert verdict is True, words
+    assert words.startswith("right")
+
+
+# --------------------------------------------------------------------- wrong answers, and what must be said
+
+
+def ratios_in_place(log_prob, behavior_log_prob):
+    behavior_log_prob *= -1
+    return (log_prob.detach() + behavior_log_prob).cumsum(-1).exp()
+
+
+def normalised_but_not_squared(log_weight):
+    p = torch.softmax(log_weight, -1)
+    return 1 / p.sum(-1)
+
+
+def whole_product(log_prob, behavior_log_prob):
+    ratio = torch.exp(log_prob - behavior_log_prob).detach()
+    return ratio.prod(-1, keepdim=True) * torch.ones_like(ratio)
+
+
+def later_product(log_prob, behavior_log_prob):
+    ratio = (log_prob - behavior_log_prob).detach()
+    return torch.exp(ratio.sum(-1, keepdim=True) - ratio.cumsum(-1) + ratio)
+
+
+def without_own(log_prob, behavior_log_prob):
+    products = (log_prob - behavior_log_prob).detach().exp().cumprod(-1)
+    return torch.cat([torch.ones_like(products[..., :1]), products[..., :-1]], -1)
+
+
+def ppo_clip(log_prob, behavior_log_prob, clip):
+    return torch.clip(torch.exp(log_prob - behavior_log_prob).detach(), 1 - clip, 1 + clip)
+
+
+def both_sides(log_prob, behavior_log_prob, clip):
+    ratio = torch.exp(log_prob - behavior_log_prob).detach()
+    return ratio.clamp(max=clip).clamp(min=1 / clip)
+
+
+ESS, CAUSAL, CLIPPED = checks.EFFECTIVE_SAMPLE_SIZE, checks.CAUSAL_WEIGHTS, checks.CLIPPED_RATIO
+WRONG = [
+    (ESS, lambda lw: (lw.exp() ** 2).sum(-1) / lw.exp().sum(-1) ** 2, "upside down"),
+    (ESS, lambda lw: lw.exp().sum(-1) ** 2 / lw.exp().sum(-1), "not squared: what is left is only their sum"),
+    (ESS, lambda lw: lw.exp().sum(-1), "not squared: what is left is only their sum"),
+    (ESS, lambda lw: lw.exp().sum(-1) / (lw.exp() ** 2).sum(-1), "the sum above the line is not squared"),
+    (ESS, lambda lw: (lw.exp() ** 2).sum(-1) / (lw.exp() ** 2).sum(-1), "the square of the sum"),
+    (ESS, normalised_but_not_squared, "the square of the sum"),
+    (ESS, lambda lw: lw.exp().mean(-1) ** 2 / (lw.exp() ** 2).mean(-1), "the share of the sample that is left"),
+    (ESS, lambda lw: lw.exp().sum(-1) ** 2 / (lw.exp() ** 2).mean(-1), "n is counted once too often"),
+    (ESS, lambda lw: lw.exp().mean(-1) ** 2 / (lw.exp() ** 2).sum(-1), "you divide by n twice"),
+    (ESS, lambda lw: lw.sum(-1) ** 2 / (lw**2).sum(-1), "the logarithms of the weights"),
+    (ESS, lambda lw: 1 / lw.exp().square().sum(-1), "weights that sum to 1"),
+    (ESS, lambda lw: 1 / torch.softmax(lw, -1).max(-1).values, "the largest weight alone"),
+    (ESS, lambda lw: lw.exp().sum() ** 2 / (lw.exp() ** 2).sum(), "you put all sets of weights together"),
+    (ESS, lambda lw: torch.softmax(lw, 0).square().sum(0).pow(-1), "has shape|compare your line"),
+    (ESS, lambda lw: lw.shape[-1], "not what it should be|has shape"),
+    (ESS, lambda lw: (lw.exp() > 0).double().sum(-1), "compare your line with"),
+    (ESS, lambda lw: lw.exp().sum(-1, keepdim=True) ** 2 / (lw.exp() ** 2).sum(-1, True), "over the right axes"),
+    (CAUSAL, whole_product, "the whole trajectory's product, for every reward"),
+    (CAUSAL, lambda lp, blp: (lp - blp).detach().exp().prod(-1), "one weight for each trajectory"),
+    (CAUSAL, without_own, "the step's own ratio is missing"),
+    (CAUSAL, later_product, "from the reward to the end"),
+    (CAUSAL, lambda lp, blp: (blp.exp() / lp.detach().exp()).cumprod(-1), "upside down"),
+    (CAUSAL, lambda lp, blp: (lp.detach().exp() / blp.exp()).cumsum(-1), "you add the ratios up"),
+    (CAUSAL, lambda lp, blp: lp.detach().exp() / blp.exp(), "each step's own ratio"),
+    (CAUSAL, lambda lp, blp: (lp.detach() - blp).cumsum(-1), "the logarithms of the weights"),
+    (CAUSAL, lambda lp, blp: (lp.detach() - blp).exp().cumprod(-2), "across the trajectories"),
+    (CAUSAL, lambda lp, blp: (lp.detach() - blp).exp().cumprod(1), "along the second axis"),
+    (CAUSAL, lambda lp, blp: (lp.detach() - blp).exp().cumprod(0), "along the first axis"),
+    (CAUSAL, lambda lp, blp: lp.detach().exp().cumprod(-1), "β is missing"),
+    (CAUSAL, lambda lp, blp: (lp - blp).exp().cumprod(-1), "a gradient flows through the weights"),
+    (CAUSAL, lambda lp, blp: (lp - blp).exp(), "own ratio.*and besides, a gradient flows"),
+    (CAUSAL, lambda lp, blp: (blp - lp).cumsum(-1).exp(), "upside down.*and besides, a gradient flows"),
+    (CAUSAL, ratios_in_place, "changes one of its arguments in place"),
+    (CAUSAL, lambda lp, blp: (lp / blp).detach().cumprod(-1), "compare your line with"),
+    (CLIPPED, lambda lp, blp, c: torch.exp(torch.clamp(lp - blp, max=c)).detach(), "the logarithm is clipped at c"),
+    (CLIPPED, lambda lp, blp, c: torch.exp(torch.clamp(lp - blp, max=c)), "logarithm is clipped.*and besides"),
+    (CLIPPED, lambda lp, blp, c: torch.exp(lp - blp).clamp(c).detach(), "you clip from below"),
+    (CLIPPED, lambda lp, blp, c: torch.exp(lp - blp).clamp(max=c), "a gradient flows through the ratio"),
+    (CLIPPED, lambda lp, blp, c: torch.exp(blp - lp).clamp(max=c).detach(), "upside down"),
+    (CLIPPED, both_sides, "you clip on both sides"),
+    (CLIPPED, ppo_clip, "an interval around 1"),
+    (CLIPPED, lambda lp, blp, c: (r := (lp - blp).exp().detach()) * (r <= c), "large weights become 0:"),
+    (CLIPPED, lambda lp, blp, c: (r := (lp - blp).exp().detach()).where(r <= c, 1.0), "large weights become 1"),
+    (CLIPPED, lambda lp, blp, c: torch.exp(lp - blp).detach(), "nothing is clipped"),
+    (CLIPPED, lambda lp, blp, c: torch.exp(lp - blp).clamp(max=c).log().detach(), "logarithm of the clipped ratio"),
+    (CLIPPED, lambda lp, blp, c: torch.clamp(lp - blp, max=c).detach(), "the logarithm of the ratio, clipped at c"),
+]
+
+
+@pytest.mark.parametrize(("exercise", "function", "words"), WRONG, ids=lambda x: getattr(x, "name", ""))
+def test_wrong_answers_fail_with_their_own_words(exercise, function, words):
+    verdict, said = checks.diagnose(exercise, function)
+    assert verdict is False and re.search(words, said), said
+    for revealing in ("detach()", "cumsum", "clamp", ".sum(", "softmax", "no_grad", "exp()"):
+        assert revealing not in said
+
+
+def test_every_exercise_has_enough_wrong_answers_and_every_named_mistake_is_reached():
+    for exercise in RIGHT:
+        wrong = [f for e, f, _ in WRONG if e is exercise]
+        assert len(wrong) >= 5, exercise.name
+        said = {checks.diagnose(exercise, f)[1] for f in wrong}
+        unreached = {words for _, words in exercise.mistakes} - said
+        assert not unreached, (exercise.name, unreached)
+
+
+def test_every_mistake_differs_from_the_right_answer_and_from_the_others():
+    for exercise in RIGHT:
+        for wrong, words in exercise.mistakes:
+            if wrong is exercise.planted:  # as it stands it is "not attempted yet"
+                wrong = lambda *a, planted=wrong: planted(*a)  # noqa: E731
+            assert checks.diagnose(exercise, wrong) == (False, words), exercise.name
+
+
+@pytest.mark.parametrize("exercise", RIGHT, ids=lambda e: e.name)
+@pytest.mark.parametrize("stub", [lambda *a: None, lambda *a: ..., lambda *a: NotImplemented])
+def test_an_untouched_stub_is_not_attempted_and_the_notebook_goes_on(exercise, stub, capsys):
+    usable = getattr(checks, exercise.name)(stub)
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"… {exercise.name}: not attempted yet") and "package's own version" in printed
+    assert usable is exercise.right
+
+
+def test_the_planted_bug_counts_as_not_attempted_until_it_is_touched(capsys):
+    def my_clipped_ratio(log_prob, behavior_log_prob, clip):
+        log_ratio = (log_prob - behavior_log_prob).detach()
+        return log_ratio.clamp(max=clip).exp()  # as in the notebook
+
+    checks.clipped_ratio(my_clipped_ratio)
+    assert "not attempted yet: the bug is still there" in capsys.readouterr().out
+
+
+NOTEBOOK = ROOT / "notebooks" / "03_importance_weights.ipynb"
+
+
+def code_of(cells, kind):
+    """Every ```python block of the folded solutions, or the cells, that define a function `my_…`."""
+    found = {}
+    for cell in cells:
+        blocks = re.findall(r"```python\n(.*?)```", cell.source, re.S) if kind == "markdown" else [cell.source]
+        if cell.cell_type == kind:
+            found |= {name: block for block in blocks for name in re.findall(r"^def my_(\w+)\(", block, re.M)}
+    return found
+
+
+@pytest.mark.parametrize("exercise", RIGHT, ids=lambda e: e.name)
+def test_the_folded_solution_passes_and_the_stub_is_not_attempted(exercise):
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    for kind, wanted in (("markdown", True), ("code", None)):
+        source = code_of(cells, kind)[exercise.name].replace(f"= checks.{exercise.name}(", "= (")
+        scope = {"torch": torch}
+        exec(source, scope)
+        verdict, words = checks.diagnose(exercise, scope[f"my_{exercise.name}"])
+        assert verdict is wanted, words
+
+
+def test_the_answer_of_the_open_exercise_reaches_what_the_text_says(capsys):
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    (answer,) = [c.source for c in cells if "One answer" in c.source]
+    (cell,) = [c.source for c in cells if c.cell_type == "code" and c.source.startswith("my_beta")]
+    lake = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4")
+    lake_logits = lake.policy_path(n_steps=20, step_size=5.0)[-1]
+    scope = {"torch": torch, "lake": lake, "lake_logits": lake_logits, "gradient_moments": gradient_moments}
+    exec(cell, scope)
+    exec(re.search(r"```python\n(.*?)```", answer, re.S)[1], scope)
+    uniform, best = capsys.readouterr().out.splitlines()
+    assert uniform.endswith("5.4") and f"the factor, {float(best):.1f}," in answer

@@ -1,0 +1,237 @@
+"""The checks of notebook 04, by mutation: every wrong answer fails with its own words, right ones pass."""
+
+import re
+
+import nbformat
+import pytest
+import torch
+
+from offac_lite import checks, train
+from tests.refresh_notebooks import ROOT
+
+# ------------------------------------------------------------------ right answers, each in more than one way
+
+
+def q_target_in_steps(reward, terminated, next_q, gamma):
+    if next_q.ndim > reward.ndim:
+        next_q = next_q.mean(dim=-2)
+    later = gamma * next_q.detach().clone()
+    later[terminated] = 0.0
+    return reward + later
+
+
+def q_target_with_a_product(reward, terminated, next_q, gamma):
+    with torch.no_grad():
+        value = next_q if next_q.shape == reward.shape else next_q.sum(-2) / next_q.shape[-2]
+        return reward + (1 - terminated.float()) * gamma * value
+
+
+def next_action_with_multinomial(policy, obs, next_obs, stored_next_action, generator):
+    return torch.multinomial(policy(next_obs).probs, 1, generator=generator).squeeze(-1)
+
+
+def next_action_from_two_draws(policy, obs, next_obs, stored_next_action, generator):
+    pi = policy(next_obs)
+    return pi.sample(2, generator=generator)[0]
+
+
+def expected_value_with_einsum(probs, q):
+    return torch.einsum("...a,...a->...", probs, q)
+
+
+def expected_value_in_a_loop(probs, q):
+    value = torch.zeros(q.shape[:-1])
+    for a in range(q.shape[-1]):
+        value = value + probs[..., a] * q[..., a]
+    return value
+
+
+def mean_change_in_steps(share, gamma, epsilon):
+    first = 1 * (gamma * 2 - 1)
+    second = 2 * ((1 - epsilon) * (gamma * 2 - 2) + epsilon * (0 - 2))
+    return share * first + (1 - share) * second
+
+
+def mean_change_as_a_tensor(share, gamma, epsilon):
+    return torch.tensor(share * (2 * gamma - 1) + 4 * (1 - share) * (gamma * (1 - epsilon) - 1), dtype=torch.float64)
+
+
+RIGHT = {
+    checks.Q_TARGET: [q_target_in_steps, q_target_with_a_product],
+    checks.NEXT_ACTION: [next_action_with_multinomial, next_action_from_two_draws],
+    checks.EXPECTED_VALUE: [expected_value_with_einsum, expected_value_in_a_loop],
+    checks.MEAN_CHANGE: [mean_change_in_steps, mean_change_as_a_tensor],
+}
+
+
+@pytest.mark.parametrize(
+    ("exercise", "function"),
+    [(e, f) for e, functions in RIGHT.items() for f in [e.right, *functions]],
+    ids=lambda x: getattr(x, "name", getattr(x, "__name__", "")),
+)
+def test_right_answers_pass(exercise, function):
+    verdict, words = checks.diagnose(exercise, function)
+    assert verdict is True, words
+    assert words.startswith("right")
+
+
+# --------------------------------------------------------------------- wrong answers, and what must be said
+
+
+def m(r, q):
+    return q.mean(-2) if q.ndim > r.ndim else q
+
+
+def over_m(reduce):
+    def target(reward, terminated, next_q, gamma):
+        value = reduce(next_q) if next_q.ndim > reward.ndim else next_q
+        return reward + gamma * value.detach() * ~terminated
+
+    return target
+
+
+def q_target_over_seeds(reward, terminated, next_q, gamma):
+    if next_q.ndim > 1:
+        next_q = next_q.mean(-2)
+    return reward + gamma * next_q.detach() * ~terminated
+
+
+def q_target_mutates(reward, terminated, next_q, gamma):
+    reward += gamma * m(reward, next_q).detach() * ~terminated
+    return reward
+
+
+Q, NA, EV, MC = checks.Q_TARGET, checks.NEXT_ACTION, checks.EXPECTED_VALUE, checks.MEAN_CHANGE
+WRONG = [
+    (Q, lambda r, d, q, g: r + g * m(r, q).detach(), "bootstrap past a terminal state: where"),
+    (Q, lambda r, d, q, g: r + g * m(r, q) * ~d, "the numbers are right, but a gradient flows"),
+    (Q, lambda r, d, q, g: r + g * m(r, q), "past a terminal state, and a gradient flows"),
+    (Q, lambda r, d, q, g: r + m(r, q).detach() * ~d, "the discount γ is missing"),
+    (Q, lambda r, d, q, g: r + m(r, q) * ~d, "the discount γ is missing.*and besides, a gradient flows"),
+    (Q, lambda r, d, q, g: g * (r + m(r, q).detach() * ~d), "the reward is discounted too"),
+    (Q, lambda r, d, q, g: g * r + m(r, q).detach() * ~d, "the discount is on the reward"),
+    (Q, lambda r, d, q, g: r + g * m(r, q).detach() * d, "the mask is the wrong way round"),
+    (Q, lambda r, d, q, g: (r + g * m(r, q).detach()) * ~d, "takes the reward away as well"),
+    (Q, lambda r, d, q, g: g * m(r, q).detach() * ~d, "the reward is missing"),
+    (Q, lambda r, d, q, g: r - g * m(r, q).detach() * ~d, "a sign is wrong"),
+    (Q, over_m(lambda q: q.max(-2).values), "the largest of the M values"),
+    (Q, over_m(lambda q: q.min(-2).values), "the smallest of the M values"),
+    (Q, over_m(lambda q: q.sum(-2)), "add up the M values"),
+    (Q, over_m(lambda q: q[..., 0, :]), "the first alone"),
+    (Q, over_m(lambda q: q.mean((-2, -1), keepdim=True).squeeze(-1).expand(*q.shape[:-2], 4)), "next states too"),
+    (Q, q_target_over_seeds, "your mean runs over the seeds"),
+    (Q, lambda r, d, q, g: r + g * (q.mean(0) if q.ndim > r.ndim else q).detach() * ~d, "over the first axis"),
+    (Q, lambda r, d, q, g: (r + g * m(r, q).detach() * ~d).mean(), "you average over the batch"),
+    (Q, lambda r, d, q, g: r + g * q.detach() * ~d, r"target \(M = 3\) has shape \(3, 4\).*broadcast"),
+    (Q, lambda r, d, q, g: r[..., None] + g * m(r, q).detach() * ~d, "it stops with RuntimeError: The size of tensor"),
+    (Q, lambda r, d, q, g: r + g * q.mean(-2).detach() * ~d, "broadcast|it stops with|has shape"),
+    (Q, lambda r, d, q, g: r + g * (1 - d) * m(r, q), "it stops with RuntimeError"),
+    (Q, q_target_mutates, "changes one of its arguments in place"),
+    (Q, lambda r, d, q, g: 2 * r, "compare your line with"),
+    (NA, lambda policy, s, s2, a2, gen: policy(s).sample(2, generator=gen)[1], "this action is drawn at s:"),
+    (NA, lambda policy, s, s2, a2, gen: a2.clone(), "what the old policy did next"),
+    (NA, lambda policy, s, s2, a2, gen: policy(s2).probs.argmax(-1), "π's favourite action: it gives"),
+    (NA, lambda policy, s, s2, a2, gen: policy(s).probs.argmax(-1), "favourite action at s:"),
+    (NA, lambda policy, s, s2, a2, gen: torch.randint(4, (3,), generator=gen), "π never takes at s′"),
+    (NA, lambda policy, s, s2, a2, gen: policy(s2).sample(1, generator=gen), "an axis of M = 1 in front"),
+    (NA, lambda policy, s, s2, a2, gen: torch.softmax(policy(s2).log_probs, -1), "these are π's probabilities"),
+    (NA, lambda policy, s, s2, a2, gen: policy(s2).sample(generator=gen).float(), "its dtype"),
+    (NA, lambda policy, s, s2, a2, gen: policy(s2).sample(), "it stops with TypeError"),
+    (EV, lambda p, q: q.max(-1).values, "the best action's Q"),
+    (EV, lambda p, q: q.mean(-1), "the value of the uniform policy"),
+    (EV, lambda p, q: q.sum(-1), "without π's probabilities"),
+    (EV, lambda p, q: (p * q).mean(-1), "once more is too much"),
+    (EV, lambda p, q: p * q, "these are the terms"),
+    (EV, lambda p, q: (p * q).sum(-1, True), "an axis of 1 at the end"),
+    (EV, lambda p, q: (p * q).sum(-2), "add up the states of the batch"),
+    (EV, lambda p, q: (p * q).sum(), "add up everything"),
+    (EV, lambda p, q: torch.take_along_dim(q, p.argmax(-1, keepdim=True), -1)[..., 0], "favourite action alone"),
+    (EV, lambda p, q: (q.softmax(-1) * q).sum(-1), "the weights come from Q"),
+    (EV, lambda p, q: (torch.log(p) * q).sum(-1), "not log π"),
+    (EV, lambda p, q: p @ q.mT, "has shape"),
+    (MC, lambda d, g, e: d * (2 * g - 1) + (1 - d) * 2 * (g * (1 - e) - 1), "so its derivative is 2"),
+    (MC, lambda d, g, e: d * (2 * g - 1) + 4 * (1 - d) * (g - 1), "with probability ε"),
+    (MC, lambda d, g, e: 2 * g - 1 + 4 * (g * (1 - e) - 1), "whatever their share"),
+    (MC, lambda d, g, e: d * (g * 2 - 1), "the second state is missing"),
+    (MC, lambda d, g, e: g * 2 - 1, "the first state alone"),
+    (MC, lambda d, g, e: d * (1 - 2 * g) + 4 * (1 - d) * (1 - g * (1 - e)), "the sign is flipped"),
+    (MC, lambda d, g, e: d * (2 - 1) - 4 * (1 - d) * e, "the discount γ is missing"),
+    (
+        MC,
+        lambda d, g, e: -d * (2 * g - 1) ** 2 - (1 - d) * ((1 - e) * (2 * g - 2) ** 2 + e * (0 - 2) ** 2),
+        "a gradient flows into the target",
+    ),
+    (MC, lambda d, g, e: (1 - d) * (2 * g - 1) + 4 * d * (g * (1 - e) - 1), "shares are swapped"),
+    (MC, lambda d, g, e: d * (g - 1) + 4 * (1 - d) * (g * (1 - e) - 1), "not w"),
+    (MC, lambda d, g, e: d * 2 * g + (1 - d) * 4 * g * (1 - e), "this is y alone"),
+    (MC, lambda d, g, e: "up", "a tensor is wanted"),
+]
+
+
+@pytest.mark.parametrize(("exercise", "function", "words"), WRONG, ids=lambda x: getattr(x, "name", ""))
+def test_wrong_answers_fail_with_their_own_words(exercise, function, words):
+    verdict, said = checks.diagnose(exercise, function)
+    assert verdict is False and re.search(words, said), said
+    for revealing in ("detach()", "torch.where", ".mean(", ".sum(", "no_grad"):
+        assert revealing not in said
+
+
+def test_every_exercise_has_enough_wrong_answers_and_every_named_mistake_is_reached():
+    for exercise in RIGHT:
+        wrong = [f for e, f, _ in WRONG if e is exercise]
+        assert len(wrong) >= 5, exercise.name
+        said = {checks.diagnose(exercise, f)[1] for f in wrong}
+        unreached = {words for _, words in exercise.mistakes} - said
+        assert not unreached, (exercise.name, unreached)
+
+
+def test_every_mistake_differs_from_the_right_answer_and_from_the_others():
+    for exercise in RIGHT:
+        for wrong, words in exercise.mistakes:
+            assert checks.diagnose(exercise, wrong) == (False, words), exercise.name
+
+
+@pytest.mark.parametrize("name", [e.name for e in RIGHT])
+def test_an_untouched_stub_is_not_attempted_and_the_notebook_goes_on(name, capsys):
+    usable = getattr(checks, name)(lambda *a: ...)
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"… {name}: not attempted yet") and "package's own version" in printed
+    assert usable is getattr(checks, name.upper()).right
+
+
+def test_the_planted_bug_counts_as_not_attempted_until_it_is_touched(capsys):
+    def my_next_action(policy, obs, next_obs, stored_next_action, generator):
+        return policy(obs).sample(generator=generator)  # as in the notebook
+
+    checks.next_action(my_next_action)
+    assert "not attempted yet: the bug is still there" in capsys.readouterr().out
+
+
+def test_a_right_target_is_handed_back_and_trains_an_agent_with_m_actions_and_with_all(capsys):
+    assert checks.q_target(q_target_in_steps) is q_target_in_steps
+    assert "✓ q_target" in capsys.readouterr().out
+    for m in (3, "all"):
+        run = train(
+            seeds=2, total_steps=1200, n_next_actions=m, q_target=q_target_in_steps, evaluations=1, eval_episodes=1,
+            progress=False,
+        )  # fmt: skip
+        assert run.returns.shape == (2, 1) and torch.isfinite(run.returns).all()
+
+
+def folded_solutions():
+    path = ROOT / "notebooks" / "04_q_critic.ipynb"
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown" and "<b>Solution</b>" in cell.source:
+            (code,) = re.findall(r"```python\n(.*?)```", cell.source, re.DOTALL)
+            yield re.match(r"def my_(\w+)\(", code)[1], code
+
+
+def test_the_folded_solutions_pass():
+    names = []
+    for name, code in folded_solutions():
+        space = {"torch": torch}
+        exec(code, space)
+        verdict, words = checks.diagnose(getattr(checks, name.upper()), space[f"my_{name}"])
+        assert verdict is True, (name, words)
+        names.append(name)
+    assert names == ["q_target", "next_action", "expected_value", "mean_change"]

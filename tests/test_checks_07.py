@@ -1,0 +1,264 @@
+"""The checks of notebook 07, by mutation: wrong answers fail with their own words, right ones pass however written."""
+
+import math
+import re
+
+import nbformat
+import pytest
+import torch
+from torch.distributions import Normal, TransformedDistribution
+from torch.distributions.transforms import AffineTransform, TanhTransform
+
+from offac_lite import checks
+from offac_lite.updates import leave_one_out
+from tests.refresh_notebooks import ROOT
+
+# ------------------------------------------------------------------ right answers, each in more than one way
+
+
+def log_prob_by_hand(action, mean, log_std, mid, half):
+    squashed = (action - mid) / half
+    z = (torch.atanh(squashed) - mean) / torch.exp(log_std)
+    per_dimension = -0.5 * z**2 - log_std - 0.5 * math.log(2 * math.pi) - torch.log(half * (1 - squashed**2))
+    return per_dimension.sum(dim=-1)
+
+
+def log_prob_with_softplus(action, mean, log_std, mid, half):
+    u = torch.atanh((action - mid) / half)
+    slope = 2 * (math.log(2) - u - torch.nn.functional.softplus(-2 * u))
+    return Normal(mean, log_std.exp()).log_prob(u).sum(-1) - slope.sum(-1) - half.log().sum()
+
+
+def log_prob_by_the_library(action, mean, log_std, mid, half):
+    pi = TransformedDistribution(Normal(mean, log_std.exp()), [TanhTransform(), AffineTransform(mid, half)])
+    return pi.log_prob(action).sum(-1)
+
+
+def through_the_action(policy, critic, obs, stored_action, n_actions, generator):
+    action = policy(obs).rsample(n_actions, generator=generator)
+    return -critic(obs, action).mean()
+
+
+def through_the_action_in_a_loop(policy, critic, obs, stored_action, n_actions, generator):
+    total = 0.0
+    for _ in range(n_actions):
+        a = policy(obs).rsample(generator=generator)
+        total += critic(obs, a).mean()
+    return -total / n_actions
+
+
+def score_with_sample(policy, critic, obs, stored_action, n_actions, generator):
+    pi = policy(obs)
+    a = pi.sample(n_actions, generator=generator)
+    q = critic(obs, a).detach()
+    return -(pi.log_prob(a) * leave_one_out(q)).mean()
+
+
+def score_with_detached_action(policy, critic, obs, stored_action, n_actions, generator):
+    pi = policy(obs)
+    a = pi.rsample(n_actions, generator=generator).detach()
+    with torch.no_grad():
+        q = critic(obs, a)
+        advantage = q - (q.sum(-2, keepdim=True) - q) / (n_actions - 1)
+    return -(pi.log_prob(a) * advantage).mean()
+
+
+def score_without_a_graph(policy, critic, obs, stored_action, n_actions, generator):
+    with torch.no_grad():
+        a = policy(obs).rsample(n_actions, generator=generator)
+        weight = leave_one_out(critic(obs, a))
+    return (-policy(obs).log_prob(a) * weight).mean(-1).mean()
+
+
+RIGHT = {
+    checks.SQUASHED_LOG_PROB: [log_prob_by_hand, log_prob_with_softplus, log_prob_by_the_library],
+    checks.REPARAMETERIZED_LOSS: [through_the_action, through_the_action_in_a_loop],
+    checks.SCORE_FUNCTION_LOSS: [score_with_sample, score_with_detached_action, score_without_a_graph],
+}
+
+
+@pytest.mark.parametrize(("exercise", "function"), [(e, f) for e, fs in RIGHT.items() for f in [e.right, *fs]])
+def test_right_answers_pass(exercise, function):
+    assert checks.diagnose(exercise, function) == (True, exercise.praise)
+
+
+# --------------------------------------------------------------------- wrong answers, and what must be said
+
+
+def wrong_log_prob(variant):
+    def log_prob(action, mean, log_std, mid, half):
+        t = (action - mid) / half
+        u = torch.atanh(t)
+        gaussian = Normal(mean, log_std.exp()).log_prob(u)
+        slope = 1 - torch.tanh(u) ** 2
+        return {
+            "none": lambda: gaussian.sum(-1),
+            "sign": lambda: (gaussian + torch.log(half * slope)).sum(-1),
+            "scale": lambda: (gaussian - slope.log()).sum(-1),
+            "scale sign": lambda: (gaussian - torch.log(slope / half)).sum(-1),
+            "only scale": lambda: (gaussian - half.log()).sum(-1),
+            "batch": lambda: (gaussian - torch.log(half * slope)).sum(-2),
+            "per dimension": lambda: gaussian - torch.log(half * slope),
+            "mean": lambda: (gaussian - torch.log(half * slope)).mean(-1),
+            "all": lambda: (gaussian - torch.log(half * slope)).sum(),
+            "twice": lambda: (gaussian - torch.log(half * (1 - torch.tanh(t) ** 2))).sum(-1),
+            "square": lambda: (gaussian - torch.log(half * (1 - torch.tanh(u)))).sum(-1),
+            "no log": lambda: (gaussian - half * slope).sum(-1),
+            "density": lambda: (gaussian.exp() / (half * slope)).prod(-1),
+            "half summed": lambda: gaussian.sum(-1) - torch.log(half * slope),
+        }[variant]()
+
+    return log_prob
+
+
+def wrong_reparameterized(variant):
+    def loss(policy, critic, obs, stored_action, n_actions, generator):
+        pi = policy(obs)
+        if variant == "stored":
+            return -critic(obs, stored_action).mean()
+        if variant == "mode":
+            return -critic(obs, pi.mode()).mean()
+        if variant == "one":
+            return -critic(obs, pi.rsample(generator=generator)).mean()
+        if variant in ("sample", "score"):
+            a = pi.sample(n_actions, generator=generator)
+            q = critic(obs, a)
+            return -q.mean() if variant == "sample" else -(pi.log_prob(a) * q.detach()).mean()
+        a = pi.rsample(n_actions, generator=generator)
+        if variant == "detached action":
+            return -critic(obs, a.detach()).mean()
+        q = critic(obs, a)
+        return {
+            "sign": lambda: q.mean(),
+            "detached": lambda: -q.detach().mean(),
+            "log π, attached": lambda: -(pi.log_prob(a) * q).mean(),
+            "log π": lambda: -(pi.log_prob(a) * q.detach()).mean(),
+            "sum": lambda: -q.sum(),
+            "batch mean": lambda: -q.mean(dim=1),
+            "sum over K": lambda: -q.sum(0).mean(),
+        }[variant]()
+
+    return loss
+
+
+def wrong_score(variant):
+    def loss(policy, critic, obs, stored_action, n_actions, generator):
+        pi = policy(obs)
+        if variant in ("bug", "bug, attached", "reparameterised"):
+            a = pi.rsample(n_actions, generator=generator)
+        else:
+            a = pi.sample(n_actions, generator=generator)
+        log_prob, q = pi.log_prob(a), critic(obs, a)
+        weight = leave_one_out(q.detach())
+        return {
+            "bug": lambda: -(log_prob * weight).mean(),
+            "bug, attached": lambda: -(log_prob * leave_one_out(q)).mean(),
+            "attached": lambda: -(log_prob * leave_one_out(q)).mean(),
+            "reparameterised": lambda: -q.mean(),
+            "no baseline": lambda: -(log_prob * q.detach()).mean(),
+            "own baseline": lambda: -(log_prob * (q - q.mean(0)).detach()).mean(),
+            "sign": lambda: (log_prob * weight).mean(),
+            "detached": lambda: -(log_prob.detach() * weight).mean(),
+            "sum": lambda: -(log_prob * weight).sum(),
+            "π": lambda: -(log_prob.exp() * weight).mean(),
+        }[variant]()
+
+    return loss
+
+
+WRONG = [
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("none"), "this is the density of u"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("sign"), "the correction has the wrong sign"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("scale"), "the scale of the action is missing"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("scale sign"), "the scale of the action has the wrong sign"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("only scale"), "the slope of tanh is missing"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("batch"), "add up over the batch"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("per dimension"), "one number per dimension left"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("mean"), "average over the dimensions"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("all"), "the batch too"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("twice"), "has been through it already"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("square"), "the square is missing"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("no log"), "summand of its .logarithm"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("density"), "its logarithm is wanted"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("half summed"), "it stops with RuntimeError"),
+    (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("sign"), "the sign is flipped"),
+    (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("detached"), "somewhere on the way it is cut"),
+    (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("detached action"), "somewhere on the way it is cut"),
+    (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("sample"), "the actions come from sample"),
+    (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("score"), "this is the score-function loss"),
+    (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("log π, attached"), "log π does not appear in this loss: Q"),
+    (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("log π"), "Q must not be a constant"),
+    (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("mode"), "the middle of the policy"),
+    (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("stored"), "you use the stored action"),
+    (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("sum"), "add up where the mean"),
+    (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("batch mean"), "average over the batch only"),
+    (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("sum over K"), "add up the K actions"),
+    (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("one"), "one action per state"),
+    (checks.SCORE_FUNCTION_LOSS, wrong_score("bug"), "flows through the action into log π.*varied$"),
+    (checks.SCORE_FUNCTION_LOSS, wrong_score("bug, attached"), "through the action into log π.*another through Q"),
+    (checks.SCORE_FUNCTION_LOSS, wrong_score("attached"), "a gradient flows into Q"),
+    (checks.SCORE_FUNCTION_LOSS, wrong_score("reparameterised"), "this is the reparameterised loss"),
+    (checks.SCORE_FUNCTION_LOSS, wrong_score("no baseline"), "and so is the baseline"),
+    (checks.SCORE_FUNCTION_LOSS, wrong_score("own baseline"), "contains the action's own Q"),
+    (checks.SCORE_FUNCTION_LOSS, wrong_score("sign"), "the sign is flipped"),
+    (checks.SCORE_FUNCTION_LOSS, wrong_score("detached"), "log π is detached"),
+    (checks.SCORE_FUNCTION_LOSS, wrong_score("sum"), "add up where the mean"),
+    (checks.SCORE_FUNCTION_LOSS, wrong_score("π"), "weights by π, not by log π"),
+]
+
+
+@pytest.mark.parametrize(("exercise", "function", "words"), WRONG, ids=lambda x: getattr(x, "name", ""))
+def test_wrong_answers_fail_with_their_own_words(exercise, function, words):
+    verdict, said = checks.diagnose(exercise, function)
+    assert verdict is False and re.search(words, said), said
+    for revealing in ("detach()", ".mean(", "no_grad", "rsample(", "torch."):
+        assert revealing not in said
+
+
+def test_every_exercise_has_enough_wrong_answers_and_every_named_mistake_is_reached():
+    for exercise in RIGHT:
+        wrong = [f for e, f, _ in WRONG if e is exercise]
+        assert len(wrong) >= 5, exercise.name
+        said = {checks.diagnose(exercise, f)[1] for f in wrong}
+        assert {words for _, words in exercise.mistakes} <= said, exercise.name
+
+
+def test_every_mistake_differs_from_the_right_answer_and_from_the_others():
+    for exercise in RIGHT:
+        for wrong, words in exercise.mistakes:
+            assert checks.diagnose(exercise, wrong) == (False, words), exercise.name
+
+
+# ------------------------------------------------------------- the notebook's own stubs and folded solutions
+
+NOTEBOOK = nbformat.read(ROOT / "notebooks" / "07_continuous_actions.ipynb", as_version=4)
+NAMES = {
+    "my_log_prob": checks.SQUASHED_LOG_PROB,
+    "my_reparameterized_loss": checks.REPARAMETERIZED_LOSS,
+    "my_score_loss": checks.SCORE_FUNCTION_LOSS,
+}
+
+
+def defined_in(source: str, name: str):
+    scope = {"torch": torch, "leave_one_out": leave_one_out, "checks": checks}
+    exec(source, scope)
+    return scope[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_folded_solution_passes_and_the_stub_is_not_attempted(name, capsys):
+    texts = [cell.source for cell in NOTEBOOK.cells if cell.cell_type == "markdown"]
+    blocks = [block for text in texts for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+    (solution,) = [block for block in blocks if f"def {name}(" in block]
+    assert checks.diagnose(NAMES[name], defined_in(solution, name))[0] is True
+    (stub,) = [c.source for c in NOTEBOOK.cells if c.cell_type == "code" and f"def {name}(" in c.source]
+    assert checks.diagnose(NAMES[name], defined_in(stub, name))[0] is None
+    assert "not attempted yet" in capsys.readouterr().out
+
+
+def test_a_right_function_is_handed_back_and_a_wrong_one_replaced(capsys):
+    assert checks.reparameterized_loss(through_the_action) is through_the_action
+    assert checks.score_function_loss(wrong_score("sign")) is checks.SCORE_FUNCTION_LOSS.right
+    assert checks.squashed_log_prob(log_prob_by_hand) is log_prob_by_hand
+    printed = capsys.readouterr().out
+    assert printed.count("✓") == 2 and printed.count("✗") == 1

@@ -1,0 +1,96 @@
+"""The critic lab, driven by value: what it shows is what the exact solutions say; and notebook 04's figures."""
+
+import numpy as np
+import pytest
+import torch
+
+from offac_lite import TabularMDP, labs, plots
+
+
+@pytest.fixture(scope="module")
+def model():
+    return labs.CriticModel()
+
+
+@pytest.mark.parametrize("lake", ["slippery", "firm"])
+@pytest.mark.parametrize("age", [0, 7, 20])
+def test_fixed_points_and_targets_are_the_exact_ones(model, lake, age):
+    mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4", is_slippery=lake == "slippery")
+    path = torch.softmax(mdp.policy_path(20, {"slippery": 5.0, "firm": 0.25}[lake]), -1)
+    pi, beta = path[-1], path[20 - age]
+    q_pi, q_beta = mdp.action_values(pi), mdp.action_values(beta)
+    resampled, stored = (model(lake=lake, age=age, next_action=kind) for kind in ("resampled", "stored"))
+    assert resampled.fixed_distance == 0
+    live = mdp.occupancy(beta) > 0
+    assert stored.fixed_distance == pytest.approx(((q_beta - q_pi)[live].norm() / q_pi[live].norm()).item())
+    v_pi, v_beta = mdp.state_values(pi), mdp.state_values(beta)
+    assert resampled.value_distance == pytest.approx(((v_beta - v_pi).norm() / v_pi.norm()).item())
+    assert resampled.target_mean == pytest.approx(q_pi[9, 2].item()) == pytest.approx(resampled.exact)
+    assert stored.target_mean == pytest.approx(q_beta[9, 2].item())
+    for result in (resampled, stored):
+        assert result.target_histogram.sum().item() == pytest.approx(1)
+        assert result.distance[0] == pytest.approx(1) and (result.distance >= result.bias - 1e-12).all()
+        assert result.bias[-1] < 1
+
+
+def test_m_lowers_the_noise_on_firm_ground_only_and_never_moves_the_mean(model):
+    for lake, ratio in (("firm", 4.0), ("slippery", 1.0)):
+        one, many = (model(lake=lake, age=8, n_next=m) for m in (1, 16))
+        assert one.distance[-1] / many.distance[-1] == pytest.approx(ratio, rel=0.02)
+        assert one.variance_actions == pytest.approx(16 * many.variance_actions)
+        assert one.variance_world == many.variance_world
+        assert torch.allclose(one.bias, many.bias) and one.target_mean == pytest.approx(many.target_mean)
+
+
+def test_there_is_only_one_stored_action(model):
+    assert model(next_action="stored", n_next=16).n_next == 1
+
+
+def test_controls_move_picture_numbers_and_words():
+    lab = labs.critic_lab()
+    seen = {lab.png: lab.summary_text}
+    for change in (dict(n_next=8), dict(age=3), dict(lake="firm"), dict(next_action="stored")):
+        lab.set(**change)
+        assert lab.error is None
+        assert lab.png not in seen and lab.summary_text not in seen.values(), change
+        seen[lab.png] = lab.summary_text
+    lab.set(next_action="resampled", lake="slippery", age=10, n_next=1)
+    assert lab.png == next(iter(seen)), "back to the first setting, the first picture, colours included"
+
+
+@pytest.mark.parametrize("outside", [dict(age=-1), dict(age=21), dict(n_next=17), dict(n_next=0)], ids=str)
+def test_settings_outside_the_sliders_are_refused(model, outside):
+    with pytest.raises(ValueError, match=f"{next(iter(outside))} must"):
+        model(**outside)
+
+
+def test_only_the_controls_asked_for_are_shown():
+    assert list(labs.critic_lab(["age"]).values) == ["age"]
+    with pytest.raises(ValueError, match="controls must be one of"):
+        labs.critic_lab(["M"])
+    with pytest.raises(ValueError, match="lake must be one of 'slippery', 'firm'"):
+        labs.CriticModel()(lake="dry")
+
+
+def figures():
+    ten = np.linspace(0, 0.9, 10)
+    left = {name: (ten, ten / 2) for name in ("drawn from π now", "the stored one", "the best one")}
+    yield plots.learned_against_exact(left, {"V from the same data": (ten, ten)}, ten, ten)
+    rows = {"one": ([2.0, 1.0], 0.0, [2.1, 1.1]), "two": ([2.0, 1.9], 1.8, [2.0, 2.0])}
+    yield plots.target_variance_against_m([1, 2], rows)
+    fig, (ax,) = plots.figure()
+    plots.distance_curves(ax, [1, 2, 3], np.array([[3.0, 2, 1], [1, 2, 3], [2, 2, 2]]), color=plots.NEXT, label="x")
+    yield fig
+    yield plots.two_states({"up": ([1.0, 2.0], True, False), "down": ([1.0, 0.5], False, True)})
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_the_same_figure_has_the_same_bytes(index):
+    one, two = (plots.png(list(figures())[index]) for _ in range(2))
+    assert one == two and len(one) > 3_000
+
+
+def test_distance_curves_draw_every_seed_and_their_median():
+    fig = list(figures())[2]
+    drawn = [line.get_ydata().tolist() for line in fig.axes[0].lines]
+    assert drawn == [[3, 2, 1], [1, 2, 3], [2, 2, 2], [2, 2, 2]]

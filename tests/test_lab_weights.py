@@ -1,0 +1,127 @@
+"""The weights lab, driven by value, and its figures: what they show is what the exact moments say."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from offac_lite import labs, plots
+from offac_lite.labs.weights import HORIZONS, weight_atoms
+from offac_lite.trajectories import all_trajectories, corridor, weighting_moments
+
+
+@pytest.fixture(scope="module")
+def model():
+    return labs.WeightsModel()
+
+
+def walker(right):
+    return torch.tensor([1 - right, right], dtype=torch.float64).expand(5, 2)
+
+
+@pytest.mark.parametrize("weighting", ["whole", "causal", "single", "clipped"])
+@pytest.mark.parametrize("right", [0.3, 0.7, 0.95])
+def test_the_atoms_are_the_weights_of_listed_trajectories(weighting, right):
+    t = all_trajectories(corridor(), walker(right), 4)
+    log_ratio = (walker(0.7) / walker(right)).log()[t.obs, t.action]
+    products = log_ratio.cumsum(1)
+    most = math.log(1.2) if weighting == "clipped" else math.inf
+    listed = {"whole": products[:, -1:], "causal": products}.get(weighting, log_ratio.clamp_max(most))
+    share = (t.probability[:, None] / listed.shape[1]).expand(listed.shape)
+    values, chances = weight_atoms(weighting, 4, right, 1.2)
+    assert chances.sum() == pytest.approx(1)
+    for power in (1, 2):
+        wanted = (share * (power * listed).exp()).sum().item()
+        assert chances @ np.exp(power * values) == pytest.approx(wanted)
+    for value in values:
+        below = (share * (listed <= value + 1e-9)).sum().item()
+        assert chances[values <= value + 1e-9].sum() == pytest.approx(below)
+
+
+SETTINGS = [
+    dict(),
+    dict(weighting="causal", horizon=20, n=10_000),
+    dict(weighting="single", right=0.9, baseline="value"),
+    dict(weighting="clipped", right=0.05, clip=2.0, baseline="value", horizon=1),
+    dict(weighting="whole", right=0.7, baseline="none", n=1),
+]
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+def test_the_numbers_are_the_exact_moments(model, setting):
+    result = model(**setting)
+    weighting, right = setting.get("weighting", "whole"), setting.get("right", 0.3)
+    horizon, n = setting.get("horizon", 8), setting.get("n", 100)
+    baseline = "value" if setting.get("baseline") == "value" else None
+    clip = setting["clip"] if weighting == "clipped" else None
+    name = "single" if weighting == "clipped" else weighting
+    m = weighting_moments(
+        corridor(), walker(0.7).log(), name, 20, behavior=walker(right), clip=clip, baseline=baseline
+    )
+    length = m.target[horizon - 1].norm().item()
+    assert result.bias == pytest.approx(m.bias[horizon - 1].item() / length, abs=1e-12)
+    assert result.standard_error == pytest.approx((m.variance[horizon - 1].item() / n) ** 0.5 / length)
+    assert result.error == pytest.approx(result.errors[weighting][horizon - 1])
+    assert all(len(error) == len(HORIZONS) for error in result.errors.values())
+    assert result.data_mass.sum() == pytest.approx(1)
+    if weighting != "clipped":
+        assert result.wanted_mass.sum() == pytest.approx(1), "weights have the mean 1"
+    assert (np.diff(result.edges) > 0).all()
+    if weighting == "whole":
+        one_step = 0.49 / right + 0.09 / (1 - right)
+        assert result.share == pytest.approx(one_step**-horizon)
+        assert result.largest == pytest.approx(max(0.7 / right, 0.3 / (1 - right)) ** horizon)
+
+
+def test_sliders_and_buttons_move_picture_and_words():
+    lab = labs.weights_lab()
+    seen = {lab.png: lab.summary_text}
+    for change in (
+        dict(horizon=9),
+        dict(right=0.35),
+        dict(clip=2.0),
+        dict(n=1_000),
+        dict(baseline="value"),
+        dict(weighting="clipped"),
+        dict(right=0.7),
+    ):
+        lab.set(**change)
+        assert lab.error is None
+        assert lab.png not in seen and lab.summary_text not in seen.values(), change
+        seen[lab.png] = lab.summary_text
+
+
+def test_every_edge_of_the_controls_can_be_drawn(model):
+    view = plots.WeightsView(HORIZONS)
+    for weighting in ("whole", "causal", "single", "clipped"):
+        for right in (0.05, 0.7, 0.95):
+            for corner in (dict(horizon=1, n=100_000, clip=0.5), dict(horizon=20, n=1, clip=6.0)):
+                for baseline in ("none", "value"):
+                    view.update(model(weighting, baseline, right=right, **corner))
+        assert len(plots.png(view.figure)) > 10_000
+
+
+@pytest.mark.parametrize(
+    "outside", [dict(horizon=0), dict(horizon=21), dict(right=0.0), dict(right=1.0), dict(weighting="none")], ids=str
+)
+def test_settings_outside_the_sliders_are_refused(model, outside):
+    with pytest.raises(ValueError, match=f"{next(iter(outside))} must"):
+        model(**outside)
+
+
+def figures():
+    exact = {name: np.array([900.0, 0.1]) for name in "abc"}
+    yield plots.effective_samples([1, 2], exact, {name: ([1], [800.0]) for name in "abc"}, 1000)
+    yield plots.variance_against_horizon([1, 2], {"whole": [1.0, 5.0], "none": [1.0, 2.0]}, {"whole": ([1], [1.0])})
+    yield plots.clipping([0.5, 1.0, 5.0], [0.5, 0.2, 0.0], [0.1, 0.2, 0.6], 1.0, 100)
+    yield plots.variance_against_sharpness([0.0, 1.0, 2.0], [0.1, 1.0, 9.0], [0.5, 1.0, 1.1])
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_the_same_figure_has_the_same_bytes_and_draws_the_data(index):
+    one, two = (list(figures())[index] for _ in range(2))
+    assert plots.png(one) == plots.png(two)
+    drawn = [line.get_ydata() for line in one.axes[0].lines]
+    wanted = [[900.0, 0.1], [1.0, 5.0], [0.5, 0.2, 0.0], [0.1, 1.0, 9.0]][index]
+    assert any(len(y) == len(wanted) and np.allclose(y, wanted) for y in drawn)
