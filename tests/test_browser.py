@@ -169,7 +169,7 @@ def press_until_the_picture_changes(page, slider: str | None = None, key: str = 
     expect(lab.locator(".offac-lab-notice")).to_have_count(0)
 
 
-COURSE = [ROOT / "notebooks" / f"{name}.ipynb" for name in ("03_importance_weights", "05_resampled_actions")]
+COURSE = [ROOT / "notebooks" / "05_resampled_actions.ipynb"]
 
 
 @pytest.mark.parametrize("path", ["demo.ipynb", *COURSE], ids=lambda path: Path(path).name)

@@ -31,7 +31,8 @@ def policy_over_q(ax, actions, q, density, *, title: str = "") -> None:
     low, high = ax.get_ylim()
     hill = low + 0.35 * (high - low) * density / density.max()
     ax.fill_between(actions, low, hill, color=RESAMPLED, alpha=0.3, lw=0, label="π(a), its own scale")
-    ax.set(ylim=(low, high), xlabel="action a", ylabel="Q(a)", title=title)
+    ax.set(ylim=(low, high), xlabel="action a", ylabel="Q(a)")
+    ax.set_title(title, loc="left")
 
 
 def estimates(ax, samples: dict, exact: float, *, bins) -> None:
@@ -68,7 +69,8 @@ def right_value_wrong_slope(actions, q, critic, q_slope, critic_slope, density) 
     right.plot(actions, critic_slope, color=MUTED, lw=1.4, ls="--", label="critic's slope")
     right.plot(actions, q_slope, color=EXACT, lw=2, label="Q′(a)")
     right.axhline(0, color=MUTED, lw=0.7)
-    right.set(xlabel="action a", ylabel="slope", title="slopes: nothing alike")
+    right.set(xlabel="action a", ylabel="slope")
+    right.set_title("slopes: nothing alike", loc="left")
     right.legend(frameon=False, fontsize=9, loc="lower left")
     return fig
 
@@ -122,7 +124,7 @@ class ContinuousView:
         density = result.density.numpy()
         self.hill.set_data(self.actions, np.round(-1.1 + 0.9 * density / density.max(), STEADY))
         self.level.set_data(self.actions[[0, -1]], [result.value / scale] * 2)
-        around = np.array([result.mean, result.mean + 0.5 * math.copysign(1, result.gradient)])
+        around = np.array([result.mean, result.mean + 0.8 * math.copysign(1, result.gradient)])
         self.uphill.set_data(around, (result.q_at_mean + result.gradient * (around - result.mean)) / scale)
         self.scale.set_text(f"policy and Q (edge: ±{scale:g})")
         below = 1e-12

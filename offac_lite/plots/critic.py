@@ -37,18 +37,18 @@ def learned_against_exact(left: dict, right: dict, exact_q, exact_v) -> Figure:
 
 def target_variance_against_m(ms, rows: dict) -> Figure:
     """Draw the variance of y against M, a panel for each {title: (variance by M, floor, sampled by M)}."""
-    fig, axes = figure(9.0, 3.4, ncols=len(rows))
+    fig, axes = figure(9.0, 3.4, ncols=len(rows), sharey=True)
     for ax, (title, (variance, floor, sampled)) in zip(axes, rows.items(), strict=True):
         ax.plot(ms, variance, color=NEXT, lw=2.4, label="y, exact")
         ax.plot(ms, sampled, "o", color=NEXT, mec="white", ms=8, label="y, sampled")
         if floor > 0:
-            ax.axhline(floor, color=STATES, ls="-.", label="from r and s′: the floor")
+            ax.axhline(floor, color=STATES, ls="-.", zorder=3, label="from r and s′: the floor")
         ax.set(xscale="log", yscale="log", xlabel="M, next actions per target", title=title)
         ax.set_xticks(ms, [f"{m}" for m in ms])
-        ax.set_ylim(min(variance) / 3, max(variance) * 3)
         ax.minorticks_off()
         ax.legend(frameon=False, fontsize=9, loc="lower left")
-    axes[0].set_ylabel("variance of the target y")
+    lowest, highest = min(min(v) for v, *_ in rows.values()), max(max(v) for v, *_ in rows.values())
+    axes[0].set(ylabel="variance of the target y", ylim=(lowest / 4, highest * 2))
     return fig
 
 
@@ -57,18 +57,26 @@ def distance_curves(ax, updates, distance, *, color: str, label: str, linestyle:
     updates, distance = np.asarray(updates), np.asarray(distance)
     ax.plot(updates, distance.T, color=color, alpha=0.25, lw=0.7)
     ax.plot(updates, np.median(distance, 0), color=color, lw=2.2, ls=linestyle, label=label)
-    ax.set(xlabel="critic updates", ylabel="distance from $Q^\\pi$, in lengths of $Q^\\pi$", ylim=(0, None))
+    ax.set(xlabel="critic updates", ylabel="distance from $Q^\\pi$, in lengths of $Q^\\pi$", ylim=(0, 1.4))
     ax.legend(frameon=False, fontsize=9)
 
 
 def two_states(curves: dict) -> Figure:
     """Draw |w| over updates for {label: (values, diverges, dashed)} on a logarithmic axis."""
-    fig, (ax,) = figure(7.0, 3.2)
+    fig, (ax,) = figure(8.0, 3.6)
+    ends = sorted((abs(values[-1]), label) for label, (values, *_) in curves.items())
+    heights = np.log10([end for end, _ in ends])
+    for i in range(1, len(heights)):  # labels at the lines' ends, none on top of another
+        heights[i] = max(heights[i], heights[i - 1] + 0.45)
+    places = {label: 10**height for (_, label), height in zip(ends, heights, strict=True)}
     for label, (values, diverges, dashed) in curves.items():
-        ax.plot(np.abs(values), color=ACTIONS if diverges else NEXT, lw=2, ls="--" if dashed else "-", label=label)
-    ax.axhline(1, color=MUTED, lw=0.7)
-    ax.set(yscale="log", xlabel="updates", ylabel="|w|, the right answer is 0")
-    ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        color = ACTIONS if diverges else NEXT
+        ax.plot(np.abs(values), color=color, lw=2, ls="--" if dashed else "-")
+        ax.text(1.01 * len(values), places[label], label, color=EXACT, fontsize=9, va="center")
+    n = max(len(values) for values, *_ in curves.values())
+    ax.plot([0, n - 1], [1, 1], color=MUTED, lw=0.7)
+    ax.set(yscale="log", xlabel="updates", ylabel="|w|, the right answer is 0", xlim=(0, 1.4 * n))
+    ax.set_xticks(np.linspace(0, n - 1, 4).round())
     return fig
 
 
@@ -96,7 +104,7 @@ class CriticView:
             (self.bias,) = self.curve.plot([], [], color=NEXT, lw=1.5, ls="--", label="mean of Q")
             (self.fixed,) = self.curve.plot([], [], color=EXACT, lw=1.4, ls=":", label="fixed point")
             self.curve.set(yscale="log", xlim=(0, n_updates), ylim=(3e-3, 2))
-            self.curve.set(xlabel="updates of 200 transitions", title="distance of Q from $Q^\\pi$ (1: as far as 0 is)")
+            self.curve.set(xlabel="updates of 200 transitions", title="distance of Q from $Q^\\pi$, in its lengths")
             self.right = self.figure.legend(*self.curve.get_legend_handles_labels(), loc="outside lower right", **where)
             numbers.set_axis_off()
             text = dict(va="top", fontsize=9, family="monospace", transform=numbers.transAxes)

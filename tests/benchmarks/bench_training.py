@@ -26,6 +26,8 @@ from tests.benchmarks.common import MISSING, machine, ratio, table, take_turns, 
 from tests.benchmarks.ordinary import OffPolicyActorCritic, greedy_return
 
 N_ENVS, TOTAL_STEPS = 8, 40_000
+TURN = 1280  # steps: whole rollouts of every peer below, so that none has to go on past the end of its turn
+WARM_UP = 2  # turns that are not counted: in the first 1000 steps nothing is learned
 STACKS = (1, 4, 16, 32, 64)
 EVERY, EPISODES, SOLVED = 2000, 20, 475.0  # solved: this greedy mean, at two evaluations in a row
 
@@ -41,23 +43,23 @@ ZOO = {
 }  # fmt: skip
 
 
-def ours(seeds: int, steps: int) -> Callable[[], None]:
-    """Make a function that takes `steps` more steps per seed."""
+def ours(seeds: int) -> Callable[[], None]:
+    """Make a function that takes a turn: `TURN` more steps per seed."""
     learner = Learner(seeds=seeds, total_steps=TOTAL_STEPS, evaluations=1, eval_episodes=1)
     iterations = iter(learner)
 
     def work():
-        for _ in range(steps // N_ENVS):
+        for _ in range(TURN // N_ENVS):
             next(iterations)
 
     return work
 
 
-def ordinary(steps: int) -> Callable[[], None]:
+def ordinary() -> Callable[[], None]:
     agent = OffPolicyActorCritic(TOTAL_STEPS)
 
     def work():
-        for _ in range(steps // N_ENVS):
+        for _ in range(TURN // N_ENVS):
             agent.step()
 
     return work
@@ -75,25 +77,27 @@ def baseline3(name: str, seed: int = 0):
     return getattr(stable_baselines3, name)("MlpPolicy", env, seed=seed, device="cpu", **arguments)
 
 
-def peer(name: str, steps: int) -> Callable[[], None] | None:
+def peer(name: str) -> Callable[[], None] | None:
     model = baseline3(name)
-    return None if model is None else lambda: model.learn(steps, reset_num_timesteps=False)
+    return None if model is None else lambda: model.learn(TURN, reset_num_timesteps=False)
 
 
-def cost(steps: int, repeats: int) -> None:
+def cost(repeats: int) -> None:
     """Print the cost of an environment step of one seed."""
-    candidates = {f"`train`, {seeds} seed{'s' * (seeds > 1)}": ours(seeds, steps) for seeds in STACKS}
+    candidates = {f"`train`, {seeds} seed{'s' * (seeds > 1)}": ours(seeds) for seeds in STACKS}
     first, *_ = candidates
-    candidates["ordinary code, 1 seed"] = ordinary(steps)
-    candidates |= {f"Stable-Baselines3 {name}": peer(name, steps) for name in ZOO}
-    medians = take_turns(candidates, repeats, warm_up=1 + -(-1000 // steps))
+    candidates["ordinary code, 1 seed"] = ordinary()
+    candidates |= {f"Stable-Baselines3 {name}": peer(name) for name in ZOO}
+    medians = take_turns(candidates, repeats, warm_up=WARM_UP)
     sizes = dict(zip(candidates, STACKS, strict=False))
-    costs = {name: None if t is None else t / steps / sizes.get(name, 1) for name, t in medians.items()}
+    costs = {name: None if t is None else t / TURN / sizes.get(name, 1) for name, t in medians.items()}
     references = {"a seed of `train` alone": first, "ordinary code": "ordinary code, 1 seed"}
     references |= {name: f"Stable-Baselines3 {name}" for name in ("A2C", "DQN")}
-    print(f"\nCost of an environment step of one seed, median of {repeats} turns of {steps} steps:\n")
+    print(f"\nCost of an environment step of one seed, median of {repeats} turns of {TURN} steps:\n")
     rows = [
-        (name, MISSING if t is None else f"{t * 1e6:.1f}", *(ratio(t, costs[r], 3) for r in references.values()))
+        (name, MISSING, *[""] * len(references))
+        if t is None
+        else (name, f"{t * 1e6:.1f}", *(ratio(t, costs[r], 3) for r in references.values()))
         for name, t in costs.items()
     ]
     print(table(("", "µs", *(f"× {name}" for name in references)), rows))
@@ -145,7 +149,7 @@ def products(repeats: int) -> None:
         candidates[seeds, "update"], candidates[seeds, "floor"] = update, floor
         counts[seeds] = len(recorder.calls)
     medians = take_turns(candidates, repeats, calls=40)
-    print(f"\nAn update (critic step, actor step, Polyak) against its bare matrix products, median of {repeats} turns:\n")
+    print(f"\nAn update (critic, actor, Polyak) against its bare matrix products, median of {repeats} turns:\n")
     rows = [
         (seeds, f"{medians[seeds, 'update'] * 1e6:.0f}", f"{medians[seeds, 'floor'] * 1e6:.0f}", counts[seeds],
          f"{medians[seeds, 'floor'] / medians[seeds, 'update']:.0%}")
@@ -185,22 +189,23 @@ def solve_alone(advance: Callable[[Callable[[], bool]], None], steps: Callable[[
     """Run `advance(examine)`, which calls `examine` after each step until that says stop; give steps and seconds."""
     exam = gymnasium.make_vec("CartPole-v1", num_envs=EPISODES)
     exam.reset(seed=12345)
-    state = {"seconds": 0.0, "start": time.process_time(), "due": EVERY}
-    at, returns = [], []
+    at, returns, examining = [], [], 0.0
 
     def examine() -> bool:
-        if steps() < state["due"]:
+        nonlocal examining
+        if steps() < EVERY * (1 + len(at)):
             return False
-        state["seconds"] += time.process_time() - state["start"]
-        state["due"] += EVERY
+        start = time.process_time()
         at.append(steps())
         returns.append(greedy_return(act, exam, EPISODES))
-        state["start"] = time.process_time()
+        examining += time.process_time() - start
         return solved_at(at, returns) is not None
 
+    start = time.process_time()
     advance(examine)
+    seconds = time.process_time() - start - examining
     exam.close()
-    return solved_at(at, returns), state["seconds"]
+    return solved_at(at, returns), seconds
 
 
 def solve_ordinary(seed: int) -> tuple[int | None, float]:
@@ -276,7 +281,6 @@ def main() -> None:
     parser.add_argument("--to-solve", action="store_true", help="steps and time until CartPole is solved")
     parser.add_argument("--memory", action="store_true", help="the peak memory of a whole training")
     parser.add_argument("--repeats", type=int, default=11, help="turns of each candidate (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=1280, help="environment steps in a turn (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=5, help="runs of what trains one seed, with --to-solve")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -286,9 +290,9 @@ def main() -> None:
     elif options.to_solve:
         to_solve(options.seeds)
     else:
-        if (options.repeats + 3) * options.steps > TOTAL_STEPS:
+        if (options.repeats + WARM_UP) * TURN >= TOTAL_STEPS:
             parser.error(f"the turns would take more than the {TOTAL_STEPS} steps of a training")
-        cost(options.steps, options.repeats)
+        cost(options.repeats)
         products(options.repeats)
 
 

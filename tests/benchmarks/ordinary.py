@@ -43,9 +43,7 @@ class ReplayBuffer:
 
 
 def network(obs_size: int, out_size: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(obs_size, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, out_size)
-    )
+    return nn.Sequential(nn.Linear(obs_size, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, out_size))
 
 
 class Twin(nn.Module):
