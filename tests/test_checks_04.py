@@ -219,7 +219,7 @@ def test_a_right_target_is_handed_back_and_trains_an_agent_with_m_actions_and_wi
 
 
 def folded_solutions():
-    path = ROOT / "drafts" / "04_q_critic.ipynb"
+    path = ROOT / "notebooks" / "04_q_critic.ipynb"
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "markdown" and "<b>Solution</b>" in cell.source:
             (code,) = re.findall(r"```python\n(.*?)```", cell.source, re.DOTALL)
