@@ -231,7 +231,7 @@ def test_every_mistake_differs_from_the_right_answer_and_from_the_others():
 
 # ------------------------------------------------------------- the notebook's own stubs and folded solutions
 
-NOTEBOOK = nbformat.read(ROOT / "drafts" / "07_continuous_actions.ipynb", as_version=4)
+NOTEBOOK = nbformat.read(ROOT / "notebooks" / "07_continuous_actions.ipynb", as_version=4)
 NAMES = {
     "my_log_prob": checks.SQUASHED_LOG_PROB,
     "my_reparameterized_loss": checks.REPARAMETERIZED_LOSS,
