@@ -73,7 +73,7 @@ def choice(name: str, value, allowed: Sequence) -> None:
 
 def trailing_shape(name: str, tensor: torch.Tensor, wanted: Sequence[int], meaning: str) -> None:
     """Raise `ValueError` unless the last axes of `tensor` have the shape `wanted`."""
-    if tuple(tensor.shape[-len(wanted) :]) != tuple(wanted):
+    if tuple(tensor.shape[max(0, tensor.ndim - len(wanted)) :]) != tuple(wanted):
         raise ValueError(f"{name} has shape {tuple(tensor.shape)}, wanted {tuple(wanted)} = {meaning} at the end")
 
 

@@ -8,7 +8,7 @@ from torch.optim import Adam
 
 from offac_lite import updates
 from offac_lite.buffer import Transition
-from offac_lite.config import OWN_FUNCTIONS, Config
+from offac_lite.config import Config
 from offac_lite.networks import (
     Categorical,
     CategoricalPolicy,
@@ -32,6 +32,7 @@ def make_networks(config: Config, spaces: dict, generator: torch.Generator) -> t
         low, high = spaces["low"], spaces["high"]
         policy = TanhGaussianPolicy(size, low, high, hidden, in_scale=scale, **many)
         make = functools.partial(ContinuousQCritic, size, len(low), hidden, obs_scale=scale, generator=generator)
+    policy.obs_shape, policy.action_shape = tuple(spaces["obs_shape"]), tuple(spaces["action_shape"])
     if config["critic"] == "v":
         return policy, VCritic(size, hidden, in_scale=scale, **many)
     return policy, TwinQCritic(make, config["seeds"]) if config["twin"] else make(n_seeds=config["seeds"])
@@ -43,16 +44,17 @@ class Agent:
     `generator`, of the device of `config`, draws every action; `init_generator`, on the CPU, the first parameters.
     """
 
-    def __init__(
-        self, config: Config, spaces: dict, generator: torch.Generator, init_generator: torch.Generator
-    ):
+    def __init__(self, config: Config, spaces: dict, generator: torch.Generator, init_generator: torch.Generator):
         self.config, self.generator = config, generator
         networks = make_networks(config, spaces, init_generator)
         self.policy, self.critic = (network.to(config["device"]) for network in networks)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.optimizer = Adam(self.policy.parameters(), config["actor_lr"], fused=True)
         self.critic_optimizer = Adam(self.critic.parameters(), config["critic_lr"], fused=True)
-        self.functions = {name: config[name] or getattr(updates, name, None) for name in OWN_FUNCTIONS}
+
+    def function(self, name: str):
+        """Return the user's function of that name, or else the course's."""
+        return self.config[name] or getattr(updates, name)
 
     def critic_step(self, batch: Transition) -> torch.Tensor:
         """Take the critic step that the options ask for, and return the loss (S,)."""
@@ -67,7 +69,7 @@ class Agent:
                 gamma=gamma,
                 n_actions=c["n_next_actions"],
                 generator=self.generator,
-                q_target=self.functions["q_target"],
+                q_target=self.function("q_target"),
             )
         return updates.v_critic_step(
             self.critic,
@@ -76,13 +78,13 @@ class Agent:
             batch,
             gamma=gamma,
             weight=self.weight(batch),
-            v_target=self.functions["v_target"],
+            v_target=self.function("v_target"),
         )
 
     def actor_step(self, batch: Transition) -> torch.Tensor:
         """Take the actor step that the options ask for, and return the loss (S,), which means nothing."""
         c, draw = self.config, {"n_actions": self.config["n_actions"], "generator": self.generator}
-        bonus, loss = c["entropy_bonus"], self.functions["policy_gradient_loss"]
+        bonus, loss = c["entropy_bonus"], self.function("policy_gradient_loss")
         if c["action"] != "resampled":
             return updates.stored_actor_step(
                 self.policy,
@@ -98,19 +100,16 @@ class Agent:
             return updates.reparameterized_actor_step(*actor, **draw, entropy_bonus=bonus)
         if c["resampled_loss"] is not None:
             return self.own_actor_step(batch)
-        own = {"policy_gradient_loss": loss, "leave_one_out": self.functions["leave_one_out"]}
+        own = {"policy_gradient_loss": loss, "leave_one_out": self.function("leave_one_out")}
         return updates.actor_step(*actor, **draw, baseline=c["baseline"], entropy_bonus=bonus, **own)
 
     def own_actor_step(self, batch: Transition) -> torch.Tensor:
         """Take the actor step down a loss of the user's own, plus the entropy bonus."""
         c = self.config
-        loss = c["resampled_loss"](
-            self.policy, self.critic, batch.obs, batch.action, c["n_actions"], self.generator
-        )
+        loss = c["resampled_loss"](self.policy, self.critic, batch.obs, batch.action, c["n_actions"], self.generator)
         loss = loss.expand(c["seeds"])  # one number for all seeds: their mean, with the gradient of each
-        pi = self.policy(batch.obs)
-        if isinstance(pi, Categorical):
-            loss = loss - c["entropy_bonus"] * pi.entropy().mean(-1)
+        if c["entropy_bonus"]:
+            loss = loss - c["entropy_bonus"] * self.entropy(batch.obs, self.generator).mean(-1)
         return updates.descend(self.optimizer, loss)
 
     @torch.no_grad()
@@ -126,26 +125,26 @@ class Agent:
         """Rate the stored actions, (S, B): the TD error of V, or Q − V; without a baseline the TD target, or Q."""
         c, with_baseline = self.config, self.config["baseline"] == "value"
         if c["critic"] == "v":
-            target = self.functions["v_target"](batch.reward, batch.terminated, self.critic(batch.next_obs), c["gamma"])
+            next_value = self.critic(batch.next_obs)
+            target = self.function("v_target")(batch.reward, batch.terminated, next_value, c["gamma"])
             return target - self.critic(batch.obs) if with_baseline else target
         q = self.critic(batch.obs, batch.action)
-        return q - self.value(batch.obs) if with_baseline else q
+        return q - self.value(batch.obs, self.generator) if with_baseline else q
 
     @torch.no_grad()
-    def value(self, obs: torch.Tensor) -> torch.Tensor:
-        """Estimate V^π(s), (S, B): by V, by Σ π Q, or by the mean Q of actions resampled from π."""
+    def value(self, obs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Estimate V^π(s), (S, B): by V, by Σ π Q, or by the mean Q of actions that `generator` draws from π."""
         if self.config["critic"] == "v":
             return self.critic(obs)
         pi = self.policy(obs)
         if isinstance(pi, Categorical):
             return (pi.probs * self.critic.all_actions(obs)).sum(-1)
-        return self.critic(obs, pi.sample(self.config["n_actions"], generator=self.generator)).mean(-2)
+        return self.critic(obs, pi.sample(self.config["n_actions"], generator=generator)).mean(-2)
 
-    @torch.no_grad()
-    def entropy(self, obs: torch.Tensor) -> torch.Tensor:
+    def entropy(self, obs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Estimate the entropy of π(·|s) in nats, (S, B): exact for discrete actions, else by one sample."""
         pi = self.policy(obs)
-        return pi.entropy() if isinstance(pi, Categorical) else -pi.log_prob(pi.sample(generator=self.generator))
+        return pi.entropy() if isinstance(pi, Categorical) else -pi.log_prob(pi.rsample(generator=generator))
 
     def anneal(self, fraction: float) -> None:
         """Set both learning rates to `fraction` of what they were at first."""
@@ -153,16 +152,20 @@ class Agent:
         self.critic_optimizer.param_groups[0]["lr"] = fraction * self.config["critic_lr"]
 
     @torch.no_grad()
-    def broken(self) -> torch.Tensor:
-        """Say which seeds hold a parameter that is not finite, (S,) bool."""
+    def broken(self, obs: torch.Tensor) -> torch.Tensor:
+        """Say which seeds hold a parameter, or make of obs (S, B, obs_size) a policy, that is not finite, (S,) bool."""
         seeds = self.config["seeds"]
         rows = [p.reshape(-1, seeds, p.shape[-1]) for net in (self.policy, self.critic) for p in net.parameters()]
-        return torch.stack([~torch.isfinite(row).all(-1).all(0) for row in rows]).any(0)
+        broken = torch.stack([~torch.isfinite(row).all(-1).all(0) for row in rows]).any(0)
+        return broken | ~torch.isfinite(self.policy.net(obs)).flatten(1).all(1)
 
     @torch.no_grad()
     def retire(self, seeds: torch.Tensor) -> None:
-        """Set every number of the seeds (S,) bool to 0, so that they trouble nobody: a uniform policy, Q = 0."""
+        """Give up the seeds (S,) bool: all their numbers are 0 from now on, a uniform policy and Q = 0."""
         optimizers = self.optimizer, self.critic_optimizer
+        for optimizer in optimizers:
+            group = optimizer.param_groups[0]
+            group["alive"] = ~seeds & group.get("alive", ~seeds)
         networks = self.policy, self.critic, self.target_critic
         numbers = [p for network in networks for p in network.parameters()]
         for optimizer in optimizers:
@@ -174,34 +177,50 @@ class Agent:
         """Call the user's functions on a small batch; raise `ValueError` or `TypeError` where one cannot be used."""
         c, seeds, n_batch = self.config, self.config["seeds"], 5
         generator = torch.Generator(self.generator.device).manual_seed(0)
-        rows = torch.rand(seeds, n_batch, generator=generator, device=generator.device)
+        like = {"generator": generator, "device": generator.device}
+        rows = torch.rand(seeds, n_batch, **like)
         k = c["n_actions"] if isinstance(c["n_actions"], int) and c["action"] == "resampled" else 1
-        several = torch.rand(seeds, k, n_batch, generator=generator, device=generator.device)
+        several = torch.rand(seeds, k, n_batch, **like)
         m = () if c["n_next_actions"] == "all" else (c["n_next_actions"],)
-        next_q = torch.rand(seeds, *m, n_batch, generator=generator, device=generator.device)
+        next_q = torch.rand(seeds, *m, n_batch, **like)
         log_prob = several.log().requires_grad_()
+        obs = torch.rand(seeds, n_batch, self.policy.net.in_size, **like)
+        stored = self.policy(obs).sample(generator=generator)
         trials = {
             "q_target": ((rows, rows > 0.5, next_q, c["gamma"]), (seeds, n_batch)),
             "v_target": ((rows, rows > 0.5, rows, c["gamma"]), (seeds, n_batch)),
             "policy_gradient_loss": ((log_prob, several), (seeds,)),
             "leave_one_out": ((several,), (seeds, k, n_batch)),
+            "resampled_loss": ((self.policy, self.critic, obs, stored, k, generator), (seeds,)),
         }
         for name, (arguments, shape) in trials.items():
-            if c[name] is not None and (name != "leave_one_out" or k > 1):
-                _check_result(name, c[name](*arguments), shape)
-        if c["resampled_loss"] is not None:
-            obs = torch.rand(seeds, n_batch, self.policy.net.in_size, generator=generator, device=generator.device)
-            stored = self.policy(obs).sample(generator=generator)
-            loss = c["resampled_loss"](self.policy, self.critic, obs, stored, k, generator)
-            _check_result("resampled_loss", loss, (seeds,), or_one=True)
-            if not loss.requires_grad:
-                raise ValueError("resampled_loss returned a loss that carries no gradient: nothing would be learned")
+            if c[name] is None:
+                continue
+            try:
+                result = c[name](*arguments)
+            except Exception as error:
+                raise ValueError(f"{name} raised {type(error).__name__} on a small batch: {error}") from error
+            _check_result(name, result, shape, or_one=name == "resampled_loss")
+            if name == "policy_gradient_loss":
+                _check_gradient(name, result, log_prob)
+            if name == "resampled_loss":
+                _check_gradient(name, result, self.policy.net.theta)
 
 
-def _check_result(name: str, result, shape: tuple[int, ...], or_one: bool = False) -> None:
+def _check_result(name: str, result, shape: tuple[int, ...], or_one: bool) -> None:
     if not isinstance(result, torch.Tensor):
         raise TypeError(f"{name} returned {result!r}, wanted a tensor of shape {shape}")
     if result.shape != shape and not (or_one and result.shape == ()):
         raise ValueError(f"{name} returned shape {tuple(result.shape)}, wanted {shape}" + " or ()" * or_one)
     if not torch.isfinite(result).all():
         raise ValueError(f"{name} returned NaN or infinity for ordinary numbers")
+
+
+def _check_gradient(name: str, loss: torch.Tensor, learned: torch.Tensor) -> None:
+    gradient = None
+    if loss.requires_grad:
+        (gradient,) = torch.autograd.grad(loss.sum(), learned, allow_unused=True)
+    if gradient is None:
+        raise ValueError(f"{name} returned a loss whose gradient does not reach the policy: nothing would be learned")
+    if not torch.isfinite(gradient).all():
+        raise ValueError(f"{name} returned a loss whose gradient holds NaN or infinity for ordinary numbers")

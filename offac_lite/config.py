@@ -9,6 +9,7 @@ import torch
 from offac_lite import _check
 from offac_lite.buffer import ReplayBuffer
 from offac_lite.envs import VectorEnv
+from offac_lite.networks import Categorical
 from offac_lite.play import choose
 
 OBS_SCALES = {"CartPole-v1": (0.5, 0.5, 5.0, 0.5)}  # position, velocity, angle, angular velocity: comparable sizes
@@ -46,11 +47,12 @@ def describe(env: VectorEnv) -> dict:
     Raises `ValueError` for observations that are not a Box and for actions without finite bounds.
 
     >>> describe(VectorEnv("CartPole-v1", 1))
-    {'obs_size': 4, 'action_shape': [], 'n_actions': 2, 'low': None, 'high': None}
+    {'obs_shape': [4], 'obs_size': 4, 'action_shape': [], 'n_actions': 2, 'low': None, 'high': None}
     """
     if env.n_obs is not None:
         raise ValueError(f"the observation space of {env.env_id} is Discrete({env.n_obs}): train needs a Box")
-    spaces = {"obs_size": math.prod(env.obs_shape), "action_shape": list(env.action_shape), "n_actions": env.n_actions}
+    spaces = {"obs_shape": list(env.obs_shape), "obs_size": math.prod(env.obs_shape),
+              "action_shape": list(env.action_shape), "n_actions": env.n_actions}  # fmt: skip
     if env.n_actions is not None:
         return spaces | {"low": None, "high": None}
     low, high = env.action_low, env.action_high
@@ -63,6 +65,7 @@ def describe(env: VectorEnv) -> dict:
 def settle(config: Config, spaces: dict) -> None:
     """Fill in what is "auto", in place. Raises `TypeError` or `ValueError` for what makes no sense."""
     discrete = spaces["n_actions"] is not None
+    config["device"] = _device(config["device"])
     for name in ("seeds", "total_steps", "batch_size", "updates_per_step", "n_envs", "evaluations", "eval_episodes"):
         config[name] = _check.count(name, config[name])
     _check.choice("critic", config["critic"], ("q", "v"))
@@ -74,13 +77,17 @@ def settle(config: Config, spaces: dict) -> None:
     config["gamma"] = _check.discount("gamma", config["gamma"])
     for name, low, high in (("tau", 0, 1), ("actor_lr", 0, math.inf), ("critic_lr", 0, math.inf),
                             ("reward_scale", 0, math.inf)):  # fmt: skip
-        if not low < _check.number(name, config[name]) <= high:
+        config[name] = _check.number(name, config[name])
+        if not low < config[name] <= high:
             limits = f"above {low}" + f" and at most {high}" * (high == 1)
             raise ValueError(f"{name} must be {limits}, got {config[name]}")
-    if _check.number("entropy_bonus", config["entropy_bonus"]) < 0:
+    config["entropy_bonus"] = _check.number("entropy_bonus", config["entropy_bonus"])
+    if config["entropy_bonus"] < 0:
         raise ValueError(f"entropy_bonus must not be negative, got {config['entropy_bonus']}")
-    if config["importance_clip"] is not None and not _check.number("importance_clip", config["importance_clip"]) > 0:
-        raise ValueError(f"importance_clip must be above 0, or None, got {config['importance_clip']}")
+    if config["importance_clip"] is not None:
+        config["importance_clip"] = _check.number("importance_clip", config["importance_clip"])
+        if not config["importance_clip"] > 0:
+            raise ValueError(f"importance_clip must be above 0, or None, got {config['importance_clip']}")
     if not isinstance(config["hidden"], Sequence) or isinstance(config["hidden"], str):
         raise TypeError(f"hidden must be a sequence of layer sizes such as (32, 32), got {config['hidden']!r}")
     config["hidden"] = [_check.count("hidden", size) for size in config["hidden"]]
@@ -96,7 +103,7 @@ def settle(config: Config, spaces: dict) -> None:
     for name in ("n_actions", "n_next_actions"):
         if config[name] != "all":
             config[name] = _check.count(name, config[name])
-        elif not discrete and not stored:
+        elif not discrete:
             raise ValueError(f'{name}="all" sums over all actions, which only discrete actions allow')
     if config["baseline"] == "auto":
         without = config["gradient"] == "reparameterized" or config["n_actions"] == 1
@@ -116,11 +123,20 @@ def settle(config: Config, spaces: dict) -> None:
     if not config["collect"] and config["prefill"] is None:
         raise ValueError("collect=False leaves nothing to learn from: give old data with prefill")
     if config["random_steps"] == "auto":
-        config["random_steps"] = 0 if config["prefill"] is not None or config["on_policy"] else 1000
+        old_or_fresh = config["prefill"] is not None or config["on_policy"]
+        config["random_steps"] = 0 if old_or_fresh else min(1000, config["total_steps"] // 4)
     config["random_steps"] = _check.count("random_steps", config["random_steps"], at_least=0)
+    if config["on_policy"] and config["random_steps"]:
+        raise ValueError("on_policy=True learns from the actions of its own policy: random_steps must be 0")
+    if config["random_steps"] >= config["total_steps"]:
+        raise ValueError(f"random_steps = {config['random_steps']} of total_steps = {config['total_steps']} leaves "
+                         "none to learn in")  # fmt: skip
     if config["capacity"] is not None:
         config["capacity"] = _check.count("capacity", config["capacity"], at_least=config["batch_size"])
     _settle_prefill(config, spaces)
+    if config["evaluations"] > (rounds := math.ceil(config["total_steps"] / config["n_envs"])):
+        raise ValueError(f"evaluations = {config['evaluations']} is more than the {rounds} steps of an environment, "
+                         "total_steps / n_envs")  # fmt: skip
     for name in OWN_FUNCTIONS:
         if config[name] is not None and not callable(config[name]):
             raise TypeError(f"{name} must be a function, got {config[name]!r}")
@@ -128,7 +144,38 @@ def settle(config: Config, spaces: dict) -> None:
     if config["resampled_loss"] is not None and not scored:
         raise ValueError('resampled_loss takes the place of the actor step with action="resampled", gradient="score" '
                          "and a number of n_actions")  # fmt: skip
+    _refuse_unused_functions(config)
     config["obs_scale"] = _obs_scale(config["obs_scale"], config["env_id"], spaces["obs_size"])
+
+
+def _refuse_unused_functions(config: Config) -> None:
+    """Raise `ValueError` where a function of the user's own would never be called."""
+    resampled, sampled = config["action"] == "resampled", config["n_actions"] != "all"
+    whole_step, pathwise = config["resampled_loss"] is not None, config["gradient"] == "reparameterized"
+    used_where = {
+        "q_target": (config["critic"] == "q", 'critic="q"'),
+        "v_target": (config["critic"] == "v", 'critic="v"'),
+        "policy_gradient_loss": (
+            not whole_step and not pathwise and (sampled or not resampled),
+            'gradient="score", a number of n_actions and no resampled_loss',
+        ),
+        "leave_one_out": (config["baseline"] == "leave-one-out" and not whole_step and not pathwise and sampled,
+                          'baseline="leave-one-out", a number of n_actions and no resampled_loss'),
+    }  # fmt: skip
+    for name, (used, where) in used_where.items():
+        if config[name] is not None and not used:
+            raise ValueError(f"{name} would never be called: it needs {where}")
+
+
+def _device(value) -> str:
+    """Return the name of a device that can be used, or raise `ValueError`."""
+    try:
+        torch.Generator(str(value))
+        torch.zeros(1, device=str(value))
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(f"device must be one PyTorch can use here, such as 'cpu', got {value!r}: {reason}") from None
+    return str(value)
 
 
 def _settle_prefill(config: Config, spaces: dict) -> None:
@@ -136,8 +183,8 @@ def _settle_prefill(config: Config, spaces: dict) -> None:
     if prefill is None:
         n_old = 0
     elif isinstance(prefill, ReplayBuffer):
-        size = (math.prod(prefill.obs_shape), list(prefill.action_shape))
-        if size != (spaces["obs_size"], spaces["action_shape"]):
+        size = (math.prod(prefill.obs_shape), math.prod(prefill.action_shape))
+        if size != (spaces["obs_size"], math.prod(spaces["action_shape"])):
             raise ValueError(f"prefill holds {prefill.obs_shape} observations and {prefill.action_shape} actions, "
                              f"wanted ({spaces['obs_size']},) and {tuple(spaces['action_shape'])}")  # fmt: skip
         if prefill.n_seeds not in (None, config["seeds"]):
@@ -145,6 +192,7 @@ def _settle_prefill(config: Config, spaces: dict) -> None:
         n_old = len(prefill)
         if not n_old:
             raise ValueError("prefill is an empty buffer")
+        _check_old_data(config, prefill, spaces)
     else:
         if not isinstance(prefill, Sequence) or len(prefill) != 2:
             raise TypeError(f"prefill must be a ReplayBuffer or (policy, count), got {prefill!r}")
@@ -156,10 +204,47 @@ def _settle_prefill(config: Config, spaces: dict) -> None:
             probs = _check.finite_tensor("the policy of prefill", policy)
             _check.shape("the policy of prefill", probs, (spaces["n_actions"],), "(A,): one probability per action")
             policy = _check.probabilities("the policy of prefill", probs).tolist()
+        elif policy is not None:
+            _check_old_policy(config, policy, spaces)
         config["prefill"] = [policy, n_old]
     ever = n_old + config["total_steps"] * config["collect"]
     if ever < config["batch_size"]:
         raise ValueError(f"batch_size = {config['batch_size']} is more than the {ever} transitions ever stored")
+    if config["capacity"] is not None and n_old > config["capacity"]:
+        raise ValueError(f"prefill has {n_old} transitions per seed, more than capacity = {config['capacity']}")
+
+
+def _check_old_data(config: Config, old: ReplayBuffer, spaces: dict) -> None:
+    """Raise `ValueError` or `TypeError` for a buffer whose actions this run could not have taken, or not weigh."""
+    discrete = spaces["n_actions"] is not None
+    wanted = torch.int64 if discrete else torch.float32
+    if old.action_dtype != wanted:
+        raise TypeError(f"prefill holds actions of {old.action_dtype}, wanted {wanted}")
+    for ring in map(old.all, range(old.n_seeds or 1)):
+        action = ring.action.reshape(len(ring.reward), -1).cpu()
+        low, high = ([0], [spaces["n_actions"] - 1]) if discrete else (spaces["low"], spaces["high"])
+        slack = 0 if discrete else 1e-5  # what rounding may put outside
+        if not ((action >= torch.tensor(low) - slack) & (action <= torch.tensor(high) + slack)).all():
+            raise ValueError(f"prefill holds actions from {action.min():g} to {action.max():g}, wanted {low} to {high}")
+        if config["action"] == "importance" and not torch.isfinite(ring.log_prob).all():
+            raise ValueError('action="importance" needs log β(a|s) of every transition: prefill was filled without '
+                             "log_prob")  # fmt: skip
+
+
+@torch.no_grad()
+def _check_old_policy(config: Config, policy, spaces: dict) -> None:
+    """Raise `ValueError` for a network, or function, that does not give π(·|s) of the right actions."""
+    try:
+        pi = policy(torch.zeros(config["seeds"], 1, spaces["obs_size"], device=config["device"]))
+        action = pi.sample(generator=torch.Generator(config["device"]).manual_seed(0))
+        pi.log_prob(action)
+    except Exception as error:
+        raise ValueError(f"the policy of prefill is no policy of this environment: it raised {type(error).__name__} "
+                         f"for an observation: {error}") from error  # fmt: skip
+    has = f"{pi.log_probs.shape[-1]} discrete" if isinstance(pi, Categorical) else f"{action.shape[-1]} continuous"
+    wanted = f"{spaces['n_actions']} discrete" if spaces["n_actions"] else f"{len(spaces['low'])} continuous"
+    if has != wanted:
+        raise ValueError(f"the policy of prefill has {has} actions, wanted {wanted} ones")
 
 
 def _obs_scale(value, env_id: str, size: int) -> list[float]:
@@ -174,7 +259,12 @@ def _obs_scale(value, env_id: str, size: int) -> list[float]:
             env.close()
             spread = torch.cat(seen).double().std(0)
             value = [float(f"{0.5 / s:.2g}") if s > 1e-6 else 1.0 for s in spread.tolist()]
+    if isinstance(value, bool):
+        raise TypeError(f"obs_scale must be a number or one per feature, got {value}")
     scale = _check.finite_tensor("obs_scale", value)
     if scale.shape not in ((), (size,)):
         raise ValueError(f"obs_scale has shape {tuple(scale.shape)}, wanted () or ({size},) = one per feature")
+    scale = scale.float().double()
+    if not (torch.isfinite(scale) & (scale > 0)).all():
+        raise ValueError(f"obs_scale must be above 0, and a float32, got {value}")
     return scale.expand(size).tolist()

@@ -91,6 +91,8 @@ class VectorEnv:
             self.gym_env = gymnasium.make_vec(env_id, num_envs=self._size, **kwargs)
         except gymnasium.error.UnregisteredEnv as error:
             raise ValueError(f"env_id = {env_id!r} is not an environment Gymnasium knows: {error}") from None
+        except (gymnasium.error.Error, ImportError) as error:
+            raise ValueError(f"env_id = {env_id!r} cannot be made: {type(error).__name__}: {error}") from error
         try:
             self._read_spaces()
         except ValueError:

@@ -93,6 +93,10 @@ def _scale(name: str, value, size: int) -> torch.Tensor:
     return scale
 
 
+def _extreme(tensor: torch.Tensor) -> str:
+    return "NaN" if torch.isnan(tensor).any() else f"{tensor.abs().max():g}"
+
+
 class Categorical:
     """π(·|s) over A discrete actions, from logits (..., B, A)."""
 
@@ -101,9 +105,10 @@ class Categorical:
             raise ValueError(
                 f"logits has shape {tuple(logits.shape)}, wanted (..., B, A); one state is a batch of B = 1"
             )
-        if torch.isnan(logits).any():
-            raise ValueError("logits holds NaN: the policy's parameters, or the observations, are no longer finite")
         self.log_probs = torch.log_softmax(logits, -1)
+        if torch.isnan(self.log_probs).any():
+            raise ValueError(f"logits holds {_extreme(logits)}: the policy's parameters, or the observations, are not "
+                             "finite, or too large")  # fmt: skip
 
     @property
     def probs(self) -> torch.Tensor:
@@ -157,6 +162,9 @@ class TanhGaussian:
     """
 
     def __init__(self, mean: torch.Tensor, log_std: torch.Tensor, low: torch.Tensor, high: torch.Tensor):
+        if torch.isnan(mean).any() or torch.isnan(log_std).any():
+            raise ValueError("mean or log_std holds NaN: the policy's parameters, or the observations, are not finite, "
+                             "or too large")  # fmt: skip
         self.mean, self.log_std = mean, log_std
         self.mid, self.half = (high + low) / 2, (high - low) / 2
 
@@ -200,6 +208,10 @@ class Policy(nn.Module):
     """What every policy can do besides giving π(·|s): act, and hand out one of its seeds."""
 
     net: MLP
+    obs_shape: tuple[int, ...] | None = None
+    """Shape of one observation as the environment gives it; None for (obs_size,)."""
+    action_shape: tuple[int, ...] | None = None
+    """Shape of one action as the environment takes it; None as `mode` gives it."""
 
     @torch.no_grad()
     def act(self, obs, *, generator: torch.Generator | None = None):
@@ -207,7 +219,8 @@ class Policy(nn.Module):
 
         obs: (*obs_shape), or with a batch axis (B, *obs_shape), or (S, B, *obs_shape) for a policy of S seeds; without
         that axis each of the S is asked about every observation. Returns what `env.step` takes: an integer for
-        a single discrete action, else a NumPy array, (B, ...), (S, ...) or (S, B, ...).
+        a single discrete action, else a NumPy array of `action_shape` with the axes B, S or S, B before it. A policy
+        that `train` made knows the shapes of its environment; any other takes (obs_size,) for obs_shape.
 
         >>> policy = CategoricalPolicy(4, 2, n_seeds=3, generator=torch.Generator().manual_seed(0))
         >>> policy.act([0.0, 0.1, 0.0, 0.2]).shape, type(policy.of_seed(2).act([0.0, 0.1, 0.0, 0.2]))
@@ -215,10 +228,12 @@ class Policy(nn.Module):
         """
         scale, n_seeds = self.net.in_scale, self.net.n_seeds
         obs = _check.finite_tensor("obs", obs, scale.dtype).to(scale.device)
-        _check.trailing_shape("obs", obs, (self.net.in_size,), "(..., obs_size)")
-        lead = obs.shape[:-1]
+        obs_shape = (self.net.in_size,) if self.obs_shape is None else self.obs_shape
+        _check.trailing_shape("obs", obs, obs_shape, "(..., *obs_shape)")
+        lead = obs.shape[: obs.ndim - len(obs_shape)]
+        obs = obs.reshape(*lead, self.net.in_size)
         if len(lead) > (1 if n_seeds is None else 2):
-            wanted = "(obs_size,) or (B, obs_size)" + ("" if n_seeds is None else " or (S, B, obs_size)")
+            wanted = "(*obs_shape) or (B, *obs_shape)" + ("" if n_seeds is None else " or (S, B, *obs_shape)")
             raise ValueError(f"obs has shape {tuple(obs.shape)}, wanted {wanted}")
         obs = obs if lead else obs.unsqueeze(0)
         if n_seeds is not None and obs.ndim < 3:
@@ -227,7 +242,11 @@ class Policy(nn.Module):
         action = pi.mode() if generator is None else pi.sample(generator=generator)
         if not lead:
             action = action.squeeze(0 if n_seeds is None else 1)
-        return action.item() if not action.ndim else action.numpy(force=True)
+        if self.action_shape is not None:
+            axes = (n_seeds is not None) + len(lead[-1:])
+            action = action.reshape(action.shape[:axes] + self.action_shape)
+        whole = not action.ndim and not action.is_floating_point()
+        return action.item() if whole else action.numpy(force=True)
 
     def of_seed(self, index: int):
         """Return a copy of the policy of seed `index` alone, without the axis of seeds."""

@@ -44,8 +44,12 @@ def flat(obs: torch.Tensor, env: VectorEnv) -> torch.Tensor:
 
 
 def store(buffer: ReplayBuffer, step: Step, action: torch.Tensor, log_prob: torch.Tensor, env, valid=None) -> None:
-    """Write a step of `env` into the buffer: s, a, r, s', d and log β(a|s), leaving out rows that only reset."""
+    """Write a step of `env` into the buffer: s, a, r, s', d and log β(a|s), leaving out rows that only reset.
+
+    Observations and actions of several axes are flattened to one.
+    """
     obs, next_obs = flat(step.obs, env), flat(step.next_obs, env)
+    action = action.reshape(*env.batch_shape, *buffer.action_shape)
     valid = step.valid if valid is None else valid
     buffer.add(obs, action, step.reward, next_obs, step.terminated, log_prob, valid=valid)
 
@@ -60,13 +64,13 @@ def fill(buffer: ReplayBuffer, env: VectorEnv, policy, count: int, generator: to
     ([500, 500], tensor(True))
     """
     env.reset()
-    left = torch.full((env.n_seeds,), count)
+    left = torch.full(env.batch_shape[:-1], count)
     while left.any():
         action, log_prob = choose(policy, env, generator)
         step = env.step(action)
-        valid = step.valid & (step.valid.cumsum(1) <= left[:, None])
+        valid = step.valid & (step.valid.cumsum(-1) <= left.unsqueeze(-1))
         store(buffer, step, action, log_prob, env, valid)
-        left -= valid.sum(1)
+        left -= valid.sum(-1)
 
 
 @torch.no_grad()

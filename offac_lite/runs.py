@@ -21,8 +21,8 @@ class Run:
     - `steps` (E,): environment steps per seed before each evaluation; `returns` (S, E): the mean undiscounted return
       of that evaluation's episodes, played with each seed's most probable actions. NaN after a seed was stopped.
     - `log`: more curves (S, E). "exploring_return" is the mean of the last ten training episodes; "critic_loss",
-      "q" or "value" (the critic's mean estimate of the state's value, in scaled rewards), and "entropy" of the policy
-      in nats are of the last batch.
+      "value" (the critic's mean estimate of the state's value, in scaled rewards), and "entropy" of the policy in nats
+      are of the last batch. NaN where there was none yet.
     - `policy`, `critic`: the networks as the run left them; `policy.act(obs)` acts.
     - `stopped`: {seed: environment steps} of the seeds whose numbers ceased to be finite.
     - `interrupted`: whether the run was ended early; `seconds`: how long it took, `eval_seconds` of them evaluating.

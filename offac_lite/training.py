@@ -16,7 +16,7 @@ from offac_lite.agent import Agent
 from offac_lite.buffer import ReplayBuffer, Transition
 from offac_lite.config import Config, describe, settle
 from offac_lite.envs import VectorEnv, recent_returns
-from offac_lite.play import choose, evaluate, fill, store
+from offac_lite.play import choose, evaluate, fill, flat, store
 from offac_lite.runs import Run
 from offac_lite.updates import NotFiniteError, polyak_update
 
@@ -94,18 +94,19 @@ def train(
       steps that would have been taken.
     - `on_policy=True` (for "v" with "stored"): each batch is the newest data, used once and thrown away.
 
-    **Sizes.** `total_steps` is per seed, all its environments together. A batch of `batch_size` transitions replays
-    `updates_per_step` · `batch_size` / `n_envs` transitions for each one collected, 16 by default. `actor_lr` and
-    `critic_lr` fall linearly to 0 unless `lr_decay` is False. The first `random_steps` actions of a seed are uniform
-    ("auto": 1000, and 0 with `prefill` or `on_policy`). Observations are multiplied by `obs_scale` ("auto": half over
-    the standard deviation of each feature in random play, and for CartPole four numbers of that size), rewards by
-    `reward_scale`. `capacity` of the buffer: None keeps all.
+    **Sizes.** `total_steps` is per seed, all its environments together, rounded up to whole steps of them. A batch of
+    `batch_size` transitions replays `updates_per_step` · `batch_size` / `n_envs` transitions for each one collected, 16
+    by default. `actor_lr` and `critic_lr` fall linearly to 0 unless `lr_decay` is False. The first `random_steps`
+    actions of a seed are uniform ("auto": 1000, or a quarter of a short run; 0 with `prefill` or `on_policy`).
+    Observations are multiplied by `obs_scale` ("auto": half over the standard deviation of each feature in random play,
+    and for CartPole four numbers of that size), rewards by `reward_scale`. `capacity` of the buffer: None keeps all.
 
     **Evaluation.** `evaluations` times, `eval_episodes` episodes with each seed's most probable actions.
 
     **Functions of your own** take the place of the ones in `offac_lite.updates`: `q_target`, `v_target`,
     `policy_gradient_loss`, `leave_one_out`; and `resampled_loss(policy, critic, obs, stored_action, n_actions,
-    generator)`, of notebook 05, that of the whole actor step. They are tried on a small batch before anything runs.
+    generator)`, of notebook 05, that of the whole actor step (the entropy bonus is added). They are tried on a small
+    batch before anything runs, and one that these options would never call is refused.
 
     **Interrupting** it (Ctrl-C, the stop button) returns the run so far. A seed whose numbers cease to be finite is
     stopped, with a warning; the others go on.
@@ -159,27 +160,34 @@ class Learner:
             raise TypeError(f"train has no option {', '.join(sorted(unknown))}; it has {', '.join(defaults)}")
         self.config = config = Config(defaults | options)
         seed = _check.count("seed", config["seed"], at_least=0)
-        streams = np.random.SeedSequence(seed).generate_state(6).tolist()
+        streams = np.random.SeedSequence(seed).generate_state(7).tolist()
+        config["seed"] = seed
         sizes = [_check.count(name, config[name]) for name in ("seeds", "n_envs", "eval_episodes")]
         self.env = VectorEnv(config["env_id"], sizes[1], n_seeds=sizes[0], seed=streams[0])
-        self.exam = VectorEnv(config["env_id"], sizes[2], n_seeds=sizes[0], seed=streams[1])
-        spaces = describe(self.env)
-        settle(config, spaces)
-        generator = torch.Generator(config["device"]).manual_seed(streams[2])
-        self.agent = Agent(config, spaces, generator, torch.Generator().manual_seed(streams[3]))
-        self.agent.try_own_functions()
-        self.n_iterations, self.n_done = math.ceil(config["total_steps"] / config["n_envs"]), 0
-        self.buffer = self._make_buffer(spaces, seed=streams[4])
-        if config["prefill"] is not None:
-            self._prefill(seed=streams[5])
+        try:
+            self.exam = VectorEnv(config["env_id"], sizes[2], n_seeds=sizes[0], seed=streams[1])
+            spaces = describe(self.env)
+            settle(config, spaces)
+            generator = torch.Generator(config["device"]).manual_seed(streams[2])
+            self.agent = Agent(config, spaces, generator, torch.Generator().manual_seed(streams[3]))
+            self.agent.try_own_functions()
+            self.n_iterations, self.n_done = math.ceil(config["total_steps"] / config["n_envs"]), 0
+            self.buffer = self._make_buffer(spaces, seed=streams[4])
+            if config["prefill"] is not None:
+                self._prefill(seed=streams[5])
+        except BaseException:
+            self.close()
+            raise
         self.run = Run(config, spaces, self.agent.policy, self.agent.critic)
+        self.log_generator = torch.Generator(config["device"]).manual_seed(streams[6])  # measuring changes nothing
         keep_freed_memory()
         self.run.seconds = time.perf_counter() - started
 
     def __iter__(self) -> Iterator[int]:
         """Run the algorithm: collect → store → sample → critic step → actor step → Polyak."""
         c, env, agent, buffer = self.config, self.env, self.agent, self.buffer
-        self.episodes, self.fresh, self.batch = [], 0, None
+        self.episodes, self.batch, self.has_learned = [], None, False
+        self.fresh, self.critic_loss = (torch.full((c["seeds"],), start) for start in (0, torch.nan))
         env.reset()
         while self.n_done < self.n_iterations:
             started = time.perf_counter()
@@ -189,32 +197,38 @@ class Learner:
                     action, log_prob = choose(None if at_random else agent.policy, env, agent.generator)  # collect
                     step = env.step(action)
                     store(buffer, step, action, log_prob, env)  # store
-                    self.fresh += step.valid.sum(1).min().item()
+                    self.fresh += step.valid.sum(1)
                 for batch in self._batches():  # sample: old states, old actions
                     agent.anneal(1 - self.n_done / self.n_iterations if c["lr_decay"] else 1.0)
                     self.critic_loss = agent.critic_step(batch)  # a′ ~ π(·|s′) is drawn here
                     agent.actor_step(batch)  # and the resampled aᵖ ~ π(·|s) here
                     polyak_update(agent.target_critic, agent.critic, c["tau"])
             except ValueError as error:
-                self._retire_broken_seeds(error)
+                self._retire_broken_seeds(env, error)
             self.n_done += 1
             self.run.seconds += time.perf_counter() - started
             if self.n_done * c["evaluations"] % self.n_iterations < c["evaluations"]:
                 self._evaluate()
+                if len(self.run.stopped) == c["seeds"]:
+                    return
             yield self.n_done
+        if not self.has_learned:
+            warnings.warn("nothing was learned: there never were batch_size transitions to learn from", RuntimeWarning,
+                          stacklevel=2)  # fmt: skip
 
     def _batches(self) -> Iterator[Transition]:
         """Give the batches to learn from after this step, rewards scaled: old transitions; on-policy, the newest."""
         c = self.config
         if c["on_policy"]:  # the buffer holds one batch; when all of it is new, it is used, once
-            if self.fresh >= c["batch_size"]:
-                self.fresh = 0
+            if self.fresh.min() >= c["batch_size"]:
+                self.fresh.zero_()
                 yield self._scaled(self.buffer.all())
         elif len(self.buffer) >= c["batch_size"] and self.n_done * c["n_envs"] >= c["random_steps"]:
             for _ in range(c["updates_per_step"]):
                 yield self._scaled(self.buffer.sample(c["batch_size"]))
 
     def _scaled(self, batch: Transition) -> Transition:
+        self.has_learned = True
         self.batch = batch._replace(reward=self.config["reward_scale"] * batch.reward)
         return self.batch
 
@@ -222,23 +236,32 @@ class Learner:
         """Play with the most probable actions, and write the returns and what the last batch shows into the run."""
         started = time.perf_counter()
         run, agent = self.run, self.agent
-        returns = evaluate(agent.policy, self.exam).mean(1)
+        returns = self._examine()
         self.episodes = (self.episodes + self.env.pop_episodes())[-1000 * self.config["seeds"] :]
+        unknown = torch.full_like(returns, torch.nan)
         log = {"exploring_return": recent_returns(self.episodes, self.config["seeds"])}
+        log |= {"critic_loss": self.critic_loss, "value": unknown, "entropy": unknown}
         if self.batch is not None:
-            log["critic_loss"] = self.critic_loss
-            log["value"] = agent.value(self.batch.obs).mean(-1)
-            log["entropy"] = agent.entropy(self.batch.obs).mean(-1)
+            log["value"] = agent.value(self.batch.obs, self.log_generator).mean(-1)
+            log["entropy"] = agent.entropy(self.batch.obs, self.log_generator).mean(-1)
         alive = torch.tensor([index not in run.stopped for index in range(self.config["seeds"])])
-        log = {name: values.float().cpu().where(alive, torch.nan) for name, values in log.items()}
+        log = {name: values.detach().float().cpu().where(alive, torch.nan) for name, values in log.items()}
         run.record(self.n_done * self.config["n_envs"], returns.where(alive, torch.nan), **log)
         seconds = time.perf_counter() - started
         run.seconds += seconds
         run.eval_seconds += seconds
 
-    def _retire_broken_seeds(self, error: ValueError) -> None:
+    def _examine(self) -> torch.Tensor:
+        """Play with the most probable actions and give the mean return of each seed, (S,)."""
+        while True:
+            try:
+                return evaluate(self.agent.policy, self.exam).mean(1)
+            except ValueError as error:  # a seed may have broken in the last update: play without it
+                self._retire_broken_seeds(self.exam, error)
+
+    def _retire_broken_seeds(self, env: VectorEnv, error: ValueError) -> None:
         """Stop the seeds whose numbers are no longer finite; raise `error` again where there are none."""
-        broken = self.agent.broken()
+        broken = self.agent.broken(flat(env.obs, env).to(self.config["device"]))
         if isinstance(error, NotFiniteError):
             broken |= error.seeds.reshape(broken.shape)
         if not broken.any():
@@ -254,19 +277,19 @@ class Learner:
                 )
 
     def _make_buffer(self, spaces: dict, seed: int) -> ReplayBuffer:
+        """Reserve memory for all that will ever be stored, or for `capacity`."""
         c, n_old = self.config, 0
         if c["prefill"] is not None:
             n_old = max(c["prefill"].lengths) if isinstance(c["prefill"], ReplayBuffer) else c["prefill"][1]
         needed = c["batch_size"] if c["on_policy"] else n_old + self.n_iterations * c["n_envs"] * c["collect"]
-        return ReplayBuffer(
-            min(needed, c["capacity"] or needed),
-            (spaces["obs_size"],),
-            spaces["action_shape"],
-            n_seeds=c["seeds"],
-            action_dtype=self.env.action_dtype,
-            seed=seed,
-            device=c["device"],
-        )
+        needed = min(needed, c["capacity"] or needed)
+        action_shape = () if spaces["n_actions"] else (len(spaces["low"]),)
+        kept = {"n_seeds": c["seeds"], "seed": seed, "device": c["device"], "action_dtype": self.env.action_dtype}
+        try:
+            return ReplayBuffer(needed, (spaces["obs_size"],), action_shape, **kept)
+        except MemoryError as error:
+            raise ValueError(f"total_steps asks for a buffer of {c['seeds']} × {needed} transitions, and there is no "
+                             f"memory for them ({error}): set capacity") from None  # fmt: skip
 
     def _prefill(self, seed: int) -> None:
         """Put the old data into the buffer: what a buffer holds, or what a policy does that never learns."""
@@ -280,14 +303,16 @@ class Learner:
         for index in range(old.n_seeds or 1):
             ring = old.all(index)
             rows = [field.expand(c["seeds"], *field.shape) for field in ring[:6]]
-            rows[0], rows[3] = (rows[i].reshape(c["seeds"], len(ring.reward), -1) for i in (0, 3))
+            for i, shape in ((0, self.buffer.obs_shape), (1, self.buffer.action_shape), (3, self.buffer.obs_shape)):
+                rows[i] = rows[i].reshape(c["seeds"], len(ring.reward), *shape)
             owners = torch.arange(c["seeds"]) == index if old.n_seeds else torch.ones(c["seeds"], dtype=torch.bool)
             self.buffer.add(*rows, valid=owners[:, None].expand(rows[2].shape))
 
     def close(self) -> None:
         """Release the environments."""
         self.env.close()
-        self.exam.close()
+        if hasattr(self, "exam"):
+            self.exam.close()
 
 
 def keep_freed_memory(n_bytes: int = 2**28) -> None:

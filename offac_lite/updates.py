@@ -345,11 +345,14 @@ def reparameterized_actor_step(
     if isinstance(pi, Categorical):
         raise ValueError("a discrete action has no derivative: the reparameterised gradient needs continuous actions")
     action = pi.rsample(n_actions, generator=generator)
-    critic.requires_grad_(False)
+    trained = [parameter for parameter in critic.parameters() if parameter.requires_grad]
     try:
+        for parameter in trained:
+            parameter.requires_grad_(False)
         objective = critic(obs, action)
     finally:
-        critic.requires_grad_(True)
+        for parameter in trained:
+            parameter.requires_grad_(True)
     if entropy_bonus:
         objective = objective - entropy_bonus * pi.log_prob(action)
     return descend(optimizer, reparameterized_loss(objective))
@@ -405,7 +408,8 @@ def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> torch.Tenso
 
     Each seed's loss depends on its own parameters alone, and Adam works on each number by itself, so one optimiser
     on the stacked parameters is as many independent ones as there are seeds. Raises `NotFiniteError`, a `ValueError`,
-    and updates nothing, where the loss is NaN or infinite.
+    and updates nothing, where the loss is NaN or infinite. Seeds that were given up are named by an entry "alive" of
+    `optimizer.param_groups[0]`, (S,) bool, false for them: their loss does not matter and their parameters stay.
 
     >>> w = torch.nn.Parameter(torch.tensor([3.0, -1.0]))
     >>> descend(torch.optim.SGD([w], lr=0.5), w.square())
@@ -413,10 +417,16 @@ def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> torch.Tenso
     >>> w.data
     tensor([0., 0.])
     """
+    alive = optimizer.param_groups[0].get("alive")
+    if alive is not None:
+        loss = loss.where(alive, 0.0)
     if not torch.isfinite(loss).all():
         raise NotFiniteError(loss.detach())
     optimizer.zero_grad()
     loss.sum().backward()
+    if alive is not None:
+        for parameter in optimizer.param_groups[0]["params"]:  # (S, P), or (2 S, P) of twins
+            parameter.grad.unflatten(0, (-1, len(alive)))[:, ~alive] = 0.0
     optimizer.step()
     return loss.detach()
 

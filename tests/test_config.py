@@ -105,7 +105,8 @@ def test_auto_obs_scale_makes_every_feature_s_spread_a_half():
 
 def test_describe_flattens_what_has_several_axes():
     spaces = describe(VectorEnv("Board-v0", 3, n_seeds=2))
-    assert spaces == {"obs_size": 6, "action_shape": [2], "n_actions": None, "low": [-1.0] * 2, "high": [2.0] * 2}
+    actions = {"action_shape": [2], "n_actions": None, "low": [-1.0] * 2, "high": [2.0] * 2}
+    assert spaces == {"obs_shape": [2, 3], "obs_size": 6} | actions
     json.dumps(spaces)
 
 
@@ -185,7 +186,6 @@ RATES = ("tau", "actor_lr", "critic_lr", "reward_scale")
             ({"prefill": old_data(0)}, "prefill is an empty buffer"),
             ({"prefill": old_data(obs=3)}, r"prefill holds \(3,\) observations and \(\) actions, wanted \(4,\)"),
             ({"prefill": old_data(n_seeds=3)}, "prefill holds 3 seeds, wanted 2, or one for them all"),
-            (PENDULUM | {"prefill": old_data(obs=3)}, r"and \(\) actions, wanted \(3,\) and \(1,\)"),
             ({"prefill": (CategoricalPolicy(3, 2, generator=rng()), 500)}, r"prefill|obs has shape .* wanted \(3,\)"),
             ({"prefill": (CategoricalPolicy(4, 2, n_seeds=5, generator=rng()), 500)}, r"prefill|wanted \(5, ..., 4\)"),
             *(
@@ -214,6 +214,7 @@ RATES = ("tau", "actor_lr", "critic_lr", "reward_scale")
             ({"obs_scale": None}, "obs_scale must be numeric, got NoneType"),
             ({"prefill": 500}, r"prefill must be a ReplayBuffer or \(policy, count\), got 500"),
             ({"prefill": "random"}, "prefill must be a ReplayBuffer or"),
+            (PENDULUM | {"prefill": old_data(obs=3)}, "prefill holds actions of torch.int64, wanted torch.float32"),
             ({"prefill": (None,)}, "prefill must be a ReplayBuffer or"),
             ({"prefill": [0.5, 0.5]}, "count of prefill must be a whole number, got 0.5"),
             ({"prefill": ("random", 500)}, "policy of prefill must be numeric, got str"),

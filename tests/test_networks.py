@@ -319,8 +319,8 @@ def test_log_prob_holds_in_the_worst_corner_that_a_bounded_policy_reaches():
     ("attempt", "error", "words"),
     [
         (lambda p: p.act([1.0, 2.0]), ValueError, r"obs has shape \(2,\), wanted \(4,\)"),
-        (lambda p: p.act(torch.zeros(3, 3, 5, 4)), ValueError, r"wanted \(obs_size,\) or \(B, obs_size\) or \(S, B,"),
-        (lambda p: p.of_seed(0).act(torch.zeros(3, 5, 4)), ValueError, r"wanted \(obs_size,\) or \(B, obs_size\)$"),
+        (lambda p: p.act(torch.zeros(3, 3, 5, 4)), ValueError, r"\(\*obs_shape\) or \(B, \*obs_shape\) or \(S, B,"),
+        (lambda p: p.of_seed(0).act(torch.zeros(3, 5, 4)), ValueError, r"\(\*obs_shape\) or \(B, \*obs_shape\)$"),
         (lambda p: p.act(torch.zeros(2, 5, 4)), ValueError, r"obs has shape \(2, 5, 4\), wanted \(3, ..., 4\)"),
         (lambda p: p.act([0.0, 0.0, 0.0, torch.nan]), ValueError, "obs holds NaN or infinity"),
         (lambda p: p.act("left"), TypeError, "obs must be numeric, got str"),

@@ -365,7 +365,7 @@ def test_other_environments_run(env_id, options, scale):
     assert torch.isfinite(run.returns).all() and not run.stopped
     env = gymnasium.make(env_id)
     obs, _ = env.reset(seed=0)
-    action = run.policy.of_seed(1).act(obs.flatten())
+    action = run.policy.of_seed(1).act(obs)
     assert env.action_space.contains(action)
     env.step(action)
 
