@@ -105,8 +105,8 @@ class Categorical:
             raise ValueError(
                 f"logits has shape {tuple(logits.shape)}, wanted (..., B, A); one state is a batch of B = 1"
             )
-        self.log_probs = torch.log_softmax(logits, -1)
-        if torch.isnan(self.log_probs).any():
+        self.log_probs = torch.log_softmax(logits.mT, -2).mT  # along the batch in memory: several times faster
+        if torch.isnan(self.log_probs.sum()):
             raise ValueError(f"logits holds {_extreme(logits)}: the policy's parameters, or the observations, are not "
                              "finite, or too large")  # fmt: skip
 
@@ -162,7 +162,7 @@ class TanhGaussian:
     """
 
     def __init__(self, mean: torch.Tensor, log_std: torch.Tensor, low: torch.Tensor, high: torch.Tensor):
-        if torch.isnan(mean).any() or torch.isnan(log_std).any():
+        if torch.isnan(mean.sum() + log_std.sum()):
             raise ValueError("mean or log_std holds NaN: the policy's parameters, or the observations, are not finite, "
                              "or too large")  # fmt: skip
         self.mean, self.log_std = mean, log_std
@@ -418,9 +418,10 @@ def of_actions(table: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
     if action.dtype != torch.int64:
         raise TypeError(f"action has dtype {action.dtype}, wanted torch.int64: discrete actions are whole numbers")
     batch = table.shape[:-1]
-    if action.numel() and not 0 <= action.min() <= action.max() < table.shape[-1]:
-        seen = f"{action.min()} to {action.max()}"
-        raise ValueError(f"action holds {seen}, wanted 0 to {table.shape[-1] - 1} = A - 1")
+    if action.numel():
+        low, high = torch.aminmax(action)
+        if low < 0 or high >= table.shape[-1]:
+            raise ValueError(f"action holds {low} to {high}, wanted 0 to {table.shape[-1] - 1} = A - 1")
     if action.shape == batch:
         return table.gather(-1, action.unsqueeze(-1)).squeeze(-1)
     if action.ndim == len(batch) + 1 and action.shape[:-2] == batch[:-1] and action.shape[-1] == batch[-1]:
