@@ -159,7 +159,7 @@ def refresh(path: Path, check: bool = False) -> list[str]:
     try:
         execute(notebook, path.parent)
     except CellExecutionError as error:
-        number = next(n for n, cell in enumerate(notebook.cells) if _raised(cell))
+        number = next(n for n, cell in enumerate(notebook.cells) if raised(cell))
         return [f"cell {number} (code): it raises {error.ename}: {error.evalue}\n{error.traceback}"]
     normalise(notebook)
     found = problems(notebook)
@@ -172,7 +172,7 @@ def refresh(path: Path, check: bool = False) -> list[str]:
     return found
 
 
-def _raised(cell: NotebookNode) -> bool:
+def raised(cell: NotebookNode) -> bool:
     return any(output.output_type == "error" for output in cell.get("outputs", []))
 
 
