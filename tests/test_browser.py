@@ -23,7 +23,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from playwright.sync_api import Error, expect, sync_playwright
 
-from tests.refresh_notebooks import ROOT, refresh, written
+from tests.refresh_notebooks import METADATA, ROOT, refresh, written
 
 SETTINGS = {  # the news of JupyterLab asks a question over the page; cells out of sight are otherwise not drawn
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -150,18 +150,23 @@ def opened(browser_and_lab, name: str):
         assert [error for error in errors if "Failed to load resource" not in error] == []
 
 
-def press_until_the_picture_changes(page, slider: str | None = None, key: str = "ArrowRight") -> None:
-    """Press a key on a slider of the page's first lab and wait for another picture and another line of text."""
-    lab = page.locator(".offac-lab").first
+def press_until_the_picture_changes(page, slider: str | None = None, key: str = "ArrowRight", number: int = 0) -> None:
+    """Press a key on a slider of one of the page's labs and wait for another picture and another line of text."""
+    lab = page.locator(".offac-lab").nth(number)
+    sliders = lab.locator(".widget-slider")
+    chosen = sliders.filter(has_text=slider) if slider else sliders
+    chosen.first.locator(".noUi-handle").focus()
+    the_picture_changes(page, lab, lambda: page.keyboard.press(key))
+
+
+def the_picture_changes(page, lab, act) -> None:
+    """Do something to a lab and wait for another picture, in the same place, and another line of text."""
     image, text = lab.locator("img"), lab.locator(".offac-lab-summary")
     expect(text).not_to_be_empty()
     page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=image.element_handle())
     before = [image.get_attribute("src"), image.evaluate(PIXELS)]
-    sliders = lab.locator(".widget-slider")
-    chosen = sliders.filter(has_text=slider) if slider else sliders
-    chosen.first.locator(".noUi-handle").focus()
     said, place = text.inner_text(), image.evaluate(PLACE)
-    page.keyboard.press(key)
+    act()
     page.wait_for_function(NEW_PICTURE, arg=[image.element_handle(), *before])
     expect(text).not_to_have_text(said)
     assert image.evaluate(PLACE) == place, "nothing jumps"
@@ -169,6 +174,14 @@ def press_until_the_picture_changes(page, slider: str | None = None, key: str = 
     expect(lab.locator(".offac-lab-notice")).to_have_count(0)
 
 
+LABS = {
+    "variance": "labs.variance_lab()",
+    "age": "labs.age_lab()",
+    "buffer": "from tests.test_lab_replay import short_run\nlabs.buffer_lab(*short_run())",
+    "weights": "labs.weights_lab()",
+    "critic": "labs.critic_lab()",
+    "continuous": "labs.continuous_lab()",
+}
 COURSE = [ROOT / "notebooks" / "05_resampled_actions.ipynb"]
 
 
@@ -189,6 +202,25 @@ def test_a_slider_redraws_the_picture(browser_and_lab, folder, path):
         still = page.locator(".jp-OutputArea-child:has(+ .jp-OutputArea-child + .jp-OutputArea-child .offac-lab)")
         expect(still.first).to_be_hidden()
         expect(still.first.locator("img")).to_have_count(1)
+
+
+@pytest.mark.parametrize("name", LABS)
+def test_every_control_of_every_lab_redraws_the_picture(browser_and_lab, folder, name):
+    cell = new_code_cell(f"from offac_lite import labs\n\n{LABS[name]}", id="lab")
+    notebook = new_notebook(cells=[cell], metadata=METADATA)  # without a kernel's name the page asks for one
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+    with opened(browser_and_lab, f"{name}.ipynb") as page:
+        page.evaluate(RUN_ALL)
+        lab = page.locator(".offac-lab").first
+        lab.locator("img").wait_for(timeout=120_000)
+        for slider in lab.locator(".widget-slider .widget-label").all_inner_texts():
+            slider_at = lab.locator(".widget-slider").filter(has_text=slider).locator(".noUi-handle")
+            at_the_end = slider_at.get_attribute("aria-valuenow") == slider_at.get_attribute("aria-valuemax")
+            press_until_the_picture_changes(page, slider, "ArrowLeft" if at_the_end else "ArrowRight")
+        for row in lab.locator(".widget-toggle-buttons").all():
+            button = row.locator("button:not(.mod-active):not([disabled])").first
+            the_picture_changes(page, lab, button.click)
+            expect(row.locator(".mod-active")).to_have_count(1)
 
 
 def test_a_second_slider_and_an_error_in_place(browser_and_lab):

@@ -166,8 +166,7 @@ def test_the_age_labs_controls_move_picture_and_words():
 # --------------------------------------------------------------------------------------------- the buffer lab
 
 
-@pytest.fixture(scope="module")
-def run():
+def short_run():
     """Two agents whose policies change (they do not learn): a buffer and moments of its filling."""
     gen = torch.Generator().manual_seed(0)
     env = VectorEnv("CartPole-v1", 8, n_seeds=2, seed=0)
@@ -180,6 +179,11 @@ def run():
             for parameter in policy.parameters():
                 parameter += 0.3 * torch.randn(parameter.shape, generator=gen)
     return buffer, past
+
+
+@pytest.fixture(scope="module")
+def run():
+    return short_run()
 
 
 def test_the_buffer_lab_shows_the_buffer_as_it_was(run):
