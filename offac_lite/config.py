@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from offac_lite import _check
-from offac_lite.buffer import ReplayBuffer
+from offac_lite import _check, prefill
 from offac_lite.envs import VectorEnv
-from offac_lite.networks import Categorical
 from offac_lite.play import choose
 
 OBS_SCALES = {"CartPole-v1": (0.5, 0.5, 5.0, 0.5)}  # position, velocity, angle, angular velocity: comparable sizes
@@ -133,7 +131,12 @@ def settle(config: Config, spaces: dict) -> None:
                          "none to learn in")  # fmt: skip
     if config["capacity"] is not None:
         config["capacity"] = _check.count("capacity", config["capacity"], at_least=config["batch_size"])
-    _settle_prefill(config, spaces)
+    n_old = prefill.settle(config, spaces)
+    ever = n_old + config["total_steps"] * config["collect"]
+    if ever < config["batch_size"]:
+        raise ValueError(f"batch_size = {config['batch_size']} is more than the {ever} transitions ever stored")
+    if config["capacity"] is not None and n_old > config["capacity"]:
+        raise ValueError(f"prefill has {n_old} transitions per seed, more than capacity = {config['capacity']}")
     if config["evaluations"] > (rounds := math.ceil(config["total_steps"] / config["n_envs"])):
         raise ValueError(f"evaluations = {config['evaluations']} is more than the {rounds} steps of an environment, "
                          "total_steps / n_envs")  # fmt: skip
@@ -178,75 +181,6 @@ def _device(value) -> str:
     return str(value)
 
 
-def _settle_prefill(config: Config, spaces: dict) -> None:
-    prefill = config["prefill"]
-    if prefill is None:
-        n_old = 0
-    elif isinstance(prefill, ReplayBuffer):
-        size = (math.prod(prefill.obs_shape), math.prod(prefill.action_shape))
-        if size != (spaces["obs_size"], math.prod(spaces["action_shape"])):
-            raise ValueError(f"prefill holds {prefill.obs_shape} observations and {prefill.action_shape} actions, "
-                             f"wanted ({spaces['obs_size']},) and {tuple(spaces['action_shape'])}")  # fmt: skip
-        if prefill.n_seeds not in (None, config["seeds"]):
-            raise ValueError(f"prefill holds {prefill.n_seeds} seeds, wanted {config['seeds']}, or one for them all")
-        n_old = len(prefill)
-        if not n_old:
-            raise ValueError("prefill is an empty buffer")
-        _check_old_data(config, prefill, spaces)
-    else:
-        if not isinstance(prefill, Sequence) or len(prefill) != 2:
-            raise TypeError(f"prefill must be a ReplayBuffer or (policy, count), got {prefill!r}")
-        policy, n_old = prefill
-        n_old = _check.count("the count of prefill", n_old)
-        if policy is not None and not callable(policy):
-            if spaces["n_actions"] is None:
-                raise ValueError("prefill with one probability per action needs discrete actions")
-            probs = _check.finite_tensor("the policy of prefill", policy)
-            _check.shape("the policy of prefill", probs, (spaces["n_actions"],), "(A,): one probability per action")
-            policy = _check.probabilities("the policy of prefill", probs).tolist()
-        elif policy is not None:
-            _check_old_policy(config, policy, spaces)
-        config["prefill"] = [policy, n_old]
-    ever = n_old + config["total_steps"] * config["collect"]
-    if ever < config["batch_size"]:
-        raise ValueError(f"batch_size = {config['batch_size']} is more than the {ever} transitions ever stored")
-    if config["capacity"] is not None and n_old > config["capacity"]:
-        raise ValueError(f"prefill has {n_old} transitions per seed, more than capacity = {config['capacity']}")
-
-
-def _check_old_data(config: Config, old: ReplayBuffer, spaces: dict) -> None:
-    """Raise `ValueError` or `TypeError` for a buffer whose actions this run could not have taken, or not weigh."""
-    discrete = spaces["n_actions"] is not None
-    wanted = torch.int64 if discrete else torch.float32
-    if old.action_dtype != wanted:
-        raise TypeError(f"prefill holds actions of {old.action_dtype}, wanted {wanted}")
-    for ring in map(old.all, range(old.n_seeds or 1)):
-        action = ring.action.reshape(len(ring.reward), -1).cpu()
-        low, high = ([0], [spaces["n_actions"] - 1]) if discrete else (spaces["low"], spaces["high"])
-        slack = 0 if discrete else 1e-5  # what rounding may put outside
-        if not ((action >= torch.tensor(low) - slack) & (action <= torch.tensor(high) + slack)).all():
-            raise ValueError(f"prefill holds actions from {action.min():g} to {action.max():g}, wanted {low} to {high}")
-        if config["action"] == "importance" and not torch.isfinite(ring.log_prob).all():
-            raise ValueError('action="importance" needs log β(a|s) of every transition: prefill was filled without '
-                             "log_prob")  # fmt: skip
-
-
-@torch.no_grad()
-def _check_old_policy(config: Config, policy, spaces: dict) -> None:
-    """Raise `ValueError` for a network, or function, that does not give π(·|s) of the right actions."""
-    try:
-        pi = policy(torch.zeros(config["seeds"], 1, spaces["obs_size"], device=config["device"]))
-        action = pi.sample(generator=torch.Generator(config["device"]).manual_seed(0))
-        pi.log_prob(action)
-    except Exception as error:
-        raise ValueError(f"the policy of prefill is no policy of this environment: it raised {type(error).__name__} "
-                         f"for an observation: {error}") from error  # fmt: skip
-    has = f"{pi.log_probs.shape[-1]} discrete" if isinstance(pi, Categorical) else f"{action.shape[-1]} continuous"
-    wanted = f"{spaces['n_actions']} discrete" if spaces["n_actions"] else f"{len(spaces['low'])} continuous"
-    if has != wanted:
-        raise ValueError(f"the policy of prefill has {has} actions, wanted {wanted} ones")
-
-
 def _obs_scale(value, env_id: str, size: int) -> list[float]:
     """Return one factor per feature; "auto" plays at random to find the features' spread."""
     if isinstance(value, str) and value == "auto":
@@ -264,7 +198,6 @@ def _obs_scale(value, env_id: str, size: int) -> list[float]:
     scale = _check.finite_tensor("obs_scale", value)
     if scale.shape not in ((), (size,)):
         raise ValueError(f"obs_scale has shape {tuple(scale.shape)}, wanted () or ({size},) = one per feature")
-    scale = scale.float().double()
-    if not (torch.isfinite(scale) & (scale > 0)).all():
+    if not (torch.isfinite(scale.float()) & (scale.float() > 0)).all():
         raise ValueError(f"obs_scale must be above 0, and a float32, got {value}")
     return scale.expand(size).tolist()

@@ -6,17 +6,18 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from offac_lite import _check
+from offac_lite import _check, prefill
 from offac_lite.agent import Agent
 from offac_lite.buffer import ReplayBuffer, Transition
 from offac_lite.config import Config, describe, settle
 from offac_lite.envs import VectorEnv, recent_returns
-from offac_lite.play import choose, evaluate, fill, flat, store
+from offac_lite.play import choose, evaluate, flat, store
 from offac_lite.runs import Run
 from offac_lite.updates import NotFiniteError, polyak_update
 
@@ -174,7 +175,9 @@ class Learner:
             self.n_iterations, self.n_done = math.ceil(config["total_steps"] / config["n_envs"]), 0
             self.buffer = self._make_buffer(spaces, seed=streams[4])
             if config["prefill"] is not None:
-                self._prefill(seed=streams[5])
+                generator = torch.Generator(config["device"]).manual_seed(streams[5])
+                with closing(VectorEnv(config["env_id"], sizes[1], n_seeds=sizes[0], seed=streams[5])) as env:
+                    prefill.pour(config["prefill"], self.buffer, env, generator)
         except BaseException:
             self.close()
             raise
@@ -278,10 +281,9 @@ class Learner:
 
     def _make_buffer(self, spaces: dict, seed: int) -> ReplayBuffer:
         """Reserve memory for all that will ever be stored, or for `capacity`."""
-        c, n_old = self.config, 0
-        if c["prefill"] is not None:
-            n_old = max(c["prefill"].lengths) if isinstance(c["prefill"], ReplayBuffer) else c["prefill"][1]
-        needed = c["batch_size"] if c["on_policy"] else n_old + self.n_iterations * c["n_envs"] * c["collect"]
+        c = self.config
+        collected = self.n_iterations * c["n_envs"] * c["collect"]
+        needed = c["batch_size"] if c["on_policy"] else prefill.most(c["prefill"]) + collected
         needed = min(needed, c["capacity"] or needed)
         action_shape = () if spaces["n_actions"] else (len(spaces["low"]),)
         kept = {"n_seeds": c["seeds"], "seed": seed, "device": c["device"], "action_dtype": self.env.action_dtype}
@@ -290,23 +292,6 @@ class Learner:
         except MemoryError as error:
             raise ValueError(f"total_steps asks for a buffer of {c['seeds']} × {needed} transitions, and there is no "
                              f"memory for them ({error}): set capacity") from None  # fmt: skip
-
-    def _prefill(self, seed: int) -> None:
-        """Put the old data into the buffer: what a buffer holds, or what a policy does that never learns."""
-        c, old = self.config, self.config["prefill"]
-        if not isinstance(old, ReplayBuffer):
-            policy, count = old
-            env = VectorEnv(c["env_id"], c["n_envs"], n_seeds=c["seeds"], seed=seed)
-            fill(self.buffer, env, policy, count, torch.Generator(c["device"]).manual_seed(seed))
-            env.close()
-            return
-        for index in range(old.n_seeds or 1):
-            ring = old.all(index)
-            rows = [field.expand(c["seeds"], *field.shape) for field in ring[:6]]
-            for i, shape in ((0, self.buffer.obs_shape), (1, self.buffer.action_shape), (3, self.buffer.obs_shape)):
-                rows[i] = rows[i].reshape(c["seeds"], len(ring.reward), *shape)
-            owners = torch.arange(c["seeds"]) == index if old.n_seeds else torch.ones(c["seeds"], dtype=torch.bool)
-            self.buffer.add(*rows, valid=owners[:, None].expand(rows[2].shape))
 
     def close(self) -> None:
         """Release the environments."""
