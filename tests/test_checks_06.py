@@ -3,11 +3,13 @@
 import copy
 import re
 
+import nbformat
 import pytest
 import torch
 
 from offac_lite import checks
 from offac_lite.networks import DiscreteQCritic
+from tests.refresh_notebooks import ROOT
 
 
 @torch.no_grad()
@@ -178,3 +180,41 @@ def test_stubs_and_the_planted_bug_are_not_attempted(capsys):
     assert checks.make_target(my_make_target) is checks.MAKE_TARGET.right
     assert checks.replay_ratio(my_replay_ratio) is checks.REPLAY_RATIO.right
     assert capsys.readouterr().out.count("not attempted yet") == 3
+
+
+# ------------------------------------------------------------------ the notebook's own text
+
+NOTEBOOK = nbformat.read(ROOT / "notebooks" / "06_off_policy_actor_critic.ipynb", as_version=4)
+NAMES = {
+    "my_polyak_update": checks.POLYAK_UPDATE,
+    "my_make_target": checks.MAKE_TARGET,
+    "my_replay_ratio": checks.REPLAY_RATIO,
+    "my_q_target": checks.Q_TARGET,
+    "my_leave_one_out": checks.LEAVE_ONE_OUT,
+    "my_resampled_loss": checks.RESAMPLED_LOSS,
+}
+
+
+def defined_in(source: str, name: str):
+    scope = {"torch": torch, "checks": checks}
+    exec(source, scope)
+    return scope[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_folded_solution_passes_and_the_stub_is_not_attempted(name, capsys):
+    texts = [cell.source for cell in NOTEBOOK.cells if cell.cell_type == "markdown"]
+    blocks = [block for text in texts for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+    (solution,) = [block for block in blocks if f"def {name}(" in block]
+    assert checks.diagnose(NAMES[name], defined_in(solution, name))[0] is True
+    (stub,) = [c.source for c in NOTEBOOK.cells if c.cell_type == "code" and f"def {name}(" in c.source]
+    assert checks.diagnose(NAMES[name], defined_in(stub, name))[0] is None
+    assert "not attempted yet" in capsys.readouterr().out
+
+
+def test_a_right_function_is_handed_back_and_a_wrong_one_replaced(capsys):
+    assert checks.polyak_update(polyak_by_lerp) is polyak_by_lerp
+    assert checks.make_target(copy.copy) is checks.MAKE_TARGET.right
+    assert checks.replay_ratio(RIGHT[checks.REPLAY_RATIO][0]) is RIGHT[checks.REPLAY_RATIO][0]
+    printed = capsys.readouterr().out
+    assert printed.count("✓") == 2 and printed.count("✗") == 1

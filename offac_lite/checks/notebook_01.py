@@ -100,7 +100,7 @@ ACTOR_LOSS = Exercise(
         ),
         (
             lambda lp, a: -(lp * a).mean(-1),
-            "a gradient flows into the advantage: the actor would train the critic to flatter it",
+            "a gradient flows into the advantage: the actor's loss would move the critic",
         ),
         (
             lambda lp, a: -(lp * a.detach()).sum(-1),

@@ -110,7 +110,7 @@ RESAMPLED_LOSS = Exercise(
         ),
         (
             _with_actions(_draw, lambda lp, q: -(lp * q).mean()),
-            "a gradient flows into Q: the actor would train the critic to flatter it",
+            "a gradient flows into Q: the actor's loss would move the critic",
         ),
         (
             _with_actions(_draw, lambda lp, q: -(lp * q.detach()).sum()),

@@ -308,8 +308,8 @@ SCORE_FUNCTION_LOSS = Exercise(
         ),
         (
             _drawn(_sample, lambda lp, q: -(lp * updates.leave_one_out(q)).mean()),
-            "the action is a plain number now, but a gradient flows into Q: the actor would train the critic to "
-            "flatter it",
+            "the action is a plain number now, but a gradient flows into Q: the actor's loss would move "
+            "the critic",
         ),
         (
             _drawn(_rsample, lambda lp, q: -q.mean()),

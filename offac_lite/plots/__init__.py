@@ -18,6 +18,7 @@ from offac_lite.plots.base import (
     short,
     show,
 )
+from offac_lite.plots.clinic import patient_chart, ward_returns
 from offac_lite.plots.continuous import (
     PATHWISE,
     ContinuousView,
@@ -41,6 +42,7 @@ from offac_lite.plots.exact import (
     exact_and_learned_values,
     lake_policy,
 )
+from offac_lite.plots.fixes import FIXES, batches_needed
 from offac_lite.plots.learning import (
     cart_pole_strip,
     learning_curves,
@@ -66,6 +68,7 @@ from offac_lite.plots.weights import (
 __all__ = [
     "ACTIONS",
     "EXACT",
+    "FIXES",
     "MUTED",
     "NEXT",
     "PATHWISE",
@@ -86,6 +89,7 @@ __all__ = [
     "VarianceView",
     "WeightsView",
     "action_map",
+    "batches_needed",
     "bias_against_age",
     "cart_pole_strip",
     "clipping",
@@ -99,6 +103,7 @@ __all__ = [
     "lake_policy",
     "learned_against_exact",
     "learning_curves",
+    "patient_chart",
     "png",
     "policy_over_q",
     "right_value_wrong_slope",
@@ -113,4 +118,5 @@ __all__ = [
     "variance_against_k",
     "variance_against_sharpness",
     "variance_against_std",
+    "ward_returns",
 ]

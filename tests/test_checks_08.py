@@ -1,0 +1,341 @@
+"""The checks of notebook 08, by mutation: wrong repairs fail with their own words, right ones pass however written."""
+
+import re
+
+import nbformat
+import pytest
+import torch
+from torch.nn import functional
+
+from offac_lite import checks
+from offac_lite.networks import of_actions
+from tests.refresh_notebooks import ROOT
+
+A, B, C, D = checks.PATIENT_A, checks.PATIENT_B, checks.PATIENT_C, checks.PATIENT_D
+E, F, G, H = checks.PATIENT_E, checks.PATIENT_F, checks.PATIENT_G, checks.PATIENT_H
+
+# ------------------------------------------------------------------ right answers, each in more than one way
+
+
+def target_with_a_product(reward, ended, next_value, gamma):
+    return reward + gamma * (1 - ended.float()) * next_value
+
+
+def target_with_masked_fill(reward, ended, next_value, gamma):
+    return reward + gamma * next_value.masked_fill(ended, 0.0)
+
+
+def target_in_two_steps(reward, ended, next_value, gamma):
+    y = reward.clone()
+    y[~ended] += gamma * next_value[~ended]
+    return y
+
+
+def loss_without_a_graph(log_prob, q, value):
+    with torch.no_grad():
+        advantage = q - value
+    return -(log_prob * advantage).mean()
+
+
+def loss_term_by_term(log_prob, q, value):
+    weight = q.detach() - value.detach()
+    total = sum((-log_prob[k] * weight[k]).sum() for k in range(len(q)))
+    return total / q.numel()
+
+
+def loss_of_two_means(log_prob, q, value):
+    return (-log_prob * (q - value).detach()).mean(0).mean()
+
+
+def critic_loss_by_index(q_all, action, target):
+    return 0.5 * ((q_all[torch.arange(len(action)), action] - target.detach()) ** 2).mean()
+
+
+def critic_loss_by_the_library(q_all, action, target):
+    q = q_all.gather(1, action[:, None])
+    return functional.mse_loss(q, target[:, None]) / 2
+
+
+def critic_loss_by_one_hot(q_all, action, target):
+    q = (q_all * functional.one_hot(action, q_all.shape[-1])).sum(-1)
+    return (q - target).pow(2).mean() / 2
+
+
+def resample_by_gather(pi, q_all, n_actions, generator):
+    a = pi.sample(n_actions, generator=generator)
+    return pi.log_probs.gather(-1, a.mT).mT, q_all.gather(-1, a.mT).mT.detach()
+
+
+def resample_in_a_loop(pi, q_all, n_actions, generator):
+    draws = [pi.sample(generator=generator) for _ in range(n_actions)]
+    return torch.stack([pi.log_prob(a) for a in draws]), torch.stack([of_actions(q_all, a) for a in draws])
+
+
+def next_value_with_einsum(policy, target_critic, next_obs, stored_next_action):
+    return torch.einsum("...a,...a->...", policy(next_obs).probs, target_critic.all_actions(next_obs))
+
+
+def next_value_in_a_loop(policy, target_critic, next_obs, stored_next_action):
+    pi, total = policy(next_obs), 0.0
+    for a in range(pi.probs.shape[-1]):
+        action = torch.full_like(stored_next_action, a)
+        total = total + pi.log_prob(action).exp() * target_critic(next_obs, action)
+    return total
+
+
+RIGHT = {
+    A: [target_with_a_product, target_with_masked_fill, target_in_two_steps],
+    B: [loss_without_a_graph, loss_term_by_term, loss_of_two_means],
+    C: [loss_without_a_graph, loss_term_by_term, loss_of_two_means],
+    D: [critic_loss_by_index, critic_loss_by_the_library, critic_loss_by_one_hot],
+    E: [resample_by_gather, resample_in_a_loop],
+    F: [loss_without_a_graph, loss_term_by_term, loss_of_two_means],
+    G: [next_value_with_einsum, next_value_in_a_loop],
+    H: [lambda te, tr: te.clone(), lambda te, tr: te & (te | tr), lambda te, tr: torch.where(te, True, False)],
+}
+
+
+@pytest.mark.parametrize(("exercise", "function"), [(e, f) for e, fs in RIGHT.items() for f in [e.right, *fs]])
+def test_right_answers_pass(exercise, function):
+    assert checks.diagnose(exercise, function) == (True, exercise.praise)
+
+
+# --------------------------------------------------------------------- wrong answers, and what must be said
+
+
+def wrong_target(variant):
+    def q_target(reward, ended, next_value, gamma):
+        go_on = 1.0 - ended.float()
+        return {
+            "bug": lambda: reward + gamma * torch.where(ended, next_value, next_value),
+            "inverted": lambda: reward + gamma * torch.where(ended, next_value, 0.0),
+            "no last reward": lambda: go_on * (reward + gamma * next_value),
+            "no discount": lambda: reward + go_on * next_value,
+            "no future": lambda: reward.clone(),
+            "all discounted": lambda: gamma * reward + gamma * go_on * next_value,
+            "sign": lambda: reward - gamma * go_on * next_value,
+            "penalty": lambda: reward - ended.float() + gamma * next_value,
+            "minus one": lambda: torch.where(ended, -1.0, reward + gamma * next_value),
+            "mean": lambda: (reward + gamma * go_on * next_value).mean(),
+        }[variant]()
+
+    return q_target
+
+
+def wrong_actor(variant):
+    def loss(log_prob, q, value):
+        advantage = (q - value).detach()
+        return {
+            "sign": lambda: torch.mean(log_prob * advantage),
+            "attached": lambda: torch.mean(-log_prob * (q - value)),
+            "sum": lambda: torch.sum(-log_prob * advantage),
+            "sign, attached": lambda: torch.mean(log_prob * (q - value)),
+            "sum over K": lambda: (-log_prob * advantage).sum(-2).mean(),
+            "sum over B": lambda: (-log_prob * advantage).sum(-1).mean(),
+            "batch mean": lambda: (-log_prob * advantage).mean(1),
+            "no baseline": lambda: (-log_prob * q.detach()).mean(),
+            "wrong factor": lambda: -(log_prob.detach() * (q - value)).mean(),
+            "both cut": lambda: -(log_prob * (q - value)).detach().mean(),
+            "π": lambda: -(torch.exp(log_prob) * advantage).mean(),
+            "plus": lambda: -(log_prob * (q + value).detach()).mean(),
+        }[variant]()
+
+    return loss
+
+
+ACTOR_WORDS = {
+    "sign": "the sign is flipped.*rarer$",
+    "attached": "a gradient flows into Q",
+    "sum": "add up over states and actions",
+    "sign, attached": "the sign is flipped, and besides a gradient",
+    "sum over K": "add up the K actions",
+    "sum over B": "add up the states",
+    "batch mean": "over the batch only",
+    "no baseline": "the baseline is gone",
+    "wrong factor": "cut at the wrong factor",
+    "both cut": "both factors are cut off",
+    "π": "weights by π, not by log π",
+    "plus": "is not what it should be",
+}
+
+
+def wrong_critic(variant):
+    def loss(q_all, action, target):
+        q = q_all.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+        return {
+            "bug": lambda: ((q[:, None] - target) ** 2).mean() / 2,
+            "the other way": lambda: ((q - target[:, None]) ** 2).mean() / 2,
+            "sum": lambda: ((q - target) ** 2).sum() / 2,
+            "no half": lambda: functional.mse_loss(q, target),
+            "max": lambda: ((q_all.max(-1).values - target) ** 2).mean() / 2,
+            "all actions": lambda: ((q_all - target[:, None]) ** 2).mean() / 2,
+            "first row": lambda: ((q_all.gather(-1, action.unsqueeze(0)).squeeze(0) - target) ** 2).mean() / 2,
+            "mean first": lambda: (q - target).mean() ** 2 / 2,
+            "distance": lambda: (q - target).abs().mean() / 2,
+            "per row": lambda: (q - target) ** 2 / 2,
+            "no gradient": lambda: ((q.detach() - target) ** 2).mean() / 2,
+            "number": lambda: ((q - target) ** 2).mean().item() / 2,
+        }[variant]()
+
+    return loss
+
+
+def wrong_resample(variant):
+    def resample(pi, q_all, n_actions, generator):
+        if variant == "bug":
+            q = of_actions(q_all, pi.sample(n_actions, generator=generator))
+            return pi.log_prob(pi.sample(n_actions, generator=generator)), q
+        if variant in ("mode", "one", "copies"):
+            a = pi.mode() if variant == "mode" else pi.sample(generator=generator)
+            a = a.unsqueeze(0).repeat(1 if variant == "one" else n_actions, 1)
+            return pi.log_prob(a), of_actions(q_all, a)
+        a = pi.sample(n_actions, generator=generator)
+        log_prob, q = pi.log_prob(a), of_actions(q_all, a)
+        return {
+            "order": lambda: (q, log_prob),
+            "V": lambda: (log_prob, (pi.probs * q_all).sum(-1).expand_as(log_prob)),
+            "max": lambda: (log_prob, q_all.max(-1).values.expand_as(log_prob)),
+            "cut": lambda: (log_prob.detach(), q),
+            "π": lambda: (log_prob.exp(), q),
+            "one tensor": lambda: log_prob * q,
+            "mean": lambda: (log_prob.mean(0), q.mean(0)),
+        }[variant]()
+
+    return resample
+
+
+def wrong_next_value(variant):
+    def next_value(policy, target_critic, next_obs, stored_next_action):
+        pi, q = policy(next_obs), target_critic.all_actions(next_obs)
+        return {
+            "bug": lambda: q.gather(-1, stored_next_action.unsqueeze(-1)).squeeze(-1),
+            "max": lambda: q.max(-1).values,
+            "mode": lambda: target_critic(next_obs, pi.probs.argmax(-1)),
+            "uniform": lambda: q.mean(-1),
+            "sum": lambda: q.sum(-1),
+            "log": lambda: (pi.log_probs * q).sum(-1),
+            "mean": lambda: (pi.probs * q).mean(-1),
+            "one term": lambda: pi.log_prob(stored_next_action).exp() * target_critic(next_obs, stored_next_action),
+            "no sum": lambda: pi.probs * q,
+        }[variant]()
+
+    return next_value
+
+
+WRONG = [
+    (A, wrong_target("bug"), "still bootstraps past the end"),
+    (A, wrong_target("inverted"), "the wrong way round"),
+    (A, wrong_target("no last reward"), "the last reward is lost"),
+    (A, wrong_target("no discount"), "the discount is missing"),
+    (A, wrong_target("no future"), "nothing is bootstrapped"),
+    (A, wrong_target("all discounted"), "r is discounted too"),
+    (A, wrong_target("sign"), "the future is subtracted"),
+    (A, wrong_target("penalty"), "you subtract d itself"),
+    (A, wrong_target("minus one"), "is not what it should be"),
+    (A, wrong_target("mean"), r"y has shape \(\)"),
+    *[(e, wrong_actor(variant), words) for e in (B, C, F) for variant, words in ACTOR_WORDS.items()],
+    (D, wrong_critic("bug"), r"shape \(B, 1\)"),
+    (D, wrong_critic("the other way"), r"shape \(B, 1\)"),
+    (D, wrong_critic("sum"), "add up over the batch"),
+    (D, wrong_critic("no half"), "the factor ½"),
+    (D, wrong_critic("max"), "the best action's Q"),
+    (D, wrong_critic("all actions"), "all the actions of a state"),
+    (D, wrong_critic("first row"), "in the first state"),
+    (D, wrong_critic("mean first"), "the wrong way round"),
+    (D, wrong_critic("distance"), "this is the distance"),
+    (D, wrong_critic("per row"), "one for each row"),
+    (D, wrong_critic("no gradient"), "no gradient reaches Q"),
+    (D, wrong_critic("number"), "no gradient reaches Q"),
+    (E, wrong_resample("bug"), "of one draw and Q of another"),
+    (E, wrong_resample("mode"), "the most probable actions"),
+    (E, wrong_resample("one"), "whatever n_actions says"),
+    (E, wrong_resample("copies"), "repeat it"),
+    (E, wrong_resample("order"), "in the wrong order"),
+    (E, wrong_resample("V"), r"this is V\(s\)"),
+    (E, wrong_resample("max"), "the best action's Q"),
+    (E, wrong_resample("cut"), "log π is cut off"),
+    (E, wrong_resample("π"), "this is π, and log π is wanted"),
+    (E, wrong_resample("one tensor"), "two tensors are wanted"),
+    (E, wrong_resample("mean"), "has shape"),
+    (G, wrong_next_value("bug"), "a′ is still the stored one"),
+    (G, wrong_next_value("max"), "Q-learning"),
+    (G, wrong_next_value("mode"), "most probable action"),
+    (G, wrong_next_value("uniform"), "all actions count alike"),
+    (G, wrong_next_value("sum"), "without π's weights"),
+    (G, wrong_next_value("log"), "by log π"),
+    (G, wrong_next_value("mean"), "once too often"),
+    (G, wrong_next_value("one term"), "only the stored action"),
+    (G, wrong_next_value("no sum"), "the sum over actions is missing"),
+    (H, lambda te, tr: torch.logical_or(te, tr), "a time limit still counts"),
+    (H, lambda te, tr: tr, "the time limit alone"),
+    (H, lambda te, tr: torch.logical_and(te, tr), "both reasons at once"),
+    (H, lambda te, tr: te & tr.logical_not(), "its very last allowed step"),
+    (H, lambda te, tr: te.logical_not(), "the opposite of d$"),
+    (H, lambda te, tr: ~te & ~tr, "the opposite of d, and"),
+    (H, lambda te, tr: te & False, "nothing ends at all"),
+    (H, lambda te, tr: te.float(), "a yes or a no"),
+]
+
+
+@pytest.mark.parametrize(("exercise", "function", "words"), WRONG, ids=lambda x: getattr(x, "name", ""))
+def test_wrong_answers_fail_with_their_own_words(exercise, function, words):
+    verdict, said = checks.diagnose(exercise, function)
+    assert verdict is False and re.search(words, said), said
+    for revealing in ("detach()", ".mean(", "squeeze(", "torch.where", "probs", "torch."):
+        assert revealing not in said
+
+
+def test_every_exercise_has_enough_wrong_answers_and_every_named_mistake_is_reached():
+    for exercise in RIGHT:
+        wrong = [f for e, f, _ in WRONG if e is exercise]
+        assert len(wrong) >= 5, exercise.name
+        said = {checks.diagnose(exercise, f)[1] for f in wrong}
+        assert {words for _, words in exercise.mistakes} <= said, exercise.name
+
+
+def test_every_mistake_differs_from_the_right_answer_and_from_the_others():
+    for exercise in RIGHT:
+        for wrong, words in exercise.mistakes:
+            if wrong is not exercise.planted:
+                assert checks.diagnose(exercise, wrong) == (False, words), exercise.name
+
+
+# ------------------------------------------------------------- the notebook's own stubs and folded solutions
+
+NOTEBOOK = nbformat.read(ROOT / "notebooks" / "08_bug_clinic.ipynb", as_version=4)
+NAMES = {
+    "my_q_target": A,
+    "my_loss_b": B,
+    "my_loss_c": C,
+    "my_critic_loss": D,
+    "my_resample": E,
+    "my_loss_f": F,
+    "my_next_value": G,
+    "my_ended": H,
+}
+
+
+def defined_in(source: str, name: str):
+    scope = {"torch": torch, "of_actions": of_actions}
+    exec(source.split("\n\n\n")[0], scope)  # the definition alone, without the check after it
+    return scope[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_folded_solution_passes_and_the_stub_still_has_the_bug(name):
+    texts = [cell.source for cell in NOTEBOOK.cells if cell.cell_type == "markdown"]
+    blocks = [block for text in texts for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+    (solution,) = [block for block in blocks if f"def {name}(" in block]
+    assert checks.diagnose(NAMES[name], defined_in(solution, name))[0] is True
+    (stub,) = [c.source for c in NOTEBOOK.cells if c.cell_type == "code" and f"def {name}(" in c.source]
+    verdict, words = checks.diagnose(NAMES[name], defined_in(stub, name))
+    assert verdict is None and "the bug is still there" in words
+
+
+@pytest.mark.parametrize("letter", "abcdefgh")
+def test_a_right_function_is_handed_back_and_the_bug_replaced(letter, capsys):
+    exercise, check = getattr(checks, f"PATIENT_{letter.upper()}"), getattr(checks, f"patient_{letter}")
+    good, bad = RIGHT[exercise][0], exercise.planted
+    assert check(good) is good and check(bad) is exercise.right
+    printed = capsys.readouterr().out
+    assert f"✓ patient {letter.upper()}" in printed and "not attempted yet: the bug is still there" in printed
