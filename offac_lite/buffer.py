@@ -237,9 +237,11 @@ class ReplayBuffer:
         fields = []
         for _, column, shape, dtype in self._fields:
             field = rows[..., column] if len(shape) < 2 else rows[..., column].reshape(slot.shape + shape)
-            fields.append(torch.from_numpy(field.astype(dtype, copy=False)).to(self.device))
-        age = (self._added[rings] - 1 - slot) % self.capacity
-        return Transition(*fields, torch.from_numpy(age).to(self.device))
+            fields.append(torch.from_numpy(field if field.dtype == dtype else field.astype(dtype)))
+        fields.append(torch.from_numpy((self._added[rings] - 1 - slot) % self.capacity))
+        if self.device.type != "cpu":
+            fields = [field.to(self.device) for field in fields]
+        return Transition(*fields)
 
 
 def _array(name: str, value, dtype: type) -> np.ndarray:
