@@ -21,6 +21,7 @@ SEED = 2000  # none of the settings was chosen on it
 NAIVE = {"critic": "v", "action": "stored"}
 HALF = {"critic": "q", "action": "stored"}
 BOTH = {"critic": "q", "action": "resampled"}
+ON_POLICY = NAIVE | {"on_policy": True, "batch_size": 64, "actor_lr": 1e-3, "critic_lr": 5e-3, "entropy_bonus": 0.01}
 FIXES = {"naive": NAIVE, "Q-critic alone": HALF, "both": BOTH}
 OLD = {"prefill": ((0.2, 0.8), 20_000)}  # 20,000 transitions of a policy that mostly pushes right
 RANDOM = {"prefill": (None, 20_000), "collect": False}
@@ -31,8 +32,8 @@ CART_POLE = {
         "importance, V": {"critic": "v", "action": "importance"},
         "importance, V, clipped": {"critic": "v", "action": "importance", "importance_clip": 2.0},
         "importance, Q": {"critic": "q", "action": "importance"},
-        "on-policy": {"critic": "v", "action": "stored", "on_policy": True, "batch_size": 64, "actor_lr": 1e-3,
-                      "critic_lr": 5e-3, "entropy_bonus": 0.01},
+        "on-policy": ON_POLICY | {"tau": 1.0, "lr_decay": False},  # as in notebook 01
+        "on-policy, slow target": ON_POLICY,  # what it costs to inherit the target network of the others
     },
     "old data": {name: fix | OLD for name, fix in FIXES.items()}
     | {"importance, V": {"critic": "v", "action": "importance"} | OLD},
