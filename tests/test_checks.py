@@ -3,12 +3,11 @@
 The wrong answers here are written as students write them, apart from the ones the checks compare with.
 """
 
-import re
 
-import pytest
 import torch
 
 from offac_lite import checks
+from tests.exercises import Answers
 
 # ------------------------------------------------------------------ right answers, each in more than one way
 
@@ -88,17 +87,6 @@ RIGHT = {
         lambda critic, obs, a, r, nv, v, g: torch.stack([critic(obs, row) - v for row in a]),
     ],
 }
-
-
-@pytest.mark.parametrize(
-    ("exercise", "function"),
-    [(e, f) for e, functions in RIGHT.items() for f in [e.right, *functions]],
-    ids=lambda x: getattr(x, "name", getattr(x, "__name__", "")),
-)
-def test_right_answers_pass(exercise, function):
-    verdict, words = checks.diagnose(exercise, function)
-    assert verdict is True, words
-    assert words.startswith("right")
 
 
 # --------------------------------------------------------------------- wrong answers, and what must be said
@@ -271,50 +259,6 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("exercise", "function", "words"), WRONG, ids=lambda x: getattr(x, "name", ""))
-def test_wrong_answers_fail_with_their_own_words(exercise, function, words):
-    verdict, said = checks.diagnose(exercise, function)
-    assert verdict is False and re.search(words, said), said
-    for revealing in ("detach()", "torch.where", ".mean(", "no_grad"):
-        assert revealing not in said
-
-
-def test_every_exercise_has_enough_wrong_answers_and_every_named_mistake_is_reached():
-    for exercise in RIGHT:
-        wrong = [f for e, f, _ in WRONG if e is exercise]
-        assert len(wrong) >= 5, exercise.name
-        said = {checks.diagnose(exercise, f)[1] for f in wrong}
-        unreached = {words for _, words in exercise.mistakes} - said
-        assert not unreached, (exercise.name, unreached)
-
-
-def test_every_mistake_differs_from_the_right_answer_and_from_the_others():
-    for exercise in RIGHT:
-        for wrong, words in exercise.mistakes:
-            assert checks.diagnose(exercise, wrong) == (False, words), exercise.name
-
-
-@pytest.mark.parametrize("stub", [lambda *a: None, lambda *a: ..., lambda *a: NotImplemented])
-def test_an_untouched_stub_is_not_attempted_and_the_notebook_goes_on(stub, capsys):
-    usable = checks.v_target(stub)
-    printed = capsys.readouterr().out
-    assert printed.startswith("… v_target: not attempted yet") and "package's own version" in printed
-    assert usable is checks.V_TARGET.right
-
-
-def test_planted_bugs_count_as_not_attempted_until_they_are_touched(capsys):
-    def my_bootstraps(terminated, truncated):
-        done = terminated | truncated
-        return ~done  # as in the notebook
-
-    def my_resampled_advantage(critic, obs, action_resampled, reward, next_value, value, gamma):
-        return (reward + gamma * next_value - value).expand(action_resampled.shape)
-
-    for check, function in ((checks.bootstraps, my_bootstraps), (checks.resampled_advantage, my_resampled_advantage)):
-        check(function)
-        assert "not attempted yet: the bug is still there" in capsys.readouterr().out
-
-
 def test_a_stub_that_raises_is_not_attempted(capsys):
     def stub(*args):
         raise NotImplementedError
@@ -323,14 +267,7 @@ def test_a_stub_that_raises_is_not_attempted(capsys):
     assert "not attempted yet" in capsys.readouterr().out
 
 
-def test_a_right_function_is_handed_back_and_a_wrong_one_replaced(capsys):
-    assert checks.leave_one_out(leave_one_out_by_sum) is leave_one_out_by_sum
-    assert "✓ leave_one_out" in capsys.readouterr().out
-    assert checks.leave_one_out(lambda q: q) is checks.LEAVE_ONE_OUT.right
-    assert "✗ leave_one_out" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("name", [e.name for e in RIGHT])
-def test_every_exercise_has_its_check(name, capsys):
-    getattr(checks, name)(lambda *a: None)
-    assert f"… {name}: not attempted yet" in capsys.readouterr().out
+class TestAnswers(Answers):
+    NOTEBOOKS = ("01_on_policy_actor_critic.ipynb", "05_resampled_actions.ipynb")
+    RIGHT, WRONG = RIGHT, WRONG
+    REVEALING = ("detach()", "torch.where", ".mean(", "no_grad")

@@ -1,13 +1,10 @@
 """The checks of notebook 04, by mutation: every wrong answer fails with its own words, right ones pass."""
 
-import re
 
-import nbformat
-import pytest
 import torch
 
 from offac_lite import checks, train
-from tests.refresh_notebooks import ROOT
+from tests.exercises import Answers
 
 # ------------------------------------------------------------------ right answers, each in more than one way
 
@@ -62,17 +59,6 @@ RIGHT = {
     checks.EXPECTED_VALUE: [expected_value_with_einsum, expected_value_in_a_loop],
     checks.MEAN_CHANGE: [mean_change_in_steps, mean_change_as_a_tensor],
 }
-
-
-@pytest.mark.parametrize(
-    ("exercise", "function"),
-    [(e, f) for e, functions in RIGHT.items() for f in [e.right, *functions]],
-    ids=lambda x: getattr(x, "name", getattr(x, "__name__", "")),
-)
-def test_right_answers_pass(exercise, function):
-    verdict, words = checks.diagnose(exercise, function)
-    assert verdict is True, words
-    assert words.startswith("right")
 
 
 # --------------------------------------------------------------------- wrong answers, and what must be said
@@ -168,45 +154,6 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("exercise", "function", "words"), WRONG, ids=lambda x: getattr(x, "name", ""))
-def test_wrong_answers_fail_with_their_own_words(exercise, function, words):
-    verdict, said = checks.diagnose(exercise, function)
-    assert verdict is False and re.search(words, said), said
-    for revealing in ("detach()", "torch.where", ".mean(", ".sum(", "no_grad"):
-        assert revealing not in said
-
-
-def test_every_exercise_has_enough_wrong_answers_and_every_named_mistake_is_reached():
-    for exercise in RIGHT:
-        wrong = [f for e, f, _ in WRONG if e is exercise]
-        assert len(wrong) >= 5, exercise.name
-        said = {checks.diagnose(exercise, f)[1] for f in wrong}
-        unreached = {words for _, words in exercise.mistakes} - said
-        assert not unreached, (exercise.name, unreached)
-
-
-def test_every_mistake_differs_from_the_right_answer_and_from_the_others():
-    for exercise in RIGHT:
-        for wrong, words in exercise.mistakes:
-            assert checks.diagnose(exercise, wrong) == (False, words), exercise.name
-
-
-@pytest.mark.parametrize("name", [e.name for e in RIGHT])
-def test_an_untouched_stub_is_not_attempted_and_the_notebook_goes_on(name, capsys):
-    usable = getattr(checks, name)(lambda *a: ...)
-    printed = capsys.readouterr().out
-    assert printed.startswith(f"… {name}: not attempted yet") and "package's own version" in printed
-    assert usable is getattr(checks, name.upper()).right
-
-
-def test_the_planted_bug_counts_as_not_attempted_until_it_is_touched(capsys):
-    def my_next_action(policy, obs, next_obs, stored_next_action, generator):
-        return policy(obs).sample(generator=generator)  # as in the notebook
-
-    checks.next_action(my_next_action)
-    assert "not attempted yet: the bug is still there" in capsys.readouterr().out
-
-
 def test_a_right_target_is_handed_back_and_trains_an_agent_with_m_actions_and_with_all(capsys):
     assert checks.q_target(q_target_in_steps) is q_target_in_steps
     assert "✓ q_target" in capsys.readouterr().out
@@ -218,20 +165,7 @@ def test_a_right_target_is_handed_back_and_trains_an_agent_with_m_actions_and_wi
         assert run.returns.shape == (2, 1) and torch.isfinite(run.returns).all()
 
 
-def folded_solutions():
-    path = ROOT / "notebooks" / "04_q_critic.ipynb"
-    for cell in nbformat.read(path, as_version=4).cells:
-        if cell.cell_type == "markdown" and "<b>Solution</b>" in cell.source:
-            (code,) = re.findall(r"```python\n(.*?)```", cell.source, re.DOTALL)
-            yield re.match(r"def my_(\w+)\(", code)[1], code
-
-
-def test_the_folded_solutions_pass():
-    names = []
-    for name, code in folded_solutions():
-        space = {"torch": torch}
-        exec(code, space)
-        verdict, words = checks.diagnose(getattr(checks, name.upper()), space[f"my_{name}"])
-        assert verdict is True, (name, words)
-        names.append(name)
-    assert names == ["q_target", "next_action", "expected_value", "mean_change"]
+class TestAnswers(Answers):
+    NOTEBOOKS = ("04_q_critic.ipynb",)
+    RIGHT, WRONG = RIGHT, WRONG
+    REVEALING = ("detach()", "torch.where", ".mean(", ".sum(", "no_grad")

@@ -1,17 +1,14 @@
 """The checks of notebook 07, by mutation: wrong answers fail with their own words, right ones pass however written."""
 
 import math
-import re
 
-import nbformat
-import pytest
 import torch
 from torch.distributions import Normal, TransformedDistribution
 from torch.distributions.transforms import AffineTransform, TanhTransform
 
 from offac_lite import checks
 from offac_lite.updates import leave_one_out
-from tests.refresh_notebooks import ROOT
+from tests.exercises import Answers
 
 # ------------------------------------------------------------------ right answers, each in more than one way
 
@@ -75,11 +72,6 @@ RIGHT = {
     checks.REPARAMETERIZED_LOSS: [through_the_action, through_the_action_in_a_loop],
     checks.SCORE_FUNCTION_LOSS: [score_with_sample, score_with_detached_action, score_without_a_graph],
 }
-
-
-@pytest.mark.parametrize(("exercise", "function"), [(e, f) for e, fs in RIGHT.items() for f in [e.right, *fs]])
-def test_right_answers_pass(exercise, function):
-    assert checks.diagnose(exercise, function) == (True, exercise.praise)
 
 
 # --------------------------------------------------------------------- wrong answers, and what must be said
@@ -207,58 +199,9 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("exercise", "function", "words"), WRONG, ids=lambda x: getattr(x, "name", ""))
-def test_wrong_answers_fail_with_their_own_words(exercise, function, words):
-    verdict, said = checks.diagnose(exercise, function)
-    assert verdict is False and re.search(words, said), said
-    for revealing in ("detach()", ".mean(", "no_grad", "rsample(", "torch."):
-        assert revealing not in said
-
-
-def test_every_exercise_has_enough_wrong_answers_and_every_named_mistake_is_reached():
-    for exercise in RIGHT:
-        wrong = [f for e, f, _ in WRONG if e is exercise]
-        assert len(wrong) >= 5, exercise.name
-        said = {checks.diagnose(exercise, f)[1] for f in wrong}
-        assert {words for _, words in exercise.mistakes} <= said, exercise.name
-
-
-def test_every_mistake_differs_from_the_right_answer_and_from_the_others():
-    for exercise in RIGHT:
-        for wrong, words in exercise.mistakes:
-            assert checks.diagnose(exercise, wrong) == (False, words), exercise.name
-
-
-# ------------------------------------------------------------- the notebook's own stubs and folded solutions
-
-NOTEBOOK = nbformat.read(ROOT / "notebooks" / "07_continuous_actions.ipynb", as_version=4)
-NAMES = {
-    "my_log_prob": checks.SQUASHED_LOG_PROB,
-    "my_reparameterized_loss": checks.REPARAMETERIZED_LOSS,
-    "my_score_loss": checks.SCORE_FUNCTION_LOSS,
-}
-
-
-def defined_in(source: str, name: str):
-    scope = {"torch": torch, "leave_one_out": leave_one_out, "checks": checks}
-    exec(source, scope)
-    return scope[name]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_folded_solution_passes_and_the_stub_is_not_attempted(name, capsys):
-    texts = [cell.source for cell in NOTEBOOK.cells if cell.cell_type == "markdown"]
-    blocks = [block for text in texts for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
-    (solution,) = [block for block in blocks if f"def {name}(" in block]
-    assert checks.diagnose(NAMES[name], defined_in(solution, name))[0] is True
-    (stub,) = [c.source for c in NOTEBOOK.cells if c.cell_type == "code" and f"def {name}(" in c.source]
-    assert checks.diagnose(NAMES[name], defined_in(stub, name))[0] is None
-    assert "not attempted yet" in capsys.readouterr().out
-
-
-def test_a_right_function_is_handed_back_and_a_wrong_one_replaced(capsys):
-    assert checks.reparameterized_loss(through_the_action) is through_the_action
-    assert checks.score_function_loss(wrong_score("sign")) is checks.SCORE_FUNCTION_LOSS.right
-    assert checks.squashed_log_prob(log_prob_by_hand) is log_prob_by_hand
-    printed = capsys.readouterr().out
-    assert printed.count("✓") == 2 and printed.count("✗") == 1
+class TestAnswers(Answers):
+    NOTEBOOKS = ("07_continuous_actions.ipynb",)
+    RIGHT, WRONG = RIGHT, WRONG
+    REVEALING = ("detach()", ".mean(", "no_grad", "rsample(", "torch.")
+    FUNCTIONS = {checks.SQUASHED_LOG_PROB: "my_log_prob", checks.SCORE_FUNCTION_LOSS: "my_score_loss"}  # noqa: RUF012
+    SCOPE = {"leave_one_out": leave_one_out}  # noqa: RUF012
