@@ -4,36 +4,18 @@ What a lab draws belongs in `plots` and what it computes in the modules that the
 their meeting; the labs themselves stand in `labs`.
 """
 
-import html
-import io
-import math
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ipywidgets
-import numpy as np
-import PIL.Image
 import traitlets
 from IPython.core.getipython import get_ipython
-from IPython.display import display
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-# A live lab hides the two outputs that `Lab.show` puts before it: the still picture and its line of text.
-_STYLE = """<style>
-.jp-OutputArea-child:has(+ .jp-OutputArea-child .offac-lab),
-.jp-OutputArea-child:has(+ .jp-OutputArea-child + .jp-OutputArea-child .offac-lab) {display: none}
-.offac-lab .widget-toggle-buttons {display: flex; align-items: baseline}
-.offac-lab .widget-toggle-buttons .widget-label {flex: none; text-align: right; margin: 0 8px 0 0}
-.offac-lab-notice {white-space: pre-wrap; color: var(--jp-error-color1, #a00000); margin: 0.3em 0; line-height: 1.3}
-.offac-lab-summary {line-height: 1.4}
-</style>"""
+from offac_lite.screen import Screen
 
 
 class Lab:
@@ -67,22 +49,11 @@ class Lab:
         self.png, self.summary_text, self.error = b"", "", None
         _keep_cell_hooks_on_the_main_thread()
 
-        if view.figure.canvas.manager is not None:
-            raise TypeError("a lab's figure must be a matplotlib.figure.Figure, not one that pyplot manages")
-        FigureCanvasAgg(view.figure).draw()
-        view.figure.set_layout_engine("none")  # the layout is computed once: nothing jumps later
-        self._background = None
+        self.screen = Screen(view)
         self._seen = self.values
         self._update(self._seen)
 
-        width, height = (round(pixels) for pixels in view.figure.bbox.size)
-        self._picture = _Picture(
-            value=self.png,
-            width=width,  # these two give the proportions, the layout gives the size
-            height=height,
-            layout={"width": "100%", "max_width": f"{width}px", "height": "auto"},
-        )
-        self._line, self._notice = ipywidgets.HTML(), ipywidgets.HTML()
+        width = self.screen.width
         rows = [self._described(name, control, width) for name, control in self._controls.items()]
         if button is not None:
             self._button = ipywidgets.Button(description=button, layout={"width": "max-content"})
@@ -91,8 +62,7 @@ class Lab:
         else:
             for control in self._controls.values():
                 control.observe(self._on_change, names="value")
-        self.widget = ipywidgets.VBox([ipywidgets.HTML(_STYLE), *rows, self._picture, self._line, self._notice])
-        self.widget.add_class("offac-lab")
+        self.widget = self.screen.box(rows)
         self._publish()
 
     @property
@@ -120,16 +90,8 @@ class Lab:
             self._on_change()
 
     def show(self) -> None:
-        """Display the picture, its line of text, and below them the live lab, which hides both while it lives.
-
-        The first two are ordinary outputs: they remain where there is no kernel. The third holds nothing but the
-        live view, so that a notebook saved without it still compares equal, output by output.
-        """
-        picture = {"image/png": self.png, "text/plain": self.summary_text}
-        display(picture, metadata={"image/png": {"alt": self.summary_text}}, raw=True)
-        display({"text/plain": self.summary_text}, raw=True)
-        view = "application/vnd.jupyter.widget-view+json"
-        display({view: self.widget._repr_mimebundle_()[view]}, raw=True)
+        """Display the picture, its line of text, and below them the live lab, which hides both while it lives."""
+        self.screen.show(self.widget)
 
     _ipython_display_ = show
 
@@ -159,35 +121,11 @@ class Lab:
         result = self._compute(**values)
         self._view.update(result)
         text = " ".join(self._summary(result).split())
-        self.png = self._draw()
+        self.png = self.screen.draw()
         self.result, self.summary_text = result, text
 
-    def _draw(self) -> bytes:
-        """Redraw what changed over a kept background, or everything where something else changed too."""
-        figure = self._view.figure
-        canvas = figure.canvas
-        with getattr(figure, "_render_lock", nullcontext()):  # a cell may be drawing text at the same time
-            if self._background is None or figure.stale:  # what is animated does not make its figure stale
-                self._foreground = _foreground(figure, self._view.artists)
-                canvas.draw()
-                self._background = canvas.copy_from_bbox(figure.bbox)
-            else:
-                canvas.restore_region(self._background)
-            for artist in self._foreground:
-                artist.draw(canvas.get_renderer())
-            figure.stale = False
-            pixels = np.asarray(canvas.buffer_rgba())[..., :3]
-            file = io.BytesIO()
-            PIL.Image.fromarray(pixels).save(file, "png", compress_level=1)
-        return file.getvalue()
-
     def _publish(self) -> None:
-        with self._picture.hold_sync():
-            self._picture.value, self._picture.tooltip = self.png, self.summary_text
-        self._line.value = f'<div class="offac-lab-summary" role="status">{html.escape(self.summary_text)}</div>'
-        notice = f'<pre class="offac-lab-notice" role="alert">{html.escape(self.error or "")}</pre>'
-        self._notice.value = notice if self.error else ""
-        self._notice.layout.display = None if self.error else "none"
+        self.screen.publish(self.png, self.summary_text, self.error)
 
     def _described(self, name: str, control: ipywidgets.ValueWidget, width: int) -> ipywidgets.ValueWidget:
         control.description = getattr(control, "description", "") or name
@@ -196,12 +134,6 @@ class Lab:
             control.style.description_width = f"{longest + 1}ch"
         control.layout.width, control.layout.max_width = "100%", f"{width}px"
         return control
-
-
-class _Picture(ipywidgets.Image):
-    """An image whose tooltip reaches the page as its title, the name by which a screen reader calls it."""
-
-    description = traitlets.Unicode("").tag(sync=True)  # the page's code for tooltips fails without one
 
 
 def _set_control(controls: dict[str, ipywidgets.ValueWidget], name: str, value: Any) -> None:
@@ -220,30 +152,6 @@ def _set_control(controls: dict[str, ipywidgets.ValueWidget], name: str, value: 
     elif hasattr(control, "min") and hasattr(control, "max"):
         reason = f"; it takes values from {control.min} to {control.max}"
     raise ValueError(f"the control {name!r} does not take {value!r}{reason}")
-
-
-def _foreground(figure: Figure, changing: Iterable[Artist]) -> list[Artist]:
-    """Mark as animated, and return in drawing order, the `changing` artists and all that is drawn above them.
-
-    Legend and spines are among those: redrawn over a background that held them, their edges would come out darker.
-    Grid and ticks go below everything first, so that they can stay in the background.
-    """
-    for artist in figure.findobj():
-        artist.set_animated(False)
-    changing, front = set(changing), []
-    for parent in (*sorted(figure.axes, key=lambda axes: axes.zorder), figure):
-        never = {parent.patch, *figure.axes}  # drawn by other means, or not at all
-        if isinstance(parent, Axes) and changing.intersection(parent.get_children()):
-            parent.set_axisbelow(True)
-            never |= set() if parent.axison else {parent.xaxis, parent.yaxis}
-            never |= set() if parent.axison and parent.get_frame_on() else set(parent.spines.values())
-        children = [child for child in parent.get_children() if child not in never]
-        lowest = min((child.zorder for child in changing.intersection(children)), default=math.inf)
-        front += sorted((child for child in children if child.zorder >= lowest), key=lambda child: child.zorder)
-    for artist in front:
-        for part in artist.findobj() if not isinstance(artist, Axes) else [artist]:
-            part.set_animated(True)
-    return front
 
 
 class _Ear:

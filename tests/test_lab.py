@@ -61,8 +61,8 @@ def test_setting_controls_changes_result_picture_and_summary():
     assert lab.result[0] == 4 != before[0][0]
     assert (pixels(lab.png) != pixels(before[1])).any()
     assert lab.summary_text == "The wave has frequency 4; the steps end at 0.8." != before[2]
-    assert bytes(lab._picture.value) == lab.png, "the page's picture is the lab's"
-    assert lab._picture.tooltip == lab.summary_text and lab.summary_text in lab._line.value
+    assert bytes(lab.screen.picture.value) == lab.png, "the page's picture is the lab's"
+    assert lab.screen.picture.tooltip == lab.summary_text and lab.summary_text in lab.screen.line.value
 
 
 def test_a_control_moved_in_the_page_is_followed():
@@ -125,7 +125,7 @@ def test_nothing_jumps():
     lab.set(frequency=2)
     assert pixels(lab.png).shape == size == (340, 520, 3)
     assert view.axes.get_position().bounds == place
-    picture = lab._picture
+    picture = lab.screen.picture
     assert (picture.width, picture.height) == ("520", "340")
     assert (picture.layout.width, picture.layout.max_width, picture.layout.height) == ("100%", "520px", "auto")
 
@@ -139,13 +139,13 @@ def test_descriptions_have_room_and_default_to_names():
 def test_an_exception_is_shown_in_place_and_cleared():
     lab = demo_lab()
     good = lab.png, lab.result, lab.summary_text
-    assert lab.error is None and lab._notice.value == "" and lab._notice.layout.display == "none"
+    assert lab.error is None and lab.screen.notice.value == "" and lab.screen.notice.layout.display == "none"
     lab.set(frequency=7)
     assert lab.error.startswith("ValueError: seven is <not> a frequency\n(in wave, line ")
-    assert "seven is &lt;not&gt; a frequency" in lab._notice.value and lab._notice.layout.display is None
+    assert "seven is &lt;not&gt; a frequency" in lab.screen.notice.value and lab.screen.notice.layout.display is None
     assert (lab.png, lab.result, lab.summary_text) == good
     lab.set(frequency=8)
-    assert lab.error is None and lab._notice.value == "" and lab._notice.layout.display == "none"
+    assert lab.error is None and lab.screen.notice.value == "" and lab.screen.notice.layout.display == "none"
     assert lab.result[0] == 8
 
 
