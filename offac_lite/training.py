@@ -238,21 +238,24 @@ class Learner:
     def _evaluate(self) -> None:
         """Play with the most probable actions, and write the returns and what the last batch shows into the run."""
         started = time.perf_counter()
-        run, agent = self.run, self.agent
-        returns = self._examine()
-        self.episodes = (self.episodes + self.env.pop_episodes())[-1000 * self.config["seeds"] :]
-        unknown = torch.full_like(returns, torch.nan)
-        log = {"exploring_return": recent_returns(self.episodes, self.config["seeds"])}
-        log |= {"critic_loss": self.critic_loss, "value": unknown, "entropy": unknown}
-        if self.batch is not None:
-            log["value"] = agent.value(self.batch.obs, self.log_generator).mean(-1)
-            log["entropy"] = agent.entropy(self.batch.obs, self.log_generator).mean(-1)
+        run, returns = self.run, self._examine()
         alive = torch.tensor([index not in run.stopped for index in range(self.config["seeds"])])
-        log = {name: values.detach().float().cpu().where(alive, torch.nan) for name, values in log.items()}
-        run.record(self.n_done * self.config["n_envs"], returns.where(alive, torch.nan), **log)
+        run.record(self.n_done * self.config["n_envs"], returns.where(alive, torch.nan), **self.measure())
         seconds = time.perf_counter() - started
         run.seconds += seconds
         run.eval_seconds += seconds
+
+    @torch.no_grad()
+    def measure(self) -> dict[str, torch.Tensor]:
+        """Give the curves of `Run.log` as they stand now, (S,) each. Measuring changes nothing in the training."""
+        seeds, agent, batch = self.config["seeds"], self.agent, self.batch
+        self.episodes = (self.episodes + self.env.pop_episodes())[-1000 * seeds :]
+        unknown = torch.full((seeds,), torch.nan)
+        log = {"exploring_return": recent_returns(self.episodes, seeds), "critic_loss": self.critic_loss}
+        log["value"] = unknown if batch is None else agent.value(batch.obs, self.log_generator).mean(-1)
+        log["entropy"] = unknown if batch is None else agent.entropy(batch.obs, self.log_generator).mean(-1)
+        alive = torch.tensor([index not in self.run.stopped for index in range(seeds)])
+        return {name: values.float().cpu().where(alive, torch.nan) for name, values in log.items()}
 
     def _examine(self) -> torch.Tensor:
         """Play with the most probable actions and give the mean return of each seed, (S,)."""

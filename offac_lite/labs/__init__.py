@@ -2,6 +2,7 @@
 
 from offac_lite.labs.continuous import ContinuousModel, ContinuousResult, continuous_lab
 from offac_lite.labs.critic import CriticModel, CriticResult, critic_lab
+from offac_lite.labs.dashboard import Dashboard, History
 from offac_lite.labs.replay import AgeModel, AgeResult, BufferModel, BufferResult, age_lab, buffer_lab
 from offac_lite.labs.variance import AGES, VARIANCE_KS, VarianceModel, VarianceResult, variance_lab
 from offac_lite.labs.weights import WeightsModel, WeightsResult, weights_lab
@@ -17,6 +18,8 @@ __all__ = [
     "ContinuousResult",
     "CriticModel",
     "CriticResult",
+    "Dashboard",
+    "History",
     "VarianceModel",
     "VarianceResult",
     "WeightsModel",

@@ -35,6 +35,7 @@ from offac_lite.plots.critic import (
     target_variance_against_m,
     two_states,
 )
+from offac_lite.plots.dashboard import DashboardView
 from offac_lite.plots.exact import (
     action_map,
     bias_against_age,
@@ -84,6 +85,7 @@ __all__ = [
     "BufferView",
     "ContinuousView",
     "CriticView",
+    "DashboardView",
     "Figure",
     "Plane",
     "VarianceView",
