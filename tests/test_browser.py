@@ -223,6 +223,37 @@ def test_every_control_of_every_lab_redraws_the_picture(browser_and_lab, folder,
             expect(row.locator(".mod-active")).to_have_count(1)
 
 
+def test_the_dashboard_trains_beside_the_cells_and_obeys(browser_and_lab, folder):
+    sources = ["from offac_lite import labs\n\nboard = labs.Dashboard(seeds=2, total_steps=100_000)\nboard",
+               "print('the kernel is free:', board.running)"]  # fmt: skip
+    cells = [new_code_cell(source, id=f"cell{number}") for number, source in enumerate(sources)]
+    nbformat.write(new_notebook(cells=cells, metadata=METADATA), folder / "dashboard.ipynb")
+    with opened(browser_and_lab, "dashboard.ipynb") as page:
+        page.evaluate(RUN_ALL)
+        lab = page.locator(".offac-lab").first
+        lab.locator("img").wait_for(timeout=120_000)
+        text, button = lab.locator(".offac-lab-summary"), lambda name: lab.get_by_role("button", name=name)
+        expect(text).to_contain_text("press Start")
+        the_picture_changes(page, lab, button("Start").click)
+        expect(button("Pause")).to_be_enabled()
+        page.locator(".jp-Cell").nth(1).click()
+        page.keyboard.press("Shift+Enter")
+        expect(page.locator(".jp-Cell").nth(1)).to_contain_text("the kernel is free: True")
+        the_picture_changes(page, lab, lambda: None)
+        slider = lab.locator(".widget-slider").filter(has_text="K, actions").locator(".noUi-handle")
+        slider.focus()
+        page.keyboard.press("Home")
+        lab.get_by_role("button", name="leave-one-out").click()
+        expect(lab.locator(".offac-lab-notice")).to_contain_text("needs K of at least 2")
+        slider.focus()
+        page.keyboard.press("ArrowRight")
+        expect(lab.locator(".offac-lab-notice")).to_have_count(0)
+        button("Pause").click()
+        expect(button("Start")).to_be_enabled()
+        button("Reset").click()
+        expect(text).to_contain_text("press Start")
+
+
 def test_a_second_slider_and_an_error_in_place(browser_and_lab):
     with opened(browser_and_lab, "demo.ipynb") as page:
         page.evaluate(RUN_ALL)
