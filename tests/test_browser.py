@@ -175,6 +175,7 @@ def the_picture_changes(page, lab, act) -> None:
 
 
 LABS = {
+    "baseline": "labs.baseline_lab()",
     "variance": "labs.variance_lab()",
     "age": "labs.age_lab()",
     "buffer": "from tests.test_lab_replay import short_run\nlabs.buffer_lab(*short_run())",

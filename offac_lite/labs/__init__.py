@@ -1,5 +1,6 @@
 """The course's interactive labs, a module each: thin meetings of a computation, a view from `plots`, and `lab.Lab`."""
 
+from offac_lite.labs.baseline import SHARES, BaselineModel, BaselineResult, baseline_lab
 from offac_lite.labs.continuous import ContinuousModel, ContinuousResult, continuous_lab
 from offac_lite.labs.critic import CriticModel, CriticResult, critic_lab
 from offac_lite.labs.dashboard import Dashboard, History
@@ -9,9 +10,12 @@ from offac_lite.labs.weights import WeightsModel, WeightsResult, weights_lab
 
 __all__ = [
     "AGES",
+    "SHARES",
     "VARIANCE_KS",
     "AgeModel",
     "AgeResult",
+    "BaselineModel",
+    "BaselineResult",
     "BufferModel",
     "BufferResult",
     "ContinuousModel",
@@ -25,6 +29,7 @@ __all__ = [
     "WeightsModel",
     "WeightsResult",
     "age_lab",
+    "baseline_lab",
     "buffer_lab",
     "continuous_lab",
     "critic_lab",

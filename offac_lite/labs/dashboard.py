@@ -77,8 +77,8 @@ class Dashboard:
                 value="value",
                 description="weight",
             ),
-            actor_lr=log(value=1e-3, min=-5, max=-1, step=0.25, description="learning rate of π", **words),
-            critic_lr=log(value=4e-3, min=-5, max=-1, step=0.25, description="learning rate of Q", **words),
+            actor_lr=log(value=10**-3.0, min=-5, max=-1, step=0.25, description="learning rate of π", **words),
+            critic_lr=log(value=10**-2.5, min=-5, max=-1, step=0.25, description="learning rate of Q", **words),
             tau=log(value=0.1, min=-3, max=0, step=0.25, description="τ, target network", readout_format=".3f"),
             updates_per_step=ipywidgets.IntSlider(1, 1, 8, description="updates per 8 transitions"),
         )

@@ -18,6 +18,7 @@ from offac_lite.plots.base import (
     short,
     show,
 )
+from offac_lite.plots.baseline import BaselineView
 from offac_lite.plots.clinic import patient_chart, ward_returns
 from offac_lite.plots.continuous import (
     PATHWISE,
@@ -82,6 +83,7 @@ __all__ = [
     "WEIGHTED",
     "WEIGHTINGS",
     "AgeView",
+    "BaselineView",
     "BufferView",
     "ContinuousView",
     "CriticView",
