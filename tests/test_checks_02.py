@@ -37,7 +37,7 @@ def buffer_policy_in_loops(probs, visits):
 
 def fixed_point_by_iteration(transition, reward, buffer_policy, gamma):
     value = torch.zeros(len(reward), dtype=reward.dtype)
-    for _ in range(1000):
+    for _ in range(300):
         value = (buffer_policy * (reward + gamma * transition @ value)).sum(-1)
     return value
 
@@ -81,6 +81,8 @@ def share(variant):
             "mixed units": lambda: max(0, 1 - older_than / min(n_updates, capacity)),
             "of all": lambda: (stored - young) / (n_updates * per_update),
             "overwritten": lambda: max(0, (n_updates - older_than) * per_update) / stored,
+            "capacity, negative": lambda: 1 - older_than * per_update / capacity,
+            "percent": lambda: round(100 * (stored - young) / stored, 3),
             "integers": lambda: (stored - young) // stored,
         }[variant]()
 
@@ -155,6 +157,17 @@ def point(variant):
             return torch.linalg.solve(eye - gamma * p / p.sum(1, keepdim=True), r)
         if variant == "q":
             return reward + gamma * transition @ torch.linalg.solve(eye - gamma * p, r)
+        if variant == "reward added up":
+            return torch.linalg.solve(eye - gamma * p, reward.sum(1))
+        if variant == "single precision":
+            return torch.linalg.solve((eye - gamma * p).float(), r.float())
+        if variant == "sign and precision":
+            return torch.linalg.solve(eye + gamma * p, r).float()
+        if isinstance(variant, int):
+            value = torch.zeros_like(r)
+            for _ in range(variant):
+                value = r + gamma * p @ value
+            return value
         if variant == "summed":
             return torch.linalg.solve(eye - gamma * p, r).sum()
         raise AssertionError(variant)
@@ -183,6 +196,8 @@ WRONG = [
     (checks.OLD_SHARE, share("mixed units"), "same unit"),
     (checks.OLD_SHARE, share("of all"), "all that was ever collected"),
     (checks.OLD_SHARE, share("overwritten"), "that the buffer has overwritten"),
+    (checks.OLD_SHARE, share("capacity, negative"), "not yet full holds fewer.*becomes negative"),
+    (checks.OLD_SHARE, share("percent"), "between 0 and 1"),
     (checks.OLD_SHARE, share("integers"), "the share in .* is not what it should be"),
     (checks.OLD_SHARE, lambda n: n, "it stops with TypeError"),
     (checks.BUFFER_POLICY, mixed("plain"), "every writer counts the same"),
@@ -209,8 +224,15 @@ WRONG = [
     (checks.NAIVE_FIXED_POINT, point("late reward"), "the reward is discounted too"),
     (checks.NAIVE_FIXED_POINT, point("filled"), "fill the rows up to 1"),
     (checks.NAIVE_FIXED_POINT, point("q"), "a value for every action"),
+    (checks.NAIVE_FIXED_POINT, point("reward added up"), "rewards of all actions are added up"),
+    (checks.NAIVE_FIXED_POINT, point("single precision"), "in single precision"),
+    (checks.NAIVE_FIXED_POINT, point("sign and precision"), "the fixed point is not what it should be"),
+    *[(checks.NAIVE_FIXED_POINT, point(rounds), "you stop going round too early") for rounds in (10, 20, 30, 50, 100)],
+    (checks.NAIVE_FIXED_POINT, point(70), "where episodes are long is not what"),
     (checks.NAIVE_FIXED_POINT, point("summed"), r"has shape \(\), and \(2,\) is wanted"),
-    (checks.OWNERS, marked(0), "the state was replayed too"),
+    (checks.OWNERS, marked(0), "s was stored with a: whoever"),
+    (checks.OWNERS, marked(0, 3), "so whoever wrote a, wrote s"),
+    (checks.OWNERS, marked(0, 1), "come out of the buffer together"),
     (checks.OWNERS, marked(1), "the action in the buffer was drawn"),
     (checks.OWNERS, marked(2), "answered the stored action"),
     (checks.OWNERS, marked(3), "whoever wrote them"),
@@ -220,7 +242,7 @@ WRONG = [
     (checks.OWNERS, marked(1, 2), "all that was stored"),
     (checks.OWNERS, marked(5, 6), "not what ∇J asks for"),
     (checks.OWNERS, marked(*range(7)), "the other way round"),
-    (checks.OWNERS, marked(0, 3), "the state s is not what it should be"),
+    (checks.OWNERS, marked(0, 4), "the state s is not what it should be"),
     (checks.OWNERS, marked(**{"the state s": "?"}), r"you say '\?' for the state s"),
     (checks.OWNERS, lambda: {"the state s": "β"}, "the action a is missing"),
     (checks.OWNERS, lambda: "β" * 7, "returned a str; a dictionary is wanted"),

@@ -82,6 +82,19 @@ def q_target_over_seeds(reward, terminated, next_q, gamma):
     return reward + gamma * next_q.detach() * ~terminated
 
 
+def q_target_where_two_axes(reward, terminated, next_q, gamma):
+    value = next_q.detach()
+    if value.ndim == 2:
+        value = value.mean(0)
+    return reward + gamma * value * ~terminated
+
+
+def q_target_over_batch(reward, terminated, next_q, gamma):
+    if next_q.ndim > reward.ndim:
+        next_q = next_q.mean(-1)
+    return reward + gamma * next_q.detach() * ~terminated
+
+
 def q_target_mutates(reward, terminated, next_q, gamma):
     reward += gamma * m(reward, next_q).detach() * ~terminated
     return reward
@@ -105,10 +118,15 @@ WRONG = [
     (Q, over_m(lambda q: q.sum(-2)), "add up the M values"),
     (Q, over_m(lambda q: q[..., 0, :]), "the first alone"),
     (Q, over_m(lambda q: q.mean((-2, -1), keepdim=True).squeeze(-1).expand(*q.shape[:-2], 4)), "next states too"),
-    (Q, q_target_over_seeds, "your mean runs over the seeds"),
+    (Q, q_target_over_seeds, "your mean runs over the seeds, for"),
     (Q, lambda r, d, q, g: r + g * (q.mean(0) if q.ndim > r.ndim else q).detach() * ~d, "over the first axis"),
     (Q, lambda r, d, q, g: (r + g * m(r, q).detach() * ~d).mean(), "you average over the batch"),
-    (Q, lambda r, d, q, g: r + g * q.detach() * ~d, r"target \(M = 3\) has shape \(3, 4\).*broadcast"),
+    (Q, lambda r, d, q, g: r + g * q.detach() * ~d, "with M next actions their mean is wanted"),
+    (Q, lambda r, d, q, g: torch.where(d, r, r + g * q.detach()), "with M next actions their mean is wanted"),
+    (Q, lambda r, d, q, g: (r + g * q.detach() * ~d) + 1, r"target \(one a′\) is not|\(M = 3\) has shape.*broadcast"),
+    (Q, q_target_where_two_axes, "two axes as well"),
+    (Q, q_target_over_batch, "it stops with ValueError: with M next actions your mean runs over the last axis"),
+    (Q, lambda r, d, q, g: r + g * q.mean(-1).detach() * ~d, "your mean runs over the last axis"),
     (Q, lambda r, d, q, g: r[..., None] + g * m(r, q).detach() * ~d, "it stops with RuntimeError: The size of tensor"),
     (Q, lambda r, d, q, g: r + g * q.mean(-2).detach() * ~d, "broadcast|it stops with|has shape"),
     (Q, lambda r, d, q, g: r + g * (1 - d) * m(r, q), "it stops with RuntimeError"),
@@ -147,6 +165,10 @@ WRONG = [
         lambda d, g, e: -d * (2 * g - 1) ** 2 - (1 - d) * ((1 - e) * (2 * g - 2) ** 2 + e * (0 - 2) ** 2),
         "a gradient flows into the target",
     ),
+    (MC, lambda d, g, e: -d * (1 - 2 * g) ** 2 - (1 - d) * 4 * (1 - g * (1 - e)) ** 2, "y is a constant: no deriv"),
+    (MC, lambda d, g, e: 2 * (d * (2 * g - 1) + (1 - d) * (2 * g * (1 - e) - 2)), "the first state's value is w"),
+    (MC, lambda d, g, e: d * (2 * g - 1) + 4 * (1 - d) * (g * e - 1), "you have swapped it with"),
+    (MC, lambda d, g, e: d * (2 * g - 1) + (1 - d) * 2 * (g * (1 - e) - 2), "y in the second state holds 2w"),
     (MC, lambda d, g, e: (1 - d) * (2 * g - 1) + 4 * d * (g * (1 - e) - 1), "shares are swapped"),
     (MC, lambda d, g, e: d * (g - 1) + 4 * (1 - d) * (g * (1 - e) - 1), "not w"),
     (MC, lambda d, g, e: d * 2 * g + (1 - d) * 4 * g * (1 - e), "this is y alone"),

@@ -48,13 +48,14 @@ def test_there_is_only_one_stored_action(model):
 
 def test_controls_move_picture_numbers_and_words():
     lab = labs.critic_lab()
+    assert lab.result.lake == "slippery", "the lake of the first question"
     seen = {lab.png: lab.summary_text}
-    for change in (dict(n_next=8), dict(age=3), dict(lake="slippery"), dict(next_action="stored")):
+    for change in (dict(n_next=8), dict(age=3), dict(lake="firm"), dict(next_action="stored")):
         lab.set(**change)
         assert lab.error is None
         assert lab.png not in seen and lab.summary_text not in seen.values(), change
         seen[lab.png] = lab.summary_text
-    lab.set(next_action="resampled", lake="firm", age=10, n_next=1)
+    lab.set(next_action="resampled", lake="slippery", age=10, n_next=1)
     assert lab.png == next(iter(seen)), "back to the first setting, the first picture, colours included"
 
 

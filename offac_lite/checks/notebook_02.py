@@ -68,6 +68,12 @@ OLD_SHARE = Exercise(
             lambda n, k, m, c: max(0.0, (n - k) * m / min(n * m, c)),
             "you count old transitions that the buffer has overwritten: the share can come out above 1",
         ),
+        (
+            lambda n, k, m, c: 1 - k * m / c,
+            "a buffer that is not yet full holds fewer transitions than its capacity; and where nothing is that old, "
+            "yours becomes negative",
+        ),
+        (lambda n, k, m, c: 100 * _old_share(n, k, m, c), "a share lies between 0 and 1, and yours is in percent"),
     ],
     "right: in a long run nearly everything in a batch is old, unless the buffer is small",
 )
@@ -174,9 +180,13 @@ def _small_world() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def _observe_fixed_point(function: Callable) -> dict[str, torch.Tensor]:
     transition, reward, policy = _small_world()
+    lasting = 0.96 * transition / transition.sum(-1, keepdim=True)  # an episode goes on with probability 0.96
+    point = call(function, transition, reward, policy, 0.9).detach()
     return {
-        "the fixed point": call(function, transition, reward, policy, 0.9).detach(),
+        "the fixed point": point,
         "the fixed point with another discount": call(function, transition, reward, policy, 0.5).detach(),
+        "the fixed point where episodes are long": call(function, lasting, reward, policy, 0.99).detach(),
+        "its dtype (that of the rewards is wanted)": torch.tensor(point.dtype == reward.dtype),
     }
 
 
@@ -186,6 +196,18 @@ def _solve(step, reward, gamma):
 
 def _mixed(transition, policy):
     return (policy[..., None] * transition).sum(1)
+
+
+def _rounds(number: int) -> Callable:
+    """TD's mean step, V ← mean target, done only so often."""
+
+    def iterate(transition, reward, buffer_policy, gamma):
+        value = torch.zeros(len(reward), dtype=torch.float64)
+        for _ in range(number):
+            value = (buffer_policy * (reward + gamma * transition @ value)).sum(-1)
+        return value
+
+    return iterate
 
 
 def _best(transition, reward, gamma):
@@ -248,6 +270,18 @@ NAIVE_FIXED_POINT = Exercise(
             lambda t, r, b, g: r + g * t @ _fixed_point(t, r, b, g),
             "this is a value for every action; V averages it once more over the stored actions of a state",
         ),
+        (
+            lambda t, r, b, g: _solve(_mixed(t, b), r.sum(-1), g),
+            "the rewards of all actions are added up; each counts as often as the buffer holds its action",
+        ),
+        (
+            lambda t, r, b, g: _fixed_point(t, r, b, g).float(),
+            "the numbers are right, but in single precision: keep the dtype of the rewards",
+        ),
+        *[
+            (_rounds(number), "you stop going round too early: where episodes are long, V still moves")
+            for number in (5, 10, 15, 20, 25, 30, 40, 50, 60, 75, 80, 100, 120, 150)
+        ],
     ],
     "right: the naive target has V of the buffer's policy as its fixed point",
 )
@@ -296,7 +330,18 @@ OWNERS = Exercise(
     lambda: dict(_OWNERS),
     _observe_owners,
     [
-        (_but("the state s"), "the state was replayed too: it is where β went, not where π goes now"),
+        (
+            _but("the state s"),
+            "s was stored with a: whoever wrote a, wrote s; it is where β went, not where π goes now",
+        ),
+        (
+            _but("the state s", "the V that the critic converges to"),
+            "s was stored with a, so whoever wrote a, wrote s; and the critic learns the value of what it is shown",
+        ),
+        (
+            _but("the state s", "the action a"),
+            "s and a come out of the buffer together with r and s′: whoever wrote those, wrote these",
+        ),
         (_but("the action a"), "the action in the buffer was drawn when the transition was written: from β"),
         (
             _but("the reward r and the next state s′"),

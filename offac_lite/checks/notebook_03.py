@@ -1,5 +1,6 @@
 """The exercises of notebook 03: right answers, what to look at, and the mistakes people make."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -69,8 +70,13 @@ EFFECTIVE_SAMPLE_SIZE = Exercise(
             lambda w: w.exp().sum().square() / (2 * w).exp().sum(),
             "you put all sets of weights together: each has a size of its own, along the last axis",
         ),
+        (
+            lambda w: w.shape[-1] / (2 * w).exp().mean(-1),
+            "that holds only if the mean weight is 1; yours need not be",
+        ),
     ],
-    "right, and a weight of 0 counts for nothing",
+    "right, and a weight of 0 counts for nothing (and what does yours give where every log w is near −1,000, as after "
+    "a few hundred steps?)",
 )
 
 
@@ -203,6 +209,18 @@ CLIPPED_RATIO = Exercise(
         (
             lambda p, b, c: torch.maximum(torch.minimum(_ratio(p, b), torch.tensor(c)), torch.tensor(1 / c)),
             "you clip on both sides; a small weight makes no noise, and raising it only adds bias",
+        ),
+        (
+            lambda p, b, c: _ratio(p, b).clamp(1 / c, c),
+            "small weights are raised too: only the large ones are cut",
+        ),
+        (
+            lambda p, b, c: (p - b).detach().clamp(-c, c).exp(),
+            "it is the logarithm that you clip, and small weights are raised too: only the large ones are cut, at c",
+        ),
+        (
+            lambda p, b, c: (p - b).detach().clamp(max=math.exp(c)).exp(),
+            "the bound went the wrong way: the logarithm of c is needed, not its exponential",
         ),
         (
             lambda p, b, c: _ratio(p, b).clamp(1 - c, 1 + c),

@@ -27,10 +27,28 @@ def _observe_q_target(function: Callable) -> dict[str, torch.Tensor]:
         ),
     ):
         q = q.clone().requires_grad_()
-        y = call(function, r.clone(), d.clone(), q, 0.9)
+        try:
+            y = call(function, r.clone(), d.clone(), q, 0.9)
+        except RuntimeError as error:
+            if q.ndim > r.ndim and _averages_over_the_batch(function):
+                raise ValueError(
+                    "with M next actions your mean runs over the last axis, the batch; the axis of M comes before it"
+                ) from error
+            raise
         seen[f"the target ({name})"] = y.detach()
         seen[f"the gradient that reaches Q(s′, a′) ({name})"] = gradient(y, q)
     return seen
+
+
+def _averages_over_the_batch(function: Callable) -> bool:
+    """Tell whether M values are averaged along the wrong axis, which only M = B lets pass without an error."""
+    going_on = torch.zeros(3, dtype=torch.bool)
+    next_q = torch.tensor([[1.0, 5.0, 0.0], [2.0, 9.0, 7.0], [3.0, 1.0, 2.0]])
+    try:
+        y = call(function, torch.zeros(3), going_on, next_q, 0.9)
+    except Exception:
+        return False
+    return y.shape == (3,) and torch.allclose(y.detach(), 0.9 * next_q.mean(-1))
 
 
 def _over_m(reward: torch.Tensor, next_q: torch.Tensor, reduce: Callable) -> torch.Tensor:
@@ -106,9 +124,19 @@ Q_TARGET = Exercise(
             _with(lambda q: q.mean(-1, keepdim=True).mean(-2).expand(*q.shape[:-2], q.shape[-1])),
             "you average over the batch of next states too: every transition has a target of its own",
         ),
+        *[
+            (
+                lambda r, d, q, g, with_m=with_m: (
+                    r + g * torch.where(d, 0.0, (q.mean(-2) if with_m(q.ndim) else q).detach())
+                ),
+                "your mean runs over the seeds, for (S, B) has two axes as well: there is an axis of M only where "
+                "next_q has one axis more than reward",
+            )
+            for with_m in (lambda axes: axes > 1, lambda axes: axes == 2)
+        ],
         (
-            lambda r, d, q, g: r + g * torch.where(d, 0.0, (q.mean(-2) if q.ndim > 1 else q).detach()),
-            "your mean runs over the seeds: there is an axis of M only where next_q has one axis more than reward",
+            lambda r, d, q, g: r + g * torch.where(d, 0.0, q.detach()),
+            "with M next actions their mean is wanted: one y for each transition",
         ),
         (
             lambda r, d, q, g: r + g * torch.where(d, 0.0, (q.mean(0) if q.ndim > r.ndim else q).detach()),
@@ -289,6 +317,22 @@ MEAN_CHANGE = Exercise(
         (
             lambda d, g, e: -(d * (2 * g - 1) ** 2 + (1 - d) * ((1 - e) * (2 * g - 2) ** 2 + 4 * e)),
             "a gradient flows into the target: y is a constant, only the value of the state itself has a derivative",
+        ),
+        (
+            lambda d, g, e: -(d * (2 * g - 1) ** 2 + (1 - d) * (2 * g * (1 - e) - 2) ** 2),
+            "y is a constant: no derivative of it enters, only that of the state's own value",
+        ),
+        (
+            lambda d, g, e: 2 * d * (2 * g - 1) + 2 * (1 - d) * (2 * g * (1 - e) - 2),
+            "the first state's value is w: its derivative is 1",
+        ),
+        (
+            lambda d, g, e: d * (2 * g - 1) + 2 * (1 - d) * (2 * g * e - 2),
+            "ε is the probability of the end: you have swapped it with that of going on",
+        ),
+        (
+            lambda d, g, e: d * (2 * g - 1) + 2 * (1 - d) * (g * (1 - e) - 2),
+            "after the second state comes the second again: y in the second state holds 2w",
         ),
         (lambda d, g, e: _mean_change(1 - d, g, e), "the two shares are swapped"),
         (

@@ -111,13 +111,13 @@ def critic_lab(controls: Sequence[str] | None = None) -> Lab:
     `controls` names the ones to show (all by default), in the order of lake, next_action, age, n_next.
 
     >>> lab = critic_lab()
-    >>> lab.set(lake="slippery", next_action="stored", age=20)
+    >>> lab.set(next_action="stored", age=20)
     >>> round(lab.result.fixed_distance, 2)
     0.72
     """
     toggle = ipywidgets.ToggleButtons
     every = dict(
-        lake=toggle(options=list(LAKES), value="firm", description="the lake"),
+        lake=toggle(options=list(LAKES), value="slippery", description="the lake"),
         next_action=toggle(
             options=[("a′ ~ π(·|s′), now", "resampled"), ("the stored next action", "stored")],
             value="resampled",
