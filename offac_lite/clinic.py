@@ -111,8 +111,9 @@ class Chart:
         """Say in a line what stands at the end of the chart, medians over seeds."""
         of = {name: self.late(name).nanmedian().item() for name in INSTRUMENTS}
         return (
-            f"Late, medians of {len(self['return'])} seeds: return {of['return']:.0f}; value {of['value']:.3g}, where "
-            f"{of['delivered']:.3g} was delivered; critic's loss {of['critic_loss']:.2g}; spread {of['spread']:.2g}; "
+            f"Late (the last fifth), medians of {len(self['return'])} seeds: return {of['return']:.0f}; "
+            f"value {of['value']:.3g}, where {of['delivered']:.3g} was delivered; "
+            f"critic's loss {of['critic_loss']:.2g}; spread {of['spread']:.2g}; "
             f"actor's gradient: cosine {of['cosine']:.2f}, length {of['length']:.2g}; entropy {of['entropy']:.2f}."
         )
 

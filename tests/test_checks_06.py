@@ -68,6 +68,12 @@ def other_way(target, source, tau):
 
 
 @torch.no_grad()
+def into_the_source(target, source, tau):
+    for old, new in pairs(target, source):
+        new.mul_(tau).add_((1 - tau) * old)
+
+
+@torch.no_grad()
 def added(target, source, tau):
     for old, new in pairs(target, source):
         old += tau * new
@@ -116,6 +122,7 @@ WRONG = [
     (checks.POLYAK_UPDATE, rebound, "keeps its old numbers"),
     (checks.POLYAK_UPDATE, copied, "you copy the network whatever τ says"),
     (checks.POLYAK_UPDATE, other_way, "towards its target"),
+    (checks.POLYAK_UPDATE, into_the_source, "the source has changed"),
     (checks.POLYAK_UPDATE, added, "kept whole"),
     (checks.POLYAK_UPDATE, shrunk, "nothing of the network is added"),
     (checks.POLYAK_UPDATE, away, "the sign is flipped"),
@@ -123,7 +130,7 @@ WRONG = [
     (checks.POLYAK_UPDATE, both_moved, "the network itself is changed too"),
     (checks.POLYAK_UPDATE, without_no_grad, "it stops with RuntimeError: a leaf Variable"),
     (checks.MAKE_TARGET, lambda critic: critic, "under a second name: whatever"),
-    (checks.MAKE_TARGET, copy.copy, "under a second name: whatever"),
+    (checks.MAKE_TARGET, copy.copy, "shares its parameters"),
     (checks.MAKE_TARGET, frozen, "the critic itself has been frozen"),
     (checks.MAKE_TARGET, lambda critic: critic.requires_grad_(False), "neither of them can learn"),
     (checks.MAKE_TARGET, lambda critic: critic.state_dict(), "returned a .*Dict; a network is wanted"),

@@ -44,6 +44,23 @@ def through_the_action_in_a_loop(policy, critic, obs, stored_action, n_actions, 
     return -total / n_actions
 
 
+def through_the_action_minus_a_number(policy, critic, obs, stored_action, n_actions, generator):
+    q = critic(obs, policy(obs).rsample(n_actions, generator=generator))
+    return -(q - q.detach().mean(0, keepdim=True)).mean()
+
+
+def through_the_action_of_a_frozen_critic(policy, critic, obs, stored_action, n_actions, generator):
+    for p in critic.parameters():
+        p.requires_grad_(False)
+    return -critic(obs, policy(obs).rsample(n_actions, generator=generator)).mean()
+
+
+def score_with_a_frozen_critic(policy, critic, obs, stored_action, n_actions, generator):
+    pi, q_of = policy(obs), critic.requires_grad_(False)
+    a = pi.sample(n_actions, generator=generator)
+    return -(pi.log_prob(a) * leave_one_out(q_of(obs, a))).mean()
+
+
 def score_with_sample(policy, critic, obs, stored_action, n_actions, generator):
     pi = policy(obs)
     a = pi.sample(n_actions, generator=generator)
@@ -69,8 +86,18 @@ def score_without_a_graph(policy, critic, obs, stored_action, n_actions, generat
 
 RIGHT = {
     checks.SQUASHED_LOG_PROB: [log_prob_by_hand, log_prob_with_softplus, log_prob_by_the_library],
-    checks.REPARAMETERIZED_LOSS: [through_the_action, through_the_action_in_a_loop],
-    checks.SCORE_FUNCTION_LOSS: [score_with_sample, score_with_detached_action, score_without_a_graph],
+    checks.REPARAMETERIZED_LOSS: [
+        through_the_action,
+        through_the_action_in_a_loop,
+        through_the_action_minus_a_number,
+        through_the_action_of_a_frozen_critic,
+    ],
+    checks.SCORE_FUNCTION_LOSS: [
+        score_with_sample,
+        score_with_detached_action,
+        score_without_a_graph,
+        score_with_a_frozen_critic,
+    ],
 }
 
 
@@ -86,6 +113,15 @@ def wrong_log_prob(variant):
         return {
             "none": lambda: gaussian.sum(-1),
             "sign": lambda: (gaussian + torch.log(half * slope)).sum(-1),
+            "tanh sign": lambda: (gaussian + slope.log() - half.log()).sum(-1),
+            "tanh of the action": lambda: (gaussian - torch.log(half * (1 - torch.tanh(action) ** 2))).sum(-1),
+            "none, per dimension": lambda: gaussian,
+            "sign, per dimension": lambda: gaussian + torch.log(half * slope),
+            "tanh sign, per dimension": lambda: gaussian + torch.log(slope / half),
+            "no scale, per dimension": lambda: gaussian - torch.log(1 - t**2),
+            "scale sign, per dimension": lambda: gaussian - torch.log(slope / half),
+            "only scale, per dimension": lambda: gaussian - half.log(),
+            "detached": lambda: (gaussian - torch.log(half * slope)).sum(-1).detach(),
             "scale": lambda: (gaussian - slope.log()).sum(-1),
             "scale sign": lambda: (gaussian - torch.log(slope / half)).sum(-1),
             "only scale": lambda: (gaussian - half.log()).sum(-1),
@@ -122,6 +158,9 @@ def wrong_reparameterized(variant):
         q = critic(obs, a)
         return {
             "sign": lambda: q.mean(),
+            "own mean": lambda: (q.mean(0) - q).mean(),
+            "minus abs": lambda: -torch.abs(q.mean()),
+            "abs": lambda: (-q.mean()).abs(),
             "detached": lambda: -q.detach().mean(),
             "log π, attached": lambda: -(pi.log_prob(a) * q).mean(),
             "log π": lambda: -(pi.log_prob(a) * q.detach()).mean(),
@@ -136,7 +175,7 @@ def wrong_reparameterized(variant):
 def wrong_score(variant):
     def loss(policy, critic, obs, stored_action, n_actions, generator):
         pi = policy(obs)
-        if variant in ("bug", "bug, attached", "reparameterised"):
+        if variant in ("bug", "bug, attached", "reparameterised", "no log π"):
             a = pi.rsample(n_actions, generator=generator)
         else:
             a = pi.sample(n_actions, generator=generator)
@@ -150,6 +189,9 @@ def wrong_score(variant):
             "no baseline": lambda: -(log_prob * q.detach()).mean(),
             "own baseline": lambda: -(log_prob * (q - q.mean(0)).detach()).mean(),
             "sign": lambda: (log_prob * weight).mean(),
+            "no log π": lambda: -leave_one_out(q).mean(),
+            "abs": lambda: (-log_prob * weight).mean().abs(),
+            "minus abs": lambda: -(log_prob * weight).mean().abs(),
             "detached": lambda: -(log_prob.detach() * weight).mean(),
             "sum": lambda: -(log_prob * weight).sum(),
             "π": lambda: -(log_prob.exp() * weight).mean(),
@@ -173,6 +215,18 @@ WRONG = [
     (checks.SQUASHED_LOG_PROB, wrong_log_prob("no log"), "summand of its .logarithm"),
     (checks.SQUASHED_LOG_PROB, wrong_log_prob("density"), "its logarithm is wanted"),
     (checks.SQUASHED_LOG_PROB, wrong_log_prob("half summed"), "it stops with RuntimeError"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("tanh sign"), "the slope of tanh has the wrong sign"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("tanh of the action"), "tanh of the action itself"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("none, per dimension"), "the density of u.*one number per dimension"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("sign, per dimension"), "the correction has.*one number per dimension"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("tanh sign, per dimension"), "the slope of tanh has.*per dimension"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("no scale, per dimension"), "scale of the action is.*per dimension"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("scale sign, per dimension"), "scale of the action has.*per dimension"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("only scale, per dimension"), "slope of tanh is missing.*per dimension"),
+    (checks.SQUASHED_LOG_PROB, wrong_log_prob("detached"), "no gradient arrives"),
+    (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("own mean"), "takes all of it away"),
+    (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("minus abs"), "where Q is negative"),
+    (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("abs"), "where Q is positive"),
     (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("sign"), "the sign is flipped"),
     (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("detached"), "somewhere on the way it is cut"),
     (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("detached action"), "somewhere on the way it is cut"),
@@ -193,6 +247,9 @@ WRONG = [
     (checks.SCORE_FUNCTION_LOSS, wrong_score("no baseline"), "and so is the baseline"),
     (checks.SCORE_FUNCTION_LOSS, wrong_score("own baseline"), "contains the action's own Q"),
     (checks.SCORE_FUNCTION_LOSS, wrong_score("sign"), "the sign is flipped"),
+    (checks.SCORE_FUNCTION_LOSS, wrong_score("no log π"), "log π is missing"),
+    (checks.SCORE_FUNCTION_LOSS, wrong_score("abs"), "yours is never negative"),
+    (checks.SCORE_FUNCTION_LOSS, wrong_score("minus abs"), "yours is never positive"),
     (checks.SCORE_FUNCTION_LOSS, wrong_score("detached"), "log π is detached"),
     (checks.SCORE_FUNCTION_LOSS, wrong_score("sum"), "add up where the mean"),
     (checks.SCORE_FUNCTION_LOSS, wrong_score("π"), "weights by π, not by log π"),

@@ -129,6 +129,8 @@ def wrong_actor(variant):
             "wrong factor": lambda: -(log_prob.detach() * (q - value)).mean(),
             "both cut": lambda: -(log_prob * (q - value)).detach().mean(),
             "π": lambda: -(torch.exp(log_prob) * advantage).mean(),
+            "abs": lambda: (-log_prob * advantage).mean().abs(),
+            "minus abs": lambda: -torch.abs((log_prob * advantage).mean()),
             "plus": lambda: -(log_prob * (q + value).detach()).mean(),
         }[variant]()
 
@@ -147,6 +149,8 @@ ACTOR_WORDS = {
     "wrong factor": "cut at the wrong factor",
     "both cut": "both factors are cut off",
     "π": "weights by π, not by log π",
+    "abs": "yours is never negative",
+    "minus abs": "yours is never positive",
     "plus": "is not what it should be",
 }
 
@@ -162,6 +166,8 @@ def wrong_critic(variant):
             "max": lambda: ((q_all.max(-1).values - target) ** 2).mean() / 2,
             "all actions": lambda: ((q_all - target[:, None]) ** 2).mean() / 2,
             "first row": lambda: ((q_all.gather(-1, action.unsqueeze(0)).squeeze(0) - target) ** 2).mean() / 2,
+            "every action": lambda: functional.mse_loss(q_all[:, action], target.expand(len(q_all), -1)) / 2,
+            "axis 0": lambda: functional.mse_loss(q_all.gather(0, action[None])[0], target) / 2,
             "mean first": lambda: (q - target).mean() ** 2 / 2,
             "distance": lambda: (q - target).abs().mean() / 2,
             "per row": lambda: (q - target) ** 2 / 2,
@@ -177,6 +183,9 @@ def wrong_resample(variant):
         if variant == "bug":
             q = of_actions(q_all, pi.sample(n_actions, generator=generator))
             return pi.log_prob(pi.sample(n_actions, generator=generator)), q
+        if variant == "no axis":
+            a = pi.sample(generator=generator)
+            return pi.log_prob(a), of_actions(q_all, a)
         if variant in ("mode", "one", "copies"):
             a = pi.mode() if variant == "mode" else pi.sample(generator=generator)
             a = a.unsqueeze(0).repeat(1 if variant == "one" else n_actions, 1)
@@ -185,6 +194,7 @@ def wrong_resample(variant):
         log_prob, q = pi.log_prob(a), of_actions(q_all, a)
         return {
             "order": lambda: (q, log_prob),
+            "all actions": lambda: (log_prob, q_all),
             "V": lambda: (log_prob, (pi.probs * q_all).sum(-1).expand_as(log_prob)),
             "max": lambda: (log_prob, q_all.max(-1).values.expand_as(log_prob)),
             "cut": lambda: (log_prob.detach(), q),
@@ -233,6 +243,8 @@ WRONG = [
     (D, wrong_critic("max"), "the best action's Q"),
     (D, wrong_critic("all actions"), "all the actions of a state"),
     (D, wrong_critic("first row"), "in the first state"),
+    (D, wrong_critic("every action"), "every row is looked up at every action"),
+    (D, wrong_critic("axis 0"), "picks a row of the table"),
     (D, wrong_critic("mean first"), "the wrong way round"),
     (D, wrong_critic("distance"), "this is the distance"),
     (D, wrong_critic("per row"), "one for each row"),
@@ -248,7 +260,9 @@ WRONG = [
     (E, wrong_resample("cut"), "log π is cut off"),
     (E, wrong_resample("π"), "this is π, and log π is wanted"),
     (E, wrong_resample("one tensor"), "two tensors are wanted"),
-    (E, wrong_resample("mean"), "has shape"),
+    (E, wrong_resample("all actions"), r"each of the \*drawn\* actions"),
+    (E, wrong_resample("no axis"), "axis of the drawn actions is missing"),
+    (E, wrong_resample("mean"), "average over the drawn actions"),
     (G, wrong_next_value("bug"), "a′ is still the stored one"),
     (G, wrong_next_value("max"), "Q-learning"),
     (G, wrong_next_value("mode"), "most probable action"),

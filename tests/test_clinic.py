@@ -146,9 +146,16 @@ def test_patient_h_falls_ill_where_the_limit_is_short():
     assert well.late("value").median() > 1.5 * well.late("delivered").median(), "the instrument that misleads"
 
 
-def test_patient_g_promises_less_than_it_delivers():
-    chart = admit(patient("G"), seeds=3, total_steps=6000, evaluations=6, seed=11)
-    assert (chart.late("value") / chart.late("delivered")).median() < 0.8
+def test_patient_g_promises_less_than_it_delivers_and_its_loss_says_that_it_is_not_the_discount():
+    def small_discount(reward, ended, next_value, gamma):
+        return HEALTHY.q_target(reward, ended, next_value, 0.97)
+
+    short = {"seeds": 3, "total_steps": 6000, "evaluations": 6, "seed": 11}
+    ill, rival, well = (admit(p, **short) for p in (patient("G"), replace(HEALTHY, q_target=small_discount), HEALTHY))
+    for chart in (ill, rival):
+        assert (chart.late("value") / chart.late("delivered")).median() < 0.8
+    loss, rivals, healthy = (chart.late("critic_loss").median() for chart in (ill, rival, well))
+    assert loss > 1.3 * healthy and healthy > 1.5 * rivals
 
 
 def test_same_parts_and_seed_same_chart_and_another_seed_another():
@@ -173,8 +180,8 @@ def test_a_chart_says_in_words_what_it_shows():
     chart = Chart(steps, {name: torch.full((3, 10), float(i)) for i, name in enumerate(clinic.INSTRUMENTS)})
     assert chart.late("value").tolist() == [2.0, 2.0, 2.0]
     assert chart.summary() == (
-        "Late, medians of 3 seeds: return 0; value 2, where 1 was delivered; critic's loss 3; spread 4; "
-        "actor's gradient: cosine 5.00, length 6; entropy 7.00."
+        "Late (the last fifth), medians of 3 seeds: return 0; value 2, where 1 was delivered; "
+        "critic's loss 3; spread 4; actor's gradient: cosine 5.00, length 6; entropy 7.00."
     )
 
 

@@ -88,6 +88,10 @@ POLYAK_UPDATE = Exercise(
             "you move the network towards its target; it is the target that has to follow",
         ),
         (
+            _each(lambda old, new, tau: new.copy_((1 - tau) * old + tau * new)),
+            "the right numbers arrive in the wrong network: the source has changed, and the target has not",
+        ),
+        (
             _each(lambda old, new, tau: old.add_(tau * new)),
             "the old numbers are kept whole and the new ones added: they have to shrink by 1 − τ first",
         ),
@@ -117,6 +121,7 @@ def _observe_make_target(function: Callable) -> dict[str, torch.Tensor]:
     if target is None or target is Ellipsis or target is NotImplemented:
         raise NotImplementedError
     seen = {"the target network at first": _numbers(target)}
+    seen["whether the two names stand for one object"] = torch.tensor(float(target is critic))
     with torch.no_grad():
         for p in critic.parameters():
             p.add_(1.0)
@@ -148,6 +153,11 @@ MAKE_TARGET = Exercise(
         (
             _planted_make_target,
             "the target network *is* the critic, under a second name: whatever the critic learns is in y at once",
+        ),
+        (
+            copy.copy,
+            "this makes a new shell that shares its parameters with the critic: whatever the critic learns is in y at "
+            "once",
         ),
         (_frozen, "the critic itself has been frozen: it cannot learn any more"),
         (_other_start, "the target network starts from other numbers than the critic"),

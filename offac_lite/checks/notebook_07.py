@@ -1,5 +1,6 @@
 """The exercises of notebook 07: right answers, what to look at, and the mistakes people make."""
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -44,41 +45,65 @@ def _slope(squashed):
     return torch.log(1 - squashed.square())
 
 
+def _tanh_of_the_action(action, mean, log_std, mid, half):
+    n = torch.distributions.Normal(mean, log_std.exp()).log_prob(torch.atanh((action - mid) / half))
+    return (n - torch.log(1 - torch.tanh(action).square()) - torch.log(half)).sum(-1)
+
+
+_SUM_MISSING = (
+    "there is one number per dimension left: the dimensions are independent, so their log densities add up to one "
+    "number per action"
+)
+_FORMULAS = [
+    (
+        lambda n, t, h: n,
+        "this is the density of u: squashing packs the same probability into less room, and that has to be "
+        "accounted for",
+    ),
+    (
+        lambda n, t, h: n + _slope(t) + h.log(),
+        "the correction has the wrong sign: where the squashing is steep the probability is spread thin, so log π "
+        "gets smaller",
+    ),
+    (
+        lambda n, t, h: n + _slope(t) - h.log(),
+        "the slope of tanh has the wrong sign: where tanh is steep the probability is spread thin, so log π gets "
+        "smaller",
+    ),
+    (
+        lambda n, t, h: n - _slope(t),
+        "the scale of the action is missing: a = mid + half · tanh u also stretches by half",
+    ),
+    (
+        lambda n, t, h: n - _slope(t) + h.log(),
+        "the scale of the action has the wrong sign: a wider range means a lower density",
+    ),
+    (lambda n, t, h: n - h.log(), "the scale is there, the slope of tanh is missing: it is 1 − tanh² u"),
+]
+
+
+def _wrong_formulas() -> list[tuple[Callable, str]]:
+    """Each wrong formula, summed over the dimensions and not."""
+    summed = [(_by_parts(lambda n, t, u, h, f=f: f(n, t, h).sum(-1)), words) for f, words in _FORMULAS]
+    unsummed = [
+        (_by_parts(lambda n, t, u, h, f=f: f(n, t, h)), f"{words}; and {_SUM_MISSING}") for f, words in _FORMULAS
+    ]
+    return summed + unsummed
+
+
 SQUASHED_LOG_PROB = Exercise(
     "squashed_log_prob",
     _squashed_log_prob,
     _observe_squashed_log_prob,
     [
-        (
-            _by_parts(lambda n, t, u, h: n.sum(-1)),
-            "this is the density of u: squashing packs the same probability into less room, and that has to be "
-            "accounted for",
-        ),
-        (
-            _by_parts(lambda n, t, u, h: (n + _slope(t) + h.log()).sum(-1)),
-            "the correction has the wrong sign: where the squashing is steep the probability is spread thin, so log π "
-            "gets smaller",
-        ),
-        (
-            _by_parts(lambda n, t, u, h: (n - _slope(t)).sum(-1)),
-            "the scale of the action is missing: a = mid + half · tanh u also stretches by half",
-        ),
-        (
-            _by_parts(lambda n, t, u, h: (n - _slope(t) + h.log()).sum(-1)),
-            "the scale of the action has the wrong sign: a wider range means a lower density",
-        ),
-        (
-            _by_parts(lambda n, t, u, h: (n - h.log()).sum(-1)),
-            "the scale is there, the slope of tanh is missing: it is 1 − tanh² u",
-        ),
+        *_wrong_formulas(),
         (
             _by_parts(lambda n, t, u, h: (n - _slope(t) - h.log()).sum(-2)),
             "you add up over the batch: the dimensions of *one* action belong together, and they are the last axis",
         ),
         (
             _by_parts(lambda n, t, u, h: n - _slope(t) - h.log()),
-            "there is one number per dimension left: the dimensions are independent, so their log densities add up "
-            "to one number per action",
+            _SUM_MISSING,
         ),
         (
             _by_parts(lambda n, t, u, h: (n - _slope(t) - h.log()).mean(-1)),
@@ -93,6 +118,10 @@ SQUASHED_LOG_PROB = Exercise(
             "tanh is applied to the action, which has been through it already: the slope belongs to u",
         ),
         (
+            _tanh_of_the_action,
+            "this is tanh of the action itself, mid and half and all: the slope is that of tanh at u",
+        ),
+        (
             _by_parts(lambda n, t, u, h: (n - torch.log(1 - t) - h.log()).sum(-1)),
             "the square is missing: the slope of tanh is 1 − tanh² u",
         ),
@@ -103,6 +132,11 @@ SQUASHED_LOG_PROB = Exercise(
         (
             _by_parts(lambda n, t, u, h: (n - _slope(t) - h.log()).sum(-1).exp()),
             "this is the density: its logarithm is wanted",
+        ),
+        (
+            _by_parts(lambda n, t, u, h: (n - _slope(t) - h.log()).sum(-1).detach()),
+            "the value is right, but no gradient arrives, neither at the mean nor at log σ: an actor could not learn "
+            "from it",
         ),
     ],
     "right: the Gaussian of u, the slope of tanh and the scale, one number per action",
@@ -137,15 +171,29 @@ class _Scripted(TanhGaussian):
             return self.rsample(n_actions, generator=generator)
 
 
+class _Critic(torch.nn.Module):
+    """A critic whose parameters one may freeze; `sign` −1 turns Q round, and with it the sign of most losses."""
+
+    def __init__(self, sign: int):
+        super().__init__()
+        self.weights = torch.nn.Parameter(torch.tensor([0.8, -0.3, 1.1], dtype=torch.float64))
+        self.sign = sign
+
+    def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        best, height, width = self.weights
+        where = (action - best - 0.5 * obs)[..., 0]
+        return self.sign * (7 + height * where.square() + torch.sin(2 * width * where))
+
+
 class _Replayed:
     """A batch of three states, a policy and a critic for which every mistake gives other numbers."""
 
-    def __init__(self, marked: bool):
+    def __init__(self, marked: bool, sign: int):
         def numbers(*values):
             return torch.tensor(values, dtype=torch.float64)
 
         self.parameters = torch.stack([numbers(0.3, -0.6, 0.1), numbers(-0.7, -0.2, -1.0)]).requires_grad_()
-        self.weights = numbers(0.8, -0.3, 1.1).requires_grad_()
+        self.critic = _Critic(sign)
         self.obs, self.stored = numbers(0.0, 1.0, 2.0)[:, None], numbers(1.5, -0.4, 0.2)[:, None]
         self.marked = marked
         rows = numbers(0.4, -1.1, 0.3, 1.2, 0.2, -0.8, -0.5, 0.9, 1.4, -1.3, -0.1, 0.7, 0.6, 1.6, -0.2, 0.1, -0.9, -1.5)
@@ -155,26 +203,26 @@ class _Replayed:
         mean, log_std = self.parameters[:, obs[:, 0].long(), None]
         return _Scripted(mean, log_std, self.script, self.marked)
 
-    def critic(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-        best, height, width = self.weights
-        where = (action - best - 0.5 * obs)[..., 0]
-        return 7 + height * where.square() + torch.sin(2 * width * where)
-
 
 def _observe_loss(function: Callable, ks: tuple[int, ...], marked: bool, watch_critic: bool) -> dict[str, torch.Tensor]:
     seen = {}
-    for k in ks:
-        r = _Replayed(marked)
+    for k, sign in itertools.product(ks, (1, -1)):
+        r, which = _Replayed(marked, sign), f"K = {k}" + ("" if sign == 1 else ", another critic")
         loss = call(function, r.policy, r.critic, r.obs, r.stored, k, torch.Generator())
-        seen[f"the gradient with respect to the policy (K = {k})"] = gradient(loss, r.parameters)
-        if watch_critic:
-            seen[f"the gradient that reaches Q (K = {k})"] = gradient(loss, r.weights)
-        seen[f"the loss (K = {k})"] = loss.detach()
+        seen[f"the gradient with respect to the policy ({which})"] = gradient(loss, r.parameters)
+        if watch_critic:  # whoever freezes the critic lets none arrive
+            seen[f"the gradient that reaches Q ({which})"] = gradient(loss, r.critic.weights.requires_grad_())
+        seen[f"the loss ({which})"] = loss.detach()
     return seen
 
 
 def _observe_reparameterized(function: Callable) -> dict[str, torch.Tensor]:
-    return _observe_loss(function, (1, 6), marked=True, watch_critic=False)
+    """Observe the loss too, but not beside the right gradient: a constant more or less is no mistake there."""
+    seen = _observe_loss(function, (1, 6), marked=True, watch_critic=False)
+    right = _observe_loss(_pathwise_loss, (1, 6), marked=True, watch_critic=False)
+    if all(torch.allclose(seen[key], right[key], 1e-4, 1e-6) for key in right if "gradient" in key):
+        seen |= {key: torch.zeros_like(seen[key]) for key in right if "gradient" not in key}
+    return seen
 
 
 def _drawn(draw: Callable, weigh: Callable) -> Callable:
@@ -200,9 +248,11 @@ def _mean_q(log_prob, q):
     return -q.mean()
 
 
+_pathwise_loss = _drawn(_rsample, _mean_q)
+
 REPARAMETERIZED_LOSS = Exercise(
     "reparameterized_loss",
-    _drawn(_rsample, _mean_q),
+    _pathwise_loss,
     _observe_reparameterized,
     [
         (
@@ -255,6 +305,21 @@ REPARAMETERIZED_LOSS = Exercise(
         (
             _drawn(lambda pi, stored, k, gen: pi.rsample(1, generator=gen), _mean_q),
             "you draw one action per state, whatever n_actions says",
+        ),
+        (
+            _drawn(_rsample, lambda lp, q: -(q - q.mean(-2, keepdim=True)).mean()),
+            "what you subtract carries the gradient of Q too, and takes all of it away: a baseline has to be a "
+            "constant (and here it does nothing)",
+        ),
+        (
+            _drawn(_rsample, lambda lp, q: -q.mean().abs()),
+            "the loss may be negative or positive, and yours is never positive: where Q is negative, it goes the "
+            "wrong way",
+        ),
+        (
+            _drawn(_rsample, lambda lp, q: q.mean().abs()),
+            "the loss may be negative or positive, and yours is never negative: where Q is positive, it goes the "
+            "wrong way",
         ),
     ],
     "right: the gradient goes through the action, into the policy",
@@ -338,6 +403,20 @@ SCORE_FUNCTION_LOSS = Exercise(
         (
             _drawn(_sample, lambda lp, q: -(lp.exp() * _advantage(q)).mean()),
             "this weights by π, not by log π: drawing the actions already contributes the factor π",
+        ),
+        (
+            _drawn(_rsample, lambda lp, q: -updates.leave_one_out(q).mean()),
+            "log π is missing: the leave-one-out weights of a state add up to zero, and so do their gradients",
+        ),
+        (
+            _drawn(_sample, lambda lp, q: -(lp * _advantage(q)).mean().abs()),
+            "the loss may be negative or positive, and yours is never positive: where it should be, it goes the wrong "
+            "way",
+        ),
+        (
+            _drawn(_sample, lambda lp, q: (lp * _advantage(q)).mean().abs()),
+            "the loss may be negative or positive, and yours is never negative: where it should be, it goes the wrong "
+            "way",
         ),
     ],
     "right: the action is a plain number, and log π alone carries the gradient",

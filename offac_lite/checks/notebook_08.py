@@ -60,14 +60,15 @@ def patient_a(function: Callable) -> Callable:
 
 
 def _observe_actor_loss(function: Callable) -> dict[str, torch.Tensor]:
-    log_prob = torch.tensor([[-0.3, -1.2, -0.7], [-2.0, -0.1, -0.4]], requires_grad=True)
-    q = torch.tensor([[1.0, 4.0, -2.0], [0.5, 3.0, 6.0]], requires_grad=True)
-    loss = call(function, log_prob, q, torch.tensor([0.75, 2.0, 1.0]))
-    return {
-        "the gradient with respect to log π": gradient(loss, log_prob),
-        "the gradient that reaches Q": gradient(loss, q),
-        "the loss": loss.detach(),
-    }
+    seen = {}
+    for batch, sign in (("", 1), (", another batch", -1)):  # a loss above zero, and one below
+        log_prob = torch.tensor([[-0.3, -1.2, -0.7], [-2.0, -0.1, -0.4]], requires_grad=True)
+        q = (sign * torch.tensor([[1.0, 4.0, -2.0], [0.5, 3.0, 6.0]])).requires_grad_()
+        loss = call(function, log_prob, q, sign * torch.tensor([0.75, 2.0, 1.0]))
+        seen[f"the gradient with respect to log π{batch}"] = gradient(loss, log_prob)
+        seen[f"the gradient that reaches Q{batch}"] = gradient(loss, q)
+        seen[f"the loss{batch}"] = loss.detach()
+    return seen
 
 
 def _planted_b(log_prob, q, value):
@@ -117,6 +118,14 @@ _ACTOR_MISTAKES = [
     (
         lambda lp, q, v: -(lp.exp() * (q - v).detach()).mean(),
         "this weights by π, not by log π: drawing the actions already contributes the factor π",
+    ),
+    (
+        lambda lp, q, v: (lp * (q - v).detach()).mean().abs(),
+        "the loss may be negative or positive, and yours is never negative: where it should be, good actions get rarer",
+    ),
+    (
+        lambda lp, q, v: -(lp * (q - v).detach()).mean().abs(),
+        "the loss may be negative or positive, and yours is never positive: where it should be, good actions get rarer",
     ),
 ]
 _ACTOR_PRAISE = "healed: uphill for the policy, nothing for the critic, and a mean"
@@ -187,6 +196,14 @@ PATIENT_D = Exercise(
         (
             lambda q, a, y: 0.5 * (q[0, a] - y).square().mean(),
             "all the actions are looked up in the first state; each row has its own",
+        ),
+        (
+            lambda q, a, y: 0.5 * (q[:, a] - y).square().mean(),
+            "every row is looked up at every action; each row has an action of its own",
+        ),
+        (
+            lambda q, a, y: 0.5 * (q.gather(0, a.unsqueeze(0)) - y).square().mean(),
+            "the action picks a row of the table here; the rows are states, and the actions stand side by side",
         ),
         (lambda q, a, y: 0.5 * (_taken(q, a) - y).mean().square(), "mean and square are the wrong way round"),
         (lambda q, a, y: 0.5 * (_taken(q, a) - y).abs().mean(), "this is the distance, and its square is wanted"),
@@ -279,6 +296,18 @@ PATIENT_E = Exercise(
         (
             _drawn(lambda pi, q, a: (pi.log_prob(a), q.amax(-1).expand(a.shape))),
             "this is the best action's Q, the same for all actions of a state: Q of the one that was drawn is wanted",
+        ),
+        (
+            _drawn(lambda pi, q, a: (pi.log_prob(a), q)),
+            "this is Q of all the actions there are: one Q for each of the *drawn* actions is wanted",
+        ),
+        (
+            lambda pi, q, k, g: (lambda a: (pi.log_prob(a), of_actions(q, a)))(pi.sample(generator=g)),
+            "the axis of the drawn actions is missing: one row for each of the n_actions is wanted, a single one too",
+        ),
+        (
+            _drawn(lambda pi, q, a: (pi.log_prob(a).mean(0), of_actions(q, a).mean(0))),
+            "you average over the drawn actions: one log π and one Q for each of them are wanted",
         ),
         (_drawn(lambda pi, q, a: (pi.log_prob(a).detach(), of_actions(q, a))), "log π is cut off: no gradient"),
         (_drawn(lambda pi, q, a: (pi.log_prob(a).exp(), of_actions(q, a))), "this is π, and log π is wanted"),
