@@ -29,14 +29,16 @@ def shape(name: str, tensor: torch.Tensor, wanted: Sequence[int], meaning: str) 
         raise ValueError(f"{name} has shape {tuple(tensor.shape)}, wanted {tuple(wanted)} = {meaning}")
 
 
-def count(name: str, value, at_least: int = 1) -> int:
-    """Return `value` as an int of at least `at_least`, or raise."""
+def count(name: str, value, at_least: int = 1, at_most: int | None = None) -> int:
+    """Return `value` as an int of at least `at_least`, and at most `at_most` where that is given, or raise."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
     if value < at_least:
         raise ValueError(f"{name} must be at least {at_least}, got {value}")
     if value > 2**62:
         raise ValueError(f"{name} must be a number one can count to, got more than 2**62")
+    if at_most is not None and value > at_most:
+        raise ValueError(f"{name} must lie between {at_least} and {at_most}, got {value}")
     return int(value)
 
 

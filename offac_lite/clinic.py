@@ -14,9 +14,10 @@ from torch.optim import Adam
 
 from offac_lite import _check, updates
 from offac_lite.buffer import ReplayBuffer, Transition
-from offac_lite.envs import Episode, Step, VectorEnv, recent_returns
+from offac_lite.envs import Episode, Step, VectorEnv, latest_episodes, recent_returns, to_come
 from offac_lite.mdp import TabularMDP
 from offac_lite.networks import Categorical, CategoricalPolicy, DiscreteQCritic, of_actions
+from offac_lite.td import Transitions
 from offac_lite.training import keep_freed_memory
 
 GAMMA = 0.99
@@ -240,13 +241,12 @@ def delivered(lengths: Sequence[int], gamma: float = GAMMA) -> float:
     >>> round(delivered([2], gamma=0.5), 3)  # (0.1 + 0.05 in the first state, 0.1 in the second) / 2
     0.125
     """
-    left = torch.cat([torch.arange(1, length + 1) for length in lengths]).double()
-    return (REWARD_SCALE * (1 - gamma**left) / (1 - gamma)).mean().item()
+    return REWARD_SCALE * to_come(lengths, gamma)
 
 
 def _delivered(episodes: Sequence[Episode], seeds: int, last: int = 10) -> torch.Tensor:
-    lengths = [[episode.length for episode in episodes if episode.seed == seed][-last:] for seed in range(seeds)]
-    return torch.tensor([delivered(own) if own else torch.nan for own in lengths])
+    latest = latest_episodes(episodes, seeds, last)
+    return torch.tensor([delivered([e.length for e in own]) if own else torch.nan for own in latest])
 
 
 class TableCritic:
@@ -264,8 +264,8 @@ class TableCritic:
         return of_actions(self.table[obs], action)
 
 
-@dataclass(frozen=True)
-class TwoStates:
+@dataclass(frozen=True, eq=False)
+class TwoStates(Transitions):
     """Two states, two actions, and every transition that a uniform β could store, each once.
 
     In state 0, action 0 gives 0 and leads to state 1, action 1 gives 1 and stays; in state 1, action 0 gives 0 and
@@ -274,13 +274,6 @@ class TwoStates:
     """
 
     mdp: TabularMDP
-    obs: torch.Tensor
-    action: torch.Tensor
-    reward: torch.Tensor
-    next_obs: torch.Tensor
-    terminated: torch.Tensor
-    truncated: torch.Tensor
-    next_action: torch.Tensor
 
 
 def two_states(gamma: float = 0.9) -> TwoStates:
@@ -296,7 +289,7 @@ def two_states(gamma: float = 0.9) -> TwoStates:
     obs, action, next_action, cut = torch.cartesian_prod(*[torch.arange(2)] * 4).unbind(-1)
     end = (obs == 1) & (action == 1)
     next_obs = torch.where(action == 0, 1 - obs, obs)  # after the end as well: some last observation comes back
-    return TwoStates(mdp, obs, action, mdp.reward[obs, action], next_obs, end, (cut == 1) & ~end, next_action)
+    return TwoStates(obs, action, mdp.reward[obs, action], next_obs, end, (cut == 1) & ~end, next_action, mdp)
 
 
 # ------------------------------------------------------------------------------------------- spoilers from here on

@@ -224,8 +224,28 @@ def recent_returns(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 10
     >>> recent_returns(episodes, n_seeds=3)
     tensor([15., 30., nan])
     """
-    returns = [[] for _ in range(count("n_seeds", n_seeds))]
-    for episode in reversed(episodes):
-        if len(returns[episode.seed]) < last:
-            returns[episode.seed].append(episode.episode_return)
+    returns = [[e.episode_return for e in own] for own in latest_episodes(episodes, n_seeds, last)]
     return torch.tensor([sum(r) / len(r) if r else float("nan") for r in returns])
+
+
+def latest_episodes(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 10) -> list[list[Episode]]:
+    """Give each seed's `last` episodes, the newest first.
+
+    >>> latest_episodes([Episode(0, 0, 10.0, 10), Episode(0, 1, 20.0, 20)], n_seeds=2, last=1)
+    [[Episode(seed=0, env=1, episode_return=20.0, length=20)], []]
+    """
+    latest: list[list[Episode]] = [[] for _ in range(count("n_seeds", n_seeds))]
+    for episode in reversed(episodes):
+        if len(latest[episode.seed]) < last:
+            latest[episode.seed].append(episode)
+    return latest
+
+
+def to_come(lengths: Sequence[int], gamma: float) -> float:
+    """Average 1 + γ + γ² + …, the rewards to come if each step gives 1, over all states of episodes of these lengths.
+
+    >>> to_come([2], gamma=0.5)  # 1 + 0.5 in the first state, 1 in the second
+    1.25
+    """
+    left = torch.cat([torch.arange(1, length + 1) for length in lengths]).double()
+    return ((1 - gamma**left) / (1 - gamma)).mean().item()

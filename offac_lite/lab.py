@@ -7,7 +7,7 @@ their meeting; the labs themselves stand in `labs`.
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ import ipywidgets
 import traitlets
 from IPython.core.getipython import get_ipython
 
+from offac_lite import _check
 from offac_lite.screen import Screen
 
 
@@ -134,6 +135,16 @@ class Lab:
             control.style.description_width = f"{longest + 1}ch"
         control.layout.width, control.layout.max_width = "100%", f"{width}px"
         return control
+
+
+def chosen(
+    every: dict[str, ipywidgets.ValueWidget], names: Iterable[str] | None
+) -> dict[str, ipywidgets.ValueWidget]:
+    """Give the controls of these names, in the order of `every`; all of them for None. Raises `ValueError`."""
+    names = list(every) if names is None else list(names)
+    for name in names:
+        _check.choice("controls", name, list(every))
+    return {name: control for name, control in every.items() if name in names}
 
 
 def _set_control(controls: dict[str, ipywidgets.ValueWidget], name: str, value: Any) -> None:

@@ -49,8 +49,7 @@ class BaselineModel:
     def __call__(self, policy: str = "uniform", n_states: int = 32, share: float = 0.0) -> BaselineResult:
         """Compute the moments and the cloud. Raises `ValueError` outside the sliders."""
         _check.choice("policy", policy, tuple(self.logits))
-        if not 1 <= _check.count("n_states", n_states) <= MOST_STATES:
-            raise ValueError(f"n_states must lie between 1 and {MOST_STATES}, got {n_states}")
+        _check.count("n_states", n_states, at_most=MOST_STATES)
         if not SHARES[0] <= _check.number("share", share) <= SHARES[-1]:
             raise ValueError(f"share must lie between {SHARES[0]:g} and {SHARES[-1]:g}, got {share}")
         mdp, logits = self.mdp, self.logits[policy]

@@ -7,7 +7,7 @@ import ipywidgets
 import torch
 
 from offac_lite import _check, plots
-from offac_lite.lab import Lab
+from offac_lite.lab import Lab, chosen
 from offac_lite.labs.variance import AGES
 from offac_lite.mdp import TabularMDP
 from offac_lite.td import Outcomes, TDPath, target_distribution, target_variance, td_path
@@ -65,9 +65,8 @@ class CriticModel:
         """Compute the target's distribution and Q's way. Raises `ValueError` for what the controls do not offer."""
         _check.choice("lake", lake, list(LAKES))
         _check.choice("next_action", next_action, ["resampled", "stored"])
-        for name, value, low, high in (("age", age, 0, AGES), ("n_next", n_next, 1, MOST_NEXT)):
-            if not low <= _check.count(name, value, at_least=low) <= high:
-                raise ValueError(f"{name} must lie between {low} and {high}, got {value}")
+        _check.count("age", age, at_least=0, at_most=AGES)
+        _check.count("n_next", n_next, at_most=MOST_NEXT)
         n_next = 1 if next_action == "stored" else n_next
         mdp, outcomes, path = self.worlds[lake]
         pi, beta = path[-1], path[AGES - age]
@@ -126,11 +125,8 @@ def critic_lab(controls: Sequence[str] | None = None) -> Lab:
         age=ipywidgets.IntSlider(10, 0, AGES, description="age of the data, updates"),
         n_next=ipywidgets.IntSlider(1, 1, MOST_NEXT, description="M, next actions per target"),
     )
-    chosen = list(every) if controls is None else list(controls)
-    for name in chosen:
-        _check.choice("controls", name, list(every))
     view = plots.CriticView(_EDGES.numpy(), N_UPDATES)
-    return Lab({n: every[n] for n in every if n in chosen}, CriticModel(), view, _in_words)
+    return Lab(chosen(every, controls), CriticModel(), view, _in_words)
 
 
 def _in_words(result: CriticResult) -> str:

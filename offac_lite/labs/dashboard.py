@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from offac_lite import plots, stats
-from offac_lite.envs import Episode
+from offac_lite.envs import Episode, latest_episodes, to_come
 from offac_lite.runs import Run
 from offac_lite.screen import Screen
 from offac_lite.snr import gradient_noise
@@ -240,9 +240,5 @@ def delivered(episodes: Sequence[Episode], seeds: int, gamma: float, last: int =
     >>> delivered([Episode(0, 0, 2.0, 2)], seeds=2, gamma=0.5)  # (1 + 0.5, then 1) / 2
     tensor([1.2500,    nan])
     """
-    lengths: list[list[int]] = [[] for _ in range(seeds)]
-    for episode in reversed(episodes):
-        if len(lengths[episode.seed]) < last:
-            lengths[episode.seed].append(episode.length)
-    to_come = [[(1 - gamma**left) / (1 - gamma) for n in own for left in range(1, n + 1)] for own in lengths]
-    return torch.tensor([float(np.mean(own)) if own else float("nan") for own in to_come])
+    latest = latest_episodes(episodes, seeds, last)
+    return torch.tensor([to_come([e.length for e in own], gamma) if own else float("nan") for own in latest])

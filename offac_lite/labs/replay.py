@@ -8,7 +8,7 @@ import torch
 
 from offac_lite import _check, plots
 from offac_lite.buffer import ReplayBuffer
-from offac_lite.lab import Lab
+from offac_lite.lab import Lab, chosen
 from offac_lite.labs.variance import AGES
 from offac_lite.mdp import TabularMDP
 from offac_lite.replayed import buffer_policy, four_updates
@@ -66,8 +66,7 @@ class AgeModel:
 
     def behavior(self, age: int, writers: str) -> torch.Tensor:
         """Give the buffer's policy, (S, A)."""
-        if not 0 <= _check.count("age", age, at_least=0) <= AGES:
-            raise ValueError(f"age must lie between 0 and {AGES}, got {age}")
+        _check.count("age", age, at_least=0, at_most=AGES)
         _check.choice("writers", writers, WRITERS)
         probs = torch.softmax(self.path[AGES - age :], -1)
         if writers == "one":
@@ -109,11 +108,7 @@ def age_lab(controls: Sequence[str] | None = None) -> Lab:
             options=[("r + γV(s′) − V(s)", "value"), ("r + γV(s′)", "none")], value="value", description="weight"
         ),
     )
-    chosen = list(every) if controls is None else list(controls)
-    for name in chosen:
-        _check.choice("controls", name, list(every))
-    shown = {name: every[name] for name in every if name in chosen}
-    return Lab(shown, AgeModel(), plots.AgeView(), _age_in_words)
+    return Lab(chosen(every, controls), AgeModel(), plots.AgeView(), _age_in_words)
 
 
 def _age_in_words(result: AgeResult) -> str:

@@ -15,7 +15,7 @@ from offac_lite.estimators import (
     gradient_moments,
     gradients_from_uniforms,
 )
-from offac_lite.lab import Lab
+from offac_lite.lab import Lab, chosen
 from offac_lite.mdp import TabularMDP
 
 
@@ -88,13 +88,9 @@ class VarianceModel:
         Raises `ValueError` for N or K above 64 (so many random numbers are kept), an age outside 0 to 20, and as
         `gradient_moments` does.
         """
-        for name, value, low, high in (
-            ("n_actions", n_actions, 1, VARIANCE_KS[-1]),
-            ("n_states", n_states, 1, VARIANCE_KS[-1]),
-            ("age", age, 0, AGES),
-        ):
-            if not low <= _check.count(name, value, at_least=low) <= high:
-                raise ValueError(f"{name} must lie between {low} and {high}, got {value}")
+        _check.count("n_actions", n_actions, at_most=VARIANCE_KS[-1])
+        _check.count("n_states", n_states, at_most=VARIANCE_KS[-1])
+        _check.count("age", age, at_least=0, at_most=AGES)
         baseline = None if baseline == "none" else baseline
         if baseline == "leave-one-out" and estimator != "expected" and (estimator != "resampled" or n_actions < 2):
             raise ValueError(
@@ -158,12 +154,7 @@ def variance_lab(policy: str = "half trained", controls: Sequence[str] | None = 
         q_error=slider(value=0.0, min=0.0, max=1.0, step=0.05, description="error of Q / spread of Q", **wide),
         age=ipywidgets.IntSlider(0, 0, AGES, description="age of the data, updates"),
     )
-    chosen = list(every) if controls is None else list(controls)
-    for name in chosen:
-        _check.choice("controls", name, list(every))
-    return Lab(
-        {n: every[n] for n in every if n in chosen}, VarianceModel(policy), plots.VarianceView(VARIANCE_KS), _in_words
-    )
+    return Lab(chosen(every, controls), VarianceModel(policy), plots.VarianceView(VARIANCE_KS), _in_words)
 
 
 def _in_words(result: VarianceResult) -> str:

@@ -78,8 +78,7 @@ class WeightsModel:
         walking right that is not strictly between 0 and 1.
         """
         _check.choice("weighting", weighting, ("whole", "causal", "single", "clipped"))
-        if not 1 <= _check.count("horizon", horizon) <= HORIZONS[-1]:
-            raise ValueError(f"horizon must lie between 1 and {HORIZONS[-1]}, got {horizon}")
+        _check.count("horizon", horizon, at_most=HORIZONS[-1])
         if not 0 < _check.number("right", right) < 1:
             raise ValueError(f"right must lie strictly between 0 and 1, got {right}")
         n, right = _check.count("n", n), round(right, 10)

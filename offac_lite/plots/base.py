@@ -1,6 +1,7 @@
 """One palette and one style for the whole course, and no pyplot, so that a figure is a value like any other."""
 
 import io
+import math
 
 import matplotlib
 import numpy as np
@@ -41,6 +42,14 @@ def figure(width: float = 9.0, height: float = 3.4, **subplots) -> tuple[Figure,
         FigureCanvasAgg(fig)
         axes = fig.subplots(**({"squeeze": False} | subplots))
     return fig, np.ravel(axes)
+
+
+def whole_decades(ax, low: float, high: float) -> None:
+    """Let a logarithmic y-axis reach from `low` to `high`, in whole decades: they seldom change, which redraws all."""
+    limits = (10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high)))
+    if limits != ax.get_ylim():
+        ax.set_ylim(limits)
+        ax.minorticks_off()
 
 
 def png(fig: Figure) -> bytes:

@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from offac_lite.plots.base import EXACT, MUTED, RESAMPLED, STEADY, STYLE, figure, short
+from offac_lite.plots.base import EXACT, MUTED, RESAMPLED, STEADY, STYLE, figure, short, whole_decades
 
 PATHWISE = "#882255"  # the gradient through the action, always dashed (wine, from Paul Tol's colours)
 
@@ -135,10 +135,7 @@ class ContinuousView:
         self.here.set_data([result.std], [max(result.score.variance, below)])
         self.other.set_data([result.std], [max(result.pathwise.variance, below)])
         lowest, highest = min(np.nanmin(score), np.nanmin(pathwise)), max(np.nanmax(score), np.nanmax(pathwise))
-        limits = (10 ** math.floor(math.log10(lowest / 2)), 10 ** math.ceil(math.log10(2 * highest)))
-        if limits != self.curve.get_ylim():  # whole decades, so that they seldom change: that redraws everything
-            self.curve.set_ylim(limits)
-            self.curve.minorticks_off()
+        whole_decades(self.curve, lowest / 2, 2 * highest)
         rows = [
             ("exact ∂J/∂μ", result.gradient),
             ("", None),

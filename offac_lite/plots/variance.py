@@ -1,6 +1,5 @@
 """Clouds of gradient estimates, and their variance against K."""
 
-import math
 from collections.abc import Sequence
 
 import matplotlib
@@ -20,6 +19,7 @@ from offac_lite.plots.base import (
     SURROGATE,
     figure,
     short,
+    whole_decades,
 )
 
 
@@ -147,10 +147,7 @@ class VarianceView:
         self.reference.set_data(self.ks, np.full(len(self.ks), max(result.reference_variance, below)))
         self.here.set_data([m.n_actions], [max(m.variance, below)])
         low = min(x for x in (*floor, actions[-1] + floor[-1], result.reference_variance) if x > below)
-        limits = (10 ** math.floor(math.log10(low / 2)), 10 ** math.ceil(math.log10(2 * np.nanmax(floor + actions))))
-        if limits != self.curve.get_ylim():  # whole decades, so that they seldom change: that redraws everything
-            self.curve.set_ylim(limits)
-            self.curve.minorticks_off()
+        whole_decades(self.curve, low / 2, 2 * np.nanmax(floor + actions))
         rows = [
             ("the mean is off", None),
             (" exact ∇J by", m.bias),

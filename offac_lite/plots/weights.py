@@ -7,7 +7,19 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from offac_lite.plots.base import EXACT, MUTED, RESAMPLED, STATES, STEADY, STORED, STYLE, SURROGATE, figure, short
+from offac_lite.plots.base import (
+    EXACT,
+    MUTED,
+    RESAMPLED,
+    STATES,
+    STEADY,
+    STORED,
+    STYLE,
+    SURROGATE,
+    figure,
+    short,
+    whole_decades,
+)
 
 # Stored actions are orange; the more ratios they carry, the darker.
 WEIGHTED = "#B5700A"
@@ -146,10 +158,7 @@ class WeightsView:
             line.set_data(self.horizons, error)
             low, high = min(low, error.min()), max(high, error.max())
         self.here.set_data([result.horizon], [result.error])
-        limits = (10.0 ** math.floor(math.log10(low / 1.2)), 10.0 ** math.ceil(math.log10(1.2 * high)))
-        if limits != self.curve.get_ylim():  # whole decades, so that they seldom change: that redraws everything
-            self.curve.set_ylim(limits)
-            self.curve.minorticks_off()
+        whole_decades(self.curve, low / 1.2, 1.2 * high)
         rows = [
             ("the weights", None),
             (" largest", result.largest),

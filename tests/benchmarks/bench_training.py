@@ -10,16 +10,17 @@ steps at the start and evaluations are not counted. Stable-Baselines3 is optiona
 
 import argparse
 import functools
+import math
 import statistics
 import sys
 import time
 from collections.abc import Callable
 
 import gymnasium
-import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from offac_lite import stats
 from offac_lite.training import Learner
 from offac_lite.updates import polyak_update
 from tests.benchmarks.common import MISSING, machine, ratio, table, take_turns, version
@@ -164,9 +165,8 @@ def solved_at(steps, returns) -> int | None:
     >>> solved_at([2000, 4000, 6000, 8000], [500.0, 400.0, 480.0, 500.0])
     8000
     """
-    good = np.asarray(returns) >= SOLVED
-    first = np.flatnonzero(good[1:] & good[:-1])
-    return int(steps[first[0] + 1]) if len(first) else None
+    (first,) = stats.solved_at(steps, [returns], SOLVED).tolist()
+    return None if math.isnan(first) else int(first)
 
 
 def solve_ours(seeds: int, seed: int) -> list[tuple[int | None, float]]:
