@@ -124,7 +124,7 @@ def admit(
     seed: int = 0,
     *,
     seeds: int = 10,
-    total_steps: int = 8_000,
+    total_steps: int = 7_200,
     evaluations: int = 25,
     max_episode_steps: int | None = None,
 ) -> Chart:

@@ -182,6 +182,7 @@ LABS = {
     "weights": "labs.weights_lab()",
     "critic": "labs.critic_lab()",
     "continuous": "labs.continuous_lab()",
+    "clinic": "from tests.test_lab_clinic import chart\nlabs.clinic_lab({'A': chart(1), 'B': chart(2, 1.0)}, chart())",
 }
 COURSE = [ROOT / "notebooks" / "05_resampled_actions.ipynb"]
 

@@ -1,6 +1,7 @@
 """The course's interactive labs, a module each: thin meetings of a computation, a view from `plots`, and `lab.Lab`."""
 
 from offac_lite.labs.baseline import SHARES, BaselineModel, BaselineResult, baseline_lab
+from offac_lite.labs.clinic import ClinicModel, ClinicResult, clinic_lab
 from offac_lite.labs.continuous import ContinuousModel, ContinuousResult, continuous_lab
 from offac_lite.labs.critic import CriticModel, CriticResult, critic_lab
 from offac_lite.labs.dashboard import Dashboard, History
@@ -18,6 +19,8 @@ __all__ = [
     "BaselineResult",
     "BufferModel",
     "BufferResult",
+    "ClinicModel",
+    "ClinicResult",
     "ContinuousModel",
     "ContinuousResult",
     "CriticModel",
@@ -31,6 +34,7 @@ __all__ = [
     "age_lab",
     "baseline_lab",
     "buffer_lab",
+    "clinic_lab",
     "continuous_lab",
     "critic_lab",
     "variance_lab",

@@ -19,7 +19,7 @@ from offac_lite.plots.base import (
     show,
 )
 from offac_lite.plots.baseline import BaselineView
-from offac_lite.plots.clinic import patient_chart, ward_returns
+from offac_lite.plots.clinic import ClinicView, patient_chart, ward_returns
 from offac_lite.plots.continuous import (
     PATHWISE,
     ContinuousView,
@@ -85,6 +85,7 @@ __all__ = [
     "AgeView",
     "BaselineView",
     "BufferView",
+    "ClinicView",
     "ContinuousView",
     "CriticView",
     "DashboardView",

@@ -1,0 +1,85 @@
+"""The clinic lab, driven by value: what it counts is what the charts hold."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from offac_lite import labs
+from offac_lite.clinic import INSTRUMENTS, Chart
+
+
+def chart(seed: int = 0, shift: float = 0.0, seeds: int = 10) -> Chart:
+    generator = torch.Generator().manual_seed(seed)
+    return Chart(torch.tensor([100, 200, 300]),
+                 {name: shift + torch.rand(seeds, 3, generator=generator) for name in INSTRUMENTS})  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def healthy():
+    return chart()
+
+
+@pytest.fixture(scope="module")
+def charts():
+    return {"like them": chart(1), "far": chart(2, shift=5.0), "lost": chart(3, shift=torch.nan)}
+
+
+def test_outside_counts_the_agents_beyond_the_healthy_ones_at_the_nearest_reading(charts, healthy):
+    model = labs.ClinicModel(charts, healthy)
+    result = model("like them", "spread", step=190)
+    assert result.step == 200
+    own, theirs = charts["like them"]["spread"][:, 1], healthy["spread"][:, 1]
+    assert result.outside["spread"] == sum(not theirs.min() <= value <= theirs.max() for value in own)
+    assert result.medians["spread"] == (own.nanmedian().item(), theirs.nanmedian().item())
+    assert set(model("far").outside.values()) == {10}
+    assert set(model("lost").outside.values()) == {0}, "nothing is known of them"
+    assert "delivered" not in result.outside
+
+
+def test_by_chance_is_what_agents_like_the_healthy_ones_come_to_on_average(healthy):
+    counts = []
+    for seed in range(200):
+        model = labs.ClinicModel({"x": chart(2 * seed)}, chart(2 * seed + 1))
+        counts += model("x").outside.values()
+    assert sum(counts) / len(counts) == pytest.approx(model("x").by_chance, abs=0.15)
+    assert model("x").by_chance == pytest.approx(20 / 11)
+
+
+def test_controls_move_picture_numbers_and_words(charts, healthy):
+    lab = labs.clinic_lab(charts, healthy)
+    seen = {lab.png: lab.summary_text}
+    for change in (dict(step=100), dict(instrument="entropy"), dict(instrument="critic_loss"), dict(patient="far")):
+        lab.set(**change)
+        assert lab.error is None
+        assert lab.png not in seen and lab.summary_text not in seen.values(), change
+        seen[lab.png] = lab.summary_text
+    lab.set(patient="like them", instrument="return", step=300)
+    assert lab.png == next(iter(seen)), "back to the first setting, the first picture"
+    lab.set(patient="lost", instrument="length")
+    assert lab.error is None, "a chart without numbers is drawn as an empty one"
+
+
+def test_every_instrument_s_curves_stay_within_the_axes(healthy):
+    for scale in (0.01, 1.0, 1e4):
+        wild = Chart(healthy.steps, {name: scale * curve for name, curve in healthy.curves.items()})
+        lab = labs.clinic_lab({"wild": wild}, healthy)
+        for name in ("return", "value", "spread"):
+            lab.set(instrument=name)
+            low, high = lab._view.chart.get_ylim()
+            assert low <= wild[name].min() and wild[name].max() <= high
+
+
+@pytest.mark.parametrize("changed", [dict(patient="Z"), dict(instrument="delivered")])
+def test_what_is_not_there_is_named(charts, healthy, changed):
+    with pytest.raises(ValueError, match=next(iter(changed))):
+        labs.ClinicModel(charts, healthy)(**({"patient": "far"} | changed))
+
+
+def test_charts_that_do_not_fit_are_refused(healthy):
+    with pytest.raises(ValueError, match="at least one chart"):
+        labs.clinic_lab({}, healthy)
+    with pytest.raises(ValueError, match=r"'late' was read after steps \[101, 201, 301\]"):
+        labs.clinic_lab({"late": replace(healthy, steps=healthy.steps + 1)}, healthy)
+    with pytest.raises(ValueError, match=r"equally many agents.*\[4, 10\]"):
+        labs.clinic_lab({"A": chart(1), "B": chart(2, seeds=4)}, healthy)
