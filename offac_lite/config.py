@@ -70,7 +70,7 @@ def settle(config: Config, spaces: dict) -> None:
     _check.choice("action", config["action"], ("resampled", "stored", "importance"))
     _check.choice("baseline", config["baseline"], (None, "value", "leave-one-out", "auto"))
     _check.choice("gradient", config["gradient"], ("score", "reparameterized"))
-    for name in ("twin", "lr_decay", "collect", "on_policy", "progress"):
+    for name in ("twin", "lr_decay", "collect", "on_policy", "checkpoints", "progress"):
         _check.choice(name, config[name], (True, False))
     config["gamma"] = _check.discount("gamma", config["gamma"])
     for name, low, high in (("tau", 0, 1), ("actor_lr", 0, math.inf), ("critic_lr", 0, math.inf),

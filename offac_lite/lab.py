@@ -30,6 +30,7 @@ class Lab:
       `.artists` must not lie over another one (no twin axes).
     - `summary(result) -> str`: one line that says in words what the picture shows, for those who cannot see it.
     - `button`: where `compute` is slow, the text of a button that must be pressed before anything is computed.
+    - `play`: the name of a slider that gets a play button, which moves it on by itself.
 
     What `compute`, `view.update` or `summary` raise or print is shown under the picture, which keeps its last good
     state, until the next values that work; only in the constructor does an exception go through.
@@ -42,6 +43,7 @@ class Lab:
         view: Any,
         summary: Callable[[Any], str],
         button: str | None = None,
+        play: str | None = None,
     ):
         self._controls, self._compute, self._view, self._summary = dict(controls), compute, view, summary
         self._lock = threading.RLock()  # a page's messages come on other threads than cells
@@ -56,6 +58,8 @@ class Lab:
 
         width = self.screen.width
         rows = [self._described(name, control, width) for name, control in self._controls.items()]
+        if play is not None:
+            rows.append(_player(self._controls[play]))
         if button is not None:
             self._button = ipywidgets.Button(description=button, layout={"width": "max-content"})
             self._button.on_click(self._on_click)
@@ -135,6 +139,13 @@ class Lab:
             control.style.description_width = f"{longest + 1}ch"
         control.layout.width, control.layout.max_width = "100%", f"{width}px"
         return control
+
+
+def _player(slider: ipywidgets.IntSlider) -> ipywidgets.Play:
+    """Make a play button for a slider; the two are linked in the page, so that playing needs no kernel to go on."""
+    player = ipywidgets.Play(min=slider.min, max=slider.max, step=slider.step, interval=80, show_repeat=False)
+    player.link = ipywidgets.jslink((player, "value"), (slider, "value"))
+    return player
 
 
 def chosen(

@@ -1,6 +1,7 @@
 """Acting in environments: choose actions, fill a buffer with them, and measure how well a policy plays."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 
@@ -71,6 +72,51 @@ def fill(buffer: ReplayBuffer, env: VectorEnv, policy, count: int, generator: to
         valid = step.valid & (step.valid.cumsum(-1) <= left.unsqueeze(-1))
         store(buffer, step, action, log_prob, env, valid)
         left -= valid.sum(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Rollout:
+    """One episode of each of S agents, T steps at most: `obs` (S, T, obs_size), `action` (S, T), `lengths` (S,).
+
+    `terminated` (S,) says whether the episode ended (it was cut off where not). Rows from an agent's length on mean
+    nothing.
+    """
+
+    obs: torch.Tensor
+    action: torch.Tensor
+    lengths: torch.Tensor
+    terminated: torch.Tensor
+
+
+@torch.no_grad()
+def rollout(policy, env: VectorEnv, max_steps: int = 10_000) -> Rollout:
+    """Record one episode of each agent, with its most probable actions. `env` has one environment for each of them.
+
+    >>> from offac_lite.networks import CategoricalPolicy
+    >>> policy = CategoricalPolicy(4, 2, n_seeds=3, generator=torch.Generator().manual_seed(0))
+    >>> played = rollout(policy, VectorEnv("CartPole-v1", 1, n_seeds=3))
+    >>> played.obs.shape[0], (played.lengths < 20).all(), played.terminated
+    (3, tensor(True), tensor([True, True, True]))
+    """
+    _check.count("max_steps", max_steps)
+    if env.n_seeds is None or env.n_envs != 1:
+        raise ValueError(f"env must hold one environment for each agent, got batch_shape {env.batch_shape}")
+    device = next(policy.parameters()).device
+    env.reset()
+    all_obs, actions = [], []
+    lengths, terminated = torch.full((env.n_seeds,), max_steps), torch.zeros(env.n_seeds, dtype=torch.bool)
+    for t in range(1, max_steps + 1):
+        obs = flat(env.obs, env)
+        action = policy(obs.to(device)).mode().cpu()
+        all_obs.append(obs)
+        actions.append(action)
+        step = env.step(action.reshape(env.batch_shape + env.action_shape))
+        ends = (step.terminated | step.truncated)[:, 0] & (lengths == max_steps)
+        lengths[ends], terminated[ends] = t, step.terminated[ends, 0]
+        if (lengths <= t).all():
+            break
+    env.pop_episodes()
+    return Rollout(torch.cat(all_obs, 1), torch.cat(actions, 1), lengths, terminated)
 
 
 @torch.no_grad()

@@ -24,6 +24,7 @@ class Run:
       "value" (the critic's mean estimate of the state's value, in scaled rewards), and "entropy" of the policy in nats
       are of the last batch. NaN where there was none yet.
     - `policy`, `critic`: the networks as the run left them; `policy.act(obs)` acts.
+    - `checkpoints`: (policy, critic) as they were at each evaluation, where `train(checkpoints=True)`; not saved.
     - `stopped`: {seed: environment steps} of the seeds whose numbers ceased to be finite.
     - `interrupted`: whether the run was ended early; `seconds`: how long it took, `eval_seconds` of them evaluating.
     """
@@ -35,6 +36,7 @@ class Run:
     steps: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     returns: torch.Tensor | None = None
     log: dict[str, torch.Tensor] = field(default_factory=dict)
+    checkpoints: list[tuple[Policy, torch.nn.Module]] = field(default_factory=list)
     stopped: dict[int, int] = field(default_factory=dict)
     interrupted: bool = False
     seconds: float = 0.0
@@ -56,8 +58,8 @@ class Run:
     def save(self, path) -> None:
         """Write the run to one file, whole or not at all: what was there before stays until the new one is complete.
 
-        Tensors are kept as such and all the rest as JSON. Functions of your own and old data given to `train` are kept
-        by name only.
+        Tensors are kept as such and all the rest as JSON; checkpoints are left out. Functions of your own and old data
+        given to `train` are kept by name only.
         """
         path = Path(path)
         rest = {name: getattr(self, name) for name in _JSON}

@@ -17,6 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from offac_lite.plots.base import few_colours
+
 # A live lab hides the two outputs that `Lab.show` puts before it: the still picture and its line of text.
 _STYLE = """<style>
 .jp-OutputArea-child:has(+ .jp-OutputArea-child .offac-lab),
@@ -91,7 +93,8 @@ class Screen:
         The first two are ordinary outputs: they remain where there is no kernel. The third holds nothing but the
         live view, so that a notebook saved without it still compares equal, output by output.
         """
-        picture = {"image/png": bytes(self.picture.value), "text/plain": self.text}
+        still = few_colours(PIL.Image.open(io.BytesIO(self.picture.value)), 256)  # for a small file
+        picture = {"image/png": still, "text/plain": self.text}
         display(picture, metadata={"image/png": {"alt": self.text}}, raw=True)
         display({"text/plain": self.text}, raw=True)
         view = "application/vnd.jupyter.widget-view+json"

@@ -1,5 +1,6 @@
 """Train many seeds at once: collect, store, sample, critic step, actor step, Polyak; and evaluate now and then."""
 
+import copy
 import ctypes
 import inspect
 import math
@@ -58,6 +59,7 @@ def train(
     capacity: int | None = None,
     evaluations: int = 20,
     eval_episodes: int = 20,
+    checkpoints: bool = False,
     q_target: Callable | None = None,
     v_target: Callable | None = None,
     policy_gradient_loss: Callable | None = None,
@@ -102,7 +104,8 @@ def train(
     Observations are multiplied by `obs_scale` ("auto": half over the standard deviation of each feature in random play,
     and for CartPole four numbers of that size), rewards by `reward_scale`. `capacity` of the buffer: None keeps all.
 
-    **Evaluation.** `evaluations` times, `eval_episodes` episodes with each seed's most probable actions.
+    **Evaluation.** `evaluations` times, `eval_episodes` episodes with each seed's most probable actions. With
+    `checkpoints=True` a copy of the networks of each time is kept in `Run.checkpoints`.
 
     **Functions of your own** take the place of the ones in `offac_lite.updates`: `q_target`, `v_target`,
     `policy_gradient_loss`, `leave_one_out`; and `resampled_loss(policy, critic, obs, stored_action, n_actions,
@@ -241,6 +244,8 @@ class Learner:
         run, returns = self.run, self._examine()
         alive = torch.tensor([index not in run.stopped for index in range(self.config["seeds"])])
         run.record(self.n_done * self.config["n_envs"], returns.where(alive, torch.nan), **self.measure())
+        if self.config["checkpoints"]:
+            run.checkpoints.append((copy.deepcopy(run.policy), copy.deepcopy(run.critic)))
         seconds = time.perf_counter() - started
         run.seconds += seconds
         run.eval_seconds += seconds

@@ -72,6 +72,22 @@ def test_pause_holds_stop_keeps_and_reset_forgets(dashboard):
     assert dashboard.history.steps == [] and not dashboard.run.interrupted and dashboard.learner.n_done == 0
 
 
+def test_nobody_draws_a_look_that_is_half_taken_down(dashboard, monkeypatch):
+    half = threading.Event()
+
+    def slow_interval(*arguments, **keywords):  # called in the middle of History.add
+        half.set()
+        time.sleep(0.2)
+        return 0.0, 1.0
+
+    monkeypatch.setattr("offac_lite.labs.dashboard.stats.interval", slow_interval)
+    dashboard.start()
+    assert half.wait(60)
+    dashboard.pause()  # draws, on this thread
+    dashboard.stop()
+    assert dashboard.error is None and len(dashboard.history.steps) == len(dashboard.history.low)
+
+
 def test_sliders_act_on_the_running_training_and_an_impossible_choice_says_so(dashboard):
     dashboard.start()
     dashboard.controls["n_actions"].value = 1

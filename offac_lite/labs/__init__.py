@@ -7,6 +7,7 @@ from offac_lite.labs.critic import CriticModel, CriticResult, critic_lab
 from offac_lite.labs.dashboard import Dashboard, History
 from offac_lite.labs.replay import AgeModel, AgeResult, BufferModel, BufferResult, age_lab, buffer_lab
 from offac_lite.labs.variance import AGES, VARIANCE_KS, VarianceModel, VarianceResult, variance_lab
+from offac_lite.labs.watch import Album, MapModel, MapResult, WatchModel, WatchResult, map_lab, watch_lab
 from offac_lite.labs.weights import WeightsModel, WeightsResult, weights_lab
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "VARIANCE_KS",
     "AgeModel",
     "AgeResult",
+    "Album",
     "BaselineModel",
     "BaselineResult",
     "BufferModel",
@@ -27,8 +29,12 @@ __all__ = [
     "CriticResult",
     "Dashboard",
     "History",
+    "MapModel",
+    "MapResult",
     "VarianceModel",
     "VarianceResult",
+    "WatchModel",
+    "WatchResult",
     "WeightsModel",
     "WeightsResult",
     "age_lab",
@@ -37,6 +43,8 @@ __all__ = [
     "clinic_lab",
     "continuous_lab",
     "critic_lab",
+    "map_lab",
     "variance_lab",
+    "watch_lab",
     "weights_lab",
 ]

@@ -193,7 +193,8 @@ class Dashboard:
             rows |= {name: torch.full((seeds,), torch.nan) for name in ("states", "actions")}
             if learner.batch is not None:
                 rows |= self.noise()
-            self.history.add(steps, **rows)
+            with self._lock:  # nobody draws half of it
+                self.history.add(steps, **rows)
         self._show()
 
     def noise(self) -> dict[str, torch.Tensor]:

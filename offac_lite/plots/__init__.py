@@ -57,6 +57,7 @@ from offac_lite.plots.variance import (
     gradient_cloud,
     variance_against_k,
 )
+from offac_lite.plots.watch import MapView, WatchView
 from offac_lite.plots.weights import (
     WEIGHTED,
     WEIGHTINGS,
@@ -90,8 +91,10 @@ __all__ = [
     "CriticView",
     "DashboardView",
     "Figure",
+    "MapView",
     "Plane",
     "VarianceView",
+    "WatchView",
     "WeightsView",
     "action_map",
     "batches_needed",

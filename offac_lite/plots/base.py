@@ -5,6 +5,7 @@ import math
 
 import matplotlib
 import numpy as np
+import PIL.Image
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -57,6 +58,14 @@ def png(fig: Figure) -> bytes:
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
         fig.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def few_colours(picture: PIL.Image.Image, n_colours: int) -> bytes:
+    """Write a picture as a PNG with a palette of at most 256 colours: about a third of the size."""
+    buffer = io.BytesIO()
+    quantized = picture.convert("RGB").quantize(n_colours, dither=PIL.Image.Dither.NONE)
+    quantized.save(buffer, "png", optimize=True)
     return buffer.getvalue()
 
 
