@@ -11,6 +11,10 @@ from offac_lite.plots.base import png
 SHORT = dict(seeds=3, total_steps=2400, evaluations=3, eval_episodes=2, progress=False)
 
 
+def short_album() -> labs.Album:
+    return labs.Album(train(**SHORT, checkpoints=True))
+
+
 @pytest.fixture(scope="module")
 def run():
     return train(**SHORT, checkpoints=True)

@@ -46,7 +46,8 @@ class WatchView:
             self.figure.legend(handles=[self.q_left, self.q_right], frameon=False, ncols=2, fontsize=8.5,
                                loc="outside lower right")  # fmt: skip
             self.q.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-            self.policy.set_xticks([])
+            self.policy.set(xticks=[], xlim=(0, 510))
+            self.q.set(xlim=(0, 510), ylim=(0, 10))
             self.marks = [ax.axvline(0, color=EXACT, lw=1) for ax in (self.policy, self.q)]
         self.artists = [self.cart, self.pole, self.push, self.title, self.right, self.q_left, self.q_right, *self.marks]
 

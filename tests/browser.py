@@ -1,0 +1,203 @@
+"""A real browser on a real Jupyter server, for tests and benchmarks of the labs.
+
+The browser is the system's Chromium or Chrome, or the one that the environment variable OFFAC_CHROMIUM names. Where
+something fails, a picture of the page is kept in the folder test-results.
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Error, expect
+
+from tests.refresh_notebooks import ROOT
+
+SCREENSHOTS = ROOT / "test-results"
+SETTINGS = {  # the news of JupyterLab asks a question over the page; cells out of sight are otherwise not drawn
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "notebook-extension/tracker": {"windowingMode": "none"},
+}
+READY = """async () => {
+    const notebook = window.jupyterapp.shell.currentWidget;
+    await notebook.context.ready;
+    await notebook.sessionContext.ready;
+}"""
+PIXELS = """image => {
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    const words = new Uint32Array(context.getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+    return words.reduce((sum, word) => (31 * sum + word) | 0, 0);
+}"""
+PLACE = """image => {
+    const [lab, own] = [image.closest(".offac-lab").getBoundingClientRect(), image.getBoundingClientRect()];
+    return [own.x - lab.x, own.y - lab.y, own.width, own.height];
+}"""
+NEW_PICTURE = f"""([image, source, pixels]) =>
+    image.src !== source && image.complete && image.naturalWidth > 0 && ({PIXELS})(image) !== pixels"""
+
+
+NOT_OURS = "Failed to load resource", "reading 'schema'"  # the latter: Notebook 7.6, of any widget
+STRANGER = "@jupyter-notebook/lab-extension"  # Voilà stumbles over it where Notebook 7 is installed too
+APPS = {  # how to start it, and the address of a notebook
+    "jupyterlab": (["jupyterlab", "--expose-app-in-browser", "--ServerApp.root_dir={folder}"], "doc/tree/{name}"),
+    "notebook": (["notebook", "--expose-app-in-browser", "--ServerApp.root_dir={folder}"], "notebooks/{name}"),
+    "voila": (["voila", "{folder}", "--Voila.token={token}", f"--VoilaConfiguration.extension_denylist={STRANGER}"],
+              "voila/render/{name}"),
+}  # fmt: skip
+
+
+@contextmanager
+def served(folder: Path, app: str = "jupyterlab"):
+    """A server of APPS for `folder` that keeps nothing elsewhere; yields a function: name of a notebook → address."""
+    home, token = folder / f".{app}", secrets.token_hex(16)
+    for name, values in SETTINGS.items() if app == "jupyterlab" else ():
+        file = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values))
+    own = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
+    own |= {"IPYTHONDIR": "ipython", "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
+    environment = os.environ | {name: str(home / part) for name, part in own.items()}
+    environment |= {"JUPYTER_TOKEN": token, "PYTHONPATH": str(ROOT), "JUPYTER_PREFER_ENV_PATH": "1"}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    arguments, path = APPS[app]
+    part = "Voila" if app == "voila" else "ServerApp"
+    arguments = [argument.format(folder=folder, token=token) for argument in arguments]
+    options = ["--no-browser", f"--{part}.ip=127.0.0.1", f"--{part}.port={port}", f"--{part}.port_retries=0"]
+    options += [] if app == "voila" else ["--allow-root"]
+    log = folder / f"{app}.log"
+    with open(log, "w") as stream:
+        command = [sys.executable, "-m", *arguments, *options]
+        server = subprocess.Popen(command, env=environment, cwd=folder, stdout=stream, stderr=stream)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_for(f"{address}/{'' if app == 'voila' else 'api/status'}?token={token}", server, log)
+            yield lambda name: f"{address}/{path.format(name=name)}?token={token}"
+        finally:
+            server.terminate()
+            try:
+                server.wait(30)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
+    end = time.monotonic() + 120
+    while server.poll() is None and time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(address, timeout=10):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    pytest.fail(f"the server did not start:\n{log.read_text()}")
+
+
+def launch(playwright):
+    """The first browser there is; skip the test, or fail on CI, where there is none."""
+    arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    names = ["chromium", "chromium-browser", "google-chrome", "chrome"]
+    programs = [os.environ.get("OFFAC_CHROMIUM"), *map(shutil.which, names)]
+    ways = [{"executable_path": program} for program in programs if program]
+    reasons = []
+    for way in [*ways, {"channel": "chrome"}, {"channel": "msedge"}]:
+        try:
+            return playwright.chromium.launch(args=arguments, **way)
+        except Error as error:
+            reasons.append(f"{way}: {error.message.splitlines()[0]}")
+    reason = "no Chromium or Chrome could be started:\n" + "\n".join(reasons)
+    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+
+
+@contextmanager
+def opened(browser, address: str, name: str):
+    """The page at `address`; fails where the page reported an error, and then keeps a picture of it under `name`."""
+    with browser.new_context(viewport={"width": 1200, "height": 1000}) as context:
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        errors = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.goto(address)
+        try:
+            yield page
+            ours = [error for error in errors if not any(words in error for words in NOT_OURS)]
+            assert not ours, ours
+        except BaseException:
+            SCREENSHOTS.mkdir(exist_ok=True)
+            page.screenshot(path=SCREENSHOTS / f"{re.sub('[^a-zA-Z0-9_.-]+', '-', name)}.png")
+            raise
+
+
+def run_all(page) -> None:
+    """Run every cell of the notebook that the page shows."""
+    page.locator(".jp-Notebook").wait_for()
+    page.evaluate(READY)
+    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+
+
+def run(page, number: int) -> None:
+    """Run one cell of it."""
+    page.locator(".jp-Notebook").wait_for()
+    page.evaluate(READY)
+    page.locator(".jp-Cell").nth(number).click()
+    page.keyboard.press("Shift+Enter")
+
+
+def press_until_the_picture_changes(page, slider: str | None = None, key: str = "ArrowRight", number: int = 0) -> None:
+    """Press a key on a slider of one of the page's labs and wait for another picture and another line of text."""
+    lab = page.locator(".offac-lab").nth(number)
+    sliders = lab.locator(".widget-slider")
+    chosen = sliders.filter(has_text=slider) if slider else sliders
+    chosen.first.locator(".noUi-handle").focus()
+    the_picture_changes(page, lab, lambda: page.keyboard.press(key))
+
+
+def the_picture_changes(page, lab, act, words: bool = True) -> None:
+    """Do something to a lab and wait for another picture, in the same place, and (`words`) another line of text."""
+    image, text = lab.locator("img"), lab.locator(".offac-lab-summary")
+    expect(text).not_to_be_empty()
+    page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=image.element_handle())
+    before = [image.get_attribute("src"), image.evaluate(PIXELS)]
+    said, place = text.inner_text(), image.evaluate(PLACE)
+    act()
+    page.wait_for_function(NEW_PICTURE, arg=[image.element_handle(), *before])
+    if words:
+        expect(text).not_to_have_text(said)
+    assert image.evaluate(PLACE) == place, "nothing jumps"
+    assert image.get_attribute("title") == text.inner_text(), "a screen reader has words for the picture"
+    expect(lab.locator(".offac-lab-notice")).to_have_count(0)
+
+
+
+
+def drag_until_the_picture_changes(page, lab, slider) -> None:
+    """Drag a slider's handle with the mouse, a third of the way towards its further end."""
+    handle, track = slider.locator(".noUi-handle"), slider.locator(".noUi-base")
+    handle.scroll_into_view_if_needed()
+    knob, rail = handle.bounding_box(), track.bounding_box()
+    x, y = knob["x"] + knob["width"] / 2, knob["y"] + knob["height"] / 2
+    further = 1 if x < rail["x"] + rail["width"] / 2 else -1
+
+    def drag():
+        page.mouse.move(x, y)
+        page.mouse.down()
+        for part in range(1, 6):
+            page.mouse.move(x + further * rail["width"] / 3 * part / 5, y)
+        page.mouse.up()
+
+    the_picture_changes(page, lab, drag)
