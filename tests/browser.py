@@ -51,6 +51,19 @@ NEW_PICTURE = f"""([image, source, pixels]) =>
 
 NOT_OURS = "Failed to load resource", "reading 'schema'"  # the latter: Notebook 7.6, of any widget
 STRANGER = "@jupyter-notebook/lab-extension"  # Voilà stumbles over it where Notebook 7 is installed too
+LABS = {  # how to show each of them, with small data where one needs data
+    "baseline": "labs.baseline_lab()",
+    "variance": "labs.variance_lab()",
+    "age": "labs.age_lab()",
+    "buffer": "from tests.test_lab_replay import short_run\nlabs.buffer_lab(*short_run())",
+    "weights": "labs.weights_lab()",
+    "critic": "labs.critic_lab()",
+    "continuous": "labs.continuous_lab()",
+    "watch": "from tests.test_lab_watch import short_album\nlabs.watch_lab(short_album())",
+    "map": "from tests.test_lab_watch import short_album\nlabs.map_lab(short_album())",
+    "clinic": "from tests.test_lab_clinic import chart\nlabs.clinic_lab({'A': chart(1), 'B': chart(2, 1.0)}, chart())",
+}
+LABS = {name: f"from offac_lite import labs\n{source}" for name, source in LABS.items()}
 APPS = {  # how to start it, and the address of a notebook
     "jupyterlab": (["jupyterlab", "--expose-app-in-browser", "--ServerApp.root_dir={folder}"], "doc/tree/{name}"),
     "notebook": (["notebook", "--expose-app-in-browser", "--ServerApp.root_dir={folder}"], "notebooks/{name}"),
@@ -186,18 +199,24 @@ def the_picture_changes(page, lab, act, words: bool = True) -> None:
 
 
 def drag_until_the_picture_changes(page, lab, slider) -> None:
-    """Drag a slider's handle with the mouse, a third of the way towards its further end."""
+    """Drag a slider's handle with the mouse, a third of the way towards its further end, and back again."""
     handle, track = slider.locator(".noUi-handle"), slider.locator(".noUi-base")
     handle.scroll_into_view_if_needed()
-    knob, rail = handle.bounding_box(), track.bounding_box()
-    x, y = knob["x"] + knob["width"] / 2, knob["y"] + knob["height"] / 2
-    further = 1 if x < rail["x"] + rail["width"] / 2 else -1
+    rail, start = track.bounding_box(), _middle(handle)
+    further = 1 if start[0] < rail["x"] + rail["width"] / 2 else -1
+    for way in (further, -further):
+        the_picture_changes(page, lab, lambda way=way: _drag(page, handle, way * rail["width"] / 3))
 
-    def drag():
-        page.mouse.move(x, y)
-        page.mouse.down()
-        for part in range(1, 6):
-            page.mouse.move(x + further * rail["width"] / 3 * part / 5, y)
-        page.mouse.up()
 
-    the_picture_changes(page, lab, drag)
+def _middle(handle) -> tuple[float, float]:
+    box = handle.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def _drag(page, handle, distance: float) -> None:
+    x, y = _middle(handle)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for part in range(1, 6):
+        page.mouse.move(x + distance * part / 5, y)
+    page.mouse.up()

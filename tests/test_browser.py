@@ -10,10 +10,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbconvert import HTMLExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from playwright.sync_api import expect, sync_playwright
 
 from tests.browser import (
+    LABS,
     drag_until_the_picture_changes,
     launch,
     opened,
@@ -55,18 +57,6 @@ def page_of(browser_and_lab, name: str):
     return opened(browser, address_of(name), name)
 
 
-LABS = {
-    "baseline": "labs.baseline_lab()",
-    "variance": "labs.variance_lab()",
-    "age": "labs.age_lab()",
-    "buffer": "from tests.test_lab_replay import short_run\nlabs.buffer_lab(*short_run())",
-    "weights": "labs.weights_lab()",
-    "critic": "labs.critic_lab()",
-    "continuous": "labs.continuous_lab()",
-    "watch": "from tests.test_lab_watch import short_album\nlabs.watch_lab(short_album())",
-    "map": "from tests.test_lab_watch import short_album\nlabs.map_lab(short_album())",
-    "clinic": "from tests.test_lab_clinic import chart\nlabs.clinic_lab({'A': chart(1), 'B': chart(2, 1.0)}, chart())",
-}
 COURSE = [ROOT / "notebooks" / "05_resampled_actions.ipynb"]
 
 
@@ -91,7 +81,7 @@ def test_a_slider_redraws_the_picture(browser_and_lab, folder, path):
 
 @pytest.mark.parametrize("name", LABS)
 def test_every_control_of_every_lab_redraws_the_picture(browser_and_lab, folder, name):
-    cell = new_code_cell(f"from offac_lite import labs\n\n{LABS[name]}", id="lab")
+    cell = new_code_cell(LABS[name], id="lab")
     notebook = new_notebook(cells=[cell], metadata=METADATA)  # without a kernel's name the page asks for one
     nbformat.write(notebook, folder / f"{name}.ipynb")
     with page_of(browser_and_lab, f"{name}.ipynb") as page:
@@ -187,8 +177,7 @@ def test_a_lab_lives_in_other_front_ends(browser_and_lab, folder, app):
 
 
 def test_the_play_button_moves_the_slider_on(browser_and_lab, folder):
-    source = f"from offac_lite import labs\n{LABS['watch']}"
-    notebook = new_notebook(cells=[new_code_cell(source, id="lab")], metadata=METADATA)
+    notebook = new_notebook(cells=[new_code_cell(LABS["watch"], id="lab")], metadata=METADATA)
     nbformat.write(notebook, folder / "play.ipynb")
     with page_of(browser_and_lab, "play.ipynb") as page:
         run_all(page)
@@ -230,3 +219,16 @@ def test_a_cell_draws_whole_figures_while_a_slider_is_moved(browser_and_lab, fol
         expect(figures).to_have_count(40)
         pictures = figures.evaluate_all("images => images.map(image => image.src)")
         assert len(set(pictures)) == 1, f"{len(set(pictures)) - 1} of 40 equal figures differ"
+
+
+def test_exported_as_a_web_page_the_lab_is_its_still_picture(browser_and_lab, folder):
+    page_file = folder / "demo.html"
+    page_file.write_text(HTMLExporter().from_filename(str(folder / "demo.ipynb"))[0], encoding="utf-8")
+    browser, _ = browser_and_lab
+    with opened(browser, page_file.as_uri(), "exported") as page:
+        picture = page.locator("main img")
+        expect(picture).to_have_count(1)
+        expect(picture).to_be_visible()
+        assert picture.evaluate("image => image.naturalWidth") > 300
+        expect(page.locator("main")).to_contain_text("The wave has frequency 1; the steps end at 0.5.")
+        assert not re.search("error|not found", page.locator("main").inner_text(), re.IGNORECASE)

@@ -5,12 +5,14 @@ That every cell runs and prints what the file says is nbval's part.
 
 import base64
 import copy
+import html
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+from nbconvert import HTMLExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tests import refresh_notebooks
@@ -33,6 +35,20 @@ def test_committed_notebook(path):
     assert len(text.encode()) < refresh_notebooks.MAX_BYTES
     normalise(notebook)
     assert written(notebook) == text, f"run python -m tests.refresh_notebooks notebooks/{path.name}"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS or [None], ids=lambda path: path.name if path else "none yet")
+def test_as_a_web_page_a_notebook_shows_every_picture_with_its_words_and_no_trace_of_a_widget(path):
+    if path is None:
+        return
+    page, _ = HTMLExporter().from_filename(str(path))
+    outputs = [output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", ())]
+    outputs = [output for output in outputs if "image/png" in output.get("data", ())]
+    assert outputs and page.count('src="data:image/png;base64,') == len(outputs)
+    plain = html.unescape(page)
+    for output in outputs:
+        assert plain.count(output.metadata["image/png"]["alt"]) >= 1, "the words stand under the picture"
+    assert "vnd.jupyter.widget" not in page and "not found" not in page.lower()
 
 
 def notebook_of(*cells):

@@ -1,11 +1,14 @@
 """Figures: what is drawn is the data, the same data gives the same bytes, and pyplot is never touched."""
 
+import itertools
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from colorspacious import cspace_convert, deltaE
+from matplotlib.colors import to_rgb
 
 from offac_lite import plots, stats
 
@@ -78,3 +81,15 @@ def test_the_core_imports_neither_jupyter_nor_matplotlib():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in out.stdout.split()}
     assert not loaded & {"matplotlib", "IPython", "ipywidgets", "ipykernel", "jupyterlab"}
+
+
+QUANTITIES = ("EXACT", "STORED", "NEXT", "RESAMPLED", "SURROGATE", "STATES", "ACTIONS", "MUTED")
+
+
+@pytest.mark.parametrize("vision", [None, "deuteranomaly", "protanomaly", "tritanomaly"])
+def test_the_colours_of_the_course_stay_apart_for_colour_blind_readers(vision):
+    colors = np.array([to_rgb(getattr(plots, name)) for name in QUANTITIES])
+    if vision is not None:  # simulated after Machado, Oliveira & Fernandes (2009), the whole of it missing
+        colors = cspace_convert(colors, {"name": "sRGB1+CVD", "cvd_type": vision, "severity": 100}, "sRGB1").clip(0, 1)
+    for (one, a), (other, b) in itertools.combinations(zip(QUANTITIES, colors, strict=True), 2):
+        assert deltaE(a, b, input_space="sRGB1") > 10, f"{one} and {other}"  # 1 can just be seen, side by side
