@@ -15,7 +15,9 @@ import pytest
 from jupyter_client.manager import KernelManager
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
 
+from offac_lite import plots
 from offac_lite.lab import Lab
+from offac_lite.screen import Screen
 from tests.demo_lab import WaveView, demo_lab, wave
 
 ROOT = Path(__file__).parent.parent
@@ -33,6 +35,11 @@ def redrawn(view):
     view.figure.canvas.draw()
     for artist in apart:
         artist.set_animated(True)
+    return np.asarray(view.figure.canvas.buffer_rgba())[..., :3].astype(int)
+
+
+def drawn(view):
+    """What is on the figure's canvas now."""
     return np.asarray(view.figure.canvas.buffer_rgba())[..., :3].astype(int)
 
 
@@ -80,7 +87,7 @@ def test_picture_equals_a_full_redraw_after_every_change():
     for change in [*changes, {"wide": False}, {"level": 1.0}]:
         with draws:
             lab.set(**change)
-        np.testing.assert_array_equal(pixels(lab.png), redrawn(view), err_msg=f"after {change}")
+        np.testing.assert_array_equal(drawn(view), redrawn(view), err_msg=f"after {change}")
     assert draws.count == 2, "only the two changes of the axis limits draw everything anew"
 
 
@@ -113,8 +120,19 @@ def test_picture_equals_a_full_redraw_with_images_panels_and_titles():
     for value in (0.4, 0.9, 0.2):
         with draws:
             lab.set(value=value)
-        np.testing.assert_array_equal(pixels(lab.png), redrawn(view))
+        np.testing.assert_array_equal(drawn(view), redrawn(view))
     assert draws.count == 0, "nothing but the changing artists was drawn"
+
+
+def test_the_picture_in_the_page_is_the_canvas_within_a_few_shades():
+    for view in (WaveView(), plots.MapView({"angle": (1, 1)}, 41, 1.0)):
+        if isinstance(view, WaveView):
+            demo_lab(view)
+        else:
+            for picture in view.maps:  # all colours at once
+                picture.set_data(np.linspace(picture.norm.vmin, picture.norm.vmax, 41 * 41).reshape(41, 41))
+        off = np.abs(pixels(Screen(view).draw()) - drawn(view))
+        assert off.max() <= 24 and (off > 8).mean() < 0.02
 
 
 def test_nothing_jumps():
@@ -166,7 +184,7 @@ def test_an_exception_in_the_view_or_the_summary_is_shown_too(where):
     assert "RuntimeError: no picture" in lab.error
     lab.set(value=3)
     assert lab.error is None
-    np.testing.assert_array_equal(pixels(lab.png), redrawn(view))
+    np.testing.assert_array_equal(drawn(view), redrawn(view))
 
 
 def test_prints_are_shown_in_place_and_other_threads_keep_theirs(capsys):

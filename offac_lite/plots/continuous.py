@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from offac_lite.plots.base import EXACT, MUTED, RESAMPLED, STEADY, STYLE, figure, short, whole_decades
+from offac_lite.plots.base import EXACT, MUTED, RESAMPLED, STEADY, STYLE, Numbers, figure, whole_decades
 
 PATHWISE = "#882255"  # the gradient through the action, always dashed (wine, from Paul Tol's colours)
 
@@ -75,6 +75,12 @@ def right_value_wrong_slope(actions, q, critic, q_slope, critic_slope, density) 
     return fig
 
 
+_ROWS = (  # of the table: what each of the numbers in `update` is
+    "exact ∂J/∂μ", "", "variance", " score, K", " pathwise, 1", " their ratio", "", "signal / noise",
+    " score, K", " pathwise, 1", "", "break-even K*"
+)  # fmt: skip
+
+
 class ContinuousView:
     """The lab of notebook 07: Q and the policy over the action axis, both variances against σ, and the numbers.
 
@@ -88,11 +94,9 @@ class ContinuousView:
         with matplotlib.rc_context(STYLE):
             self._build_axis(axis)
             self._build_curve(self.curve)
-            numbers.set_axis_off()
-            text = dict(va="top", fontsize=9, family="monospace", transform=numbers.transAxes)
-            self.numbers = numbers.text(0, 1, "", linespacing=1.5, **text)
+            self.numbers = Numbers(numbers, _ROWS)
         self.artists = [self.q, self.hill, self.level, self.uphill, self.scale]
-        self.artists += [self.score, self.pathwise, self.here, self.other, self.numbers]
+        self.artists += [self.score, self.pathwise, self.here, self.other, self.numbers.artist]
 
     def _build_axis(self, ax) -> None:
         ax.axhline(0, color=MUTED, lw=0.5)
@@ -136,18 +140,19 @@ class ContinuousView:
         self.other.set_data([result.std], [max(result.pathwise.variance, below)])
         lowest, highest = min(np.nanmin(score), np.nanmin(pathwise)), max(np.nanmax(score), np.nanmax(pathwise))
         whole_decades(self.curve, lowest / 2, 2 * highest)
-        rows = [
-            ("exact ∂J/∂μ", result.gradient),
-            ("", None),
-            ("variance", None),
-            (" score, K", result.score.variance),
-            (" pathwise, 1", result.pathwise.variance),
-            (" their ratio", result.ratio),
-            ("", None),
-            ("signal / noise", None),
-            (" score, K", result.gradient / math.sqrt(result.score.variance)),
-            (" pathwise, 1", result.gradient / math.sqrt(result.pathwise.variance)),
-            ("", None),
-            ("break-even K*", result.k_star),
-        ]
-        self.numbers.set_text("\n".join(name if x is None else f"{name:15s}{short(x):>9s}" for name, x in rows))
+        self.numbers.update(
+            [
+                result.gradient,
+                None,
+                None,
+                result.score.variance,
+                result.pathwise.variance,
+                result.ratio,
+                None,
+                None,
+                result.gradient / math.sqrt(result.score.variance),
+                result.gradient / math.sqrt(result.pathwise.variance),
+                None,
+                result.k_star,
+            ]
+        )

@@ -4,7 +4,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from offac_lite.plots.base import ACTIONS, EXACT, MUTED, NEXT, STATES, STEADY, STORED, STYLE, figure, short
+from offac_lite.plots.base import ACTIONS, EXACT, MUTED, NEXT, STATES, STEADY, STORED, STYLE, Numbers, figure
 
 SOURCES = {  # where the next action of a target came from: colour and marker
     "drawn from π now": (NEXT, "o"),
@@ -80,6 +80,12 @@ def two_states(curves: dict) -> Figure:
     return fig
 
 
+_ROWS = (  # of the table: what each of the numbers in `update` is
+    "mean of y", "Q^π(s, a)", "variance of y", " from r, s′", " from a′", "", "distance from Q^π",
+    " fixed point", " Q at the end", " its mean", "", "V, same data"
+)  # fmt: skip
+
+
 class CriticView:
     """The critic lab's figure: the distribution of one target, Q's distance from Q^π over updates, and the numbers.
 
@@ -106,10 +112,8 @@ class CriticView:
             self.curve.set(yscale="log", xlim=(0, n_updates), ylim=(3e-3, 2))
             self.curve.set(xlabel="updates of 200 transitions", title="distance of Q from $Q^\\pi$, in its lengths")
             self.right = self.figure.legend(*self.curve.get_legend_handles_labels(), loc="outside lower right", **where)
-            numbers.set_axis_off()
-            text = dict(va="top", fontsize=9, family="monospace", transform=numbers.transAxes)
-            self.numbers = numbers.text(0, 1, "", linespacing=1.5, **text)
-        self.artists = [self.bars, self.mean, self.exact, self.distance, self.bias, self.fixed, self.numbers]
+            self.numbers = Numbers(numbers, _ROWS)
+        self.artists = [self.bars, self.mean, self.exact, self.distance, self.bias, self.fixed, self.numbers.artist]
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
@@ -122,21 +126,22 @@ class CriticView:
         for line, values in ((self.distance, result.distance), (self.bias, result.bias)):
             line.set_data(updates, 10 ** np.round(np.log10(np.maximum(values.numpy(), low)), STEADY))
         self.fixed.set_data(updates[[0, -1]], [max(result.fixed_distance, low)] * 2)
-        rows = [
-            ("mean of y", result.target_mean),
-            ("Q^π(s, a)", result.exact),
-            ("variance of y", result.variance_world + result.variance_actions),
-            (" from r, s′", result.variance_world),
-            (" from a′", result.variance_actions),
-            ("", None),
-            ("distance from Q^π", None),
-            (" fixed point", result.fixed_distance),
-            (" Q at the end", result.distance[-1].item()),
-            (" its mean", result.bias[-1].item()),
-            ("", None),
-            ("V, same data", result.value_distance),
-        ]
-        self.numbers.set_text("\n".join(name if x is None else f"{name:15s}{short(x):>9s}" for name, x in rows))
+        self.numbers.update(
+            [
+                result.target_mean,
+                result.exact,
+                result.variance_world + result.variance_actions,
+                result.variance_world,
+                result.variance_actions,
+                None,
+                None,
+                result.fixed_distance,
+                result.distance[-1].item(),
+                result.bias[-1].item(),
+                None,
+                result.value_distance,
+            ]
+        )
 
     def _color(self, color: str) -> None:
         """Give everything that is estimated the colour of the next action it uses, legends included."""

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from offac_lite.plots.base import EXACT, MUTED, RESAMPLED, STEADY, STORED, STYLE, SURROGATE, figure
+from offac_lite.plots.base import EXACT, MUTED, RESAMPLED, STEADY, STORED, STYLE, SURROGATE, Numbers, figure
 
 _BOXES = {  # (critic, actions): colour, line, marker, name
     ("right", "π"): (SURROGATE, "-", "D", "neither wrong: right V, π's actions"),
@@ -48,14 +48,14 @@ class AgeView:
             values.set(xlim=(-0.7, n_states - 0.3), ylim=(-0.03, 1.0), xticks=self.states[::3], xlabel="state")
             values.set_title("V(s), reward units")
             self._build_compass(self.compass)
-            numbers.set_axis_off()
-            text = dict(va="top", fontsize=8.5, family="monospace", transform=numbers.transAxes)
-            self.numbers = numbers.text(0, 1, "", linespacing=1.5, **text)
+            names = ["J of the policy now", "J of the buffer's", "largest error of V", ""]
+            names += [f"{'cos  length   off':>29s}", "◆ neither", "● value", "■ action", "✖ both"]  # as in _BOXES
+            self.numbers = Numbers(numbers, names, width=30, size=8.5)
             handles = [*values.get_legend_handles_labels()[0], *self.compass.get_legend_handles_labels()[0]]
             where = dict(loc="outside lower center", ncols=3, fontsize=8.5, frameon=False)
             self.figure.legend(handles, [handle.get_label() for handle in handles], **where)
         self.artists = [self.naive, self.exact, *self.arrows.values(), self.gradient, self.unit, self.title]
-        self.artists.append(self.numbers)
+        self.artists.append(self.numbers.artist)
 
     def _build_compass(self, ax) -> None:
         ax.axhline(0, color=MUTED, lw=0.6)
@@ -88,18 +88,10 @@ class AgeView:
         angle = np.linspace(0, np.pi, 91)
         self.unit.set_data(np.cos(angle) / edge, np.sin(angle) / edge)
         self.title.set_text(f"mean updates, in lengths of ∇J (edge: ±{edge:g})")
-        rows = [
-            f"J of the policy now     {result.return_now:6.3f}",
-            f"J of the buffer's       {result.return_buffer:6.3f}",
-            f"largest error of V      {result.value_error:6.3f}",
-            "",
-            "            cos  length   off",
-        ]
-        names = {("right", "π"): "◆ neither", ("naive", "π"): "● value", ("right", "stored"): "■ action"}
-        for box in _BOXES:
-            u, name = result.updates[box], names.get(box, "✖ both")
-            rows.append(f"{name:9s}{u.cosine:+6.2f}{u.length:8.2f}{u.off:6.2f}")
-        self.numbers.set_text("\n".join(rows).replace("-0.00", "+0.00"))
+        rows = [f"{x:.3f}" for x in (result.return_now, result.return_buffer, result.value_error)] + [None, None]
+        for update in (result.updates[box] for box in _BOXES):
+            rows.append(f"{update.cosine:+6.2f}{update.length:8.2f}{update.off:6.2f}".replace("-0.00", "+0.00"))
+        self.numbers.update(rows)
 
 
 class BufferView:

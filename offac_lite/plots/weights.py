@@ -16,8 +16,8 @@ from offac_lite.plots.base import (
     STORED,
     STYLE,
     SURROGATE,
+    Numbers,
     figure,
-    short,
     whole_decades,
 )
 
@@ -101,6 +101,12 @@ def variance_against_sharpness(sharpness, importance, resampled) -> Figure:
     return fig
 
 
+_ROWS = (  # of the table: what each of the numbers in `update` is
+    "the weights", " largest", " ESS, % of n", "", "in ‖∇J‖", " bias", " std. error", " error", "",
+    "cosine of", " the mean"
+)  # fmt: skip
+
+
 class WeightsView:
     """The weights lab's figure: where data and weight lie, the error against the horizon, and the numbers.
 
@@ -114,10 +120,8 @@ class WeightsView:
         with matplotlib.rc_context(STYLE):
             self._build_mass(self.mass)
             self._build_curve(self.curve)
-            numbers.set_axis_off()
-            text = dict(va="top", fontsize=9, family="monospace", transform=numbers.transAxes)
-            self.numbers = numbers.text(0, 1, "", linespacing=1.5, **text)
-        self.artists = [self.data, self.wanted, *self.lines.values(), self.here, self.numbers]
+            self.numbers = Numbers(numbers, _ROWS, width=23)
+        self.artists = [self.data, self.wanted, *self.lines.values(), self.here, self.numbers.artist]
 
     def _build_mass(self, ax) -> None:
         self.data = ax.stairs([1.0], [-1, 1], fill=True, color=WEIGHTED, alpha=0.55, label="where β's data is")
@@ -159,17 +163,18 @@ class WeightsView:
             low, high = min(low, error.min()), max(high, error.max())
         self.here.set_data([result.horizon], [result.error])
         whole_decades(self.curve, low / 1.2, 1.2 * high)
-        rows = [
-            ("the weights", None),
-            (" largest", result.largest),
-            (" ESS, % of n", 100 * result.share),
-            ("", None),
-            ("in ‖∇J‖", None),
-            (" bias", result.bias),
-            (" std. error", result.standard_error),
-            (" error", result.error),
-            ("", None),
-            ("cosine of", None),
-            (" the mean", result.cosine),
-        ]
-        self.numbers.set_text("\n".join(name if x is None else f"{name:14s}{short(x):>9s}" for name, x in rows))
+        self.numbers.update(
+            [
+                None,
+                result.largest,
+                100 * result.share,
+                None,
+                None,
+                result.bias,
+                result.standard_error,
+                result.error,
+                None,
+                None,
+                result.cosine,
+            ]
+        )

@@ -60,17 +60,18 @@ def presses(page, slider: int) -> tuple[list[float], float]:
     page.evaluate(WATCH, ".offac-lab, .measured")
     handle = page.locator(".offac-lab, .measured").first.locator(".noUi-handle").nth(slider)
     handle.focus()
-    times, keys = [], ["ArrowRight", "ArrowLeft"] * CHANGES
-    if handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax"):
-        keys.reverse()
-    for key in keys[: CHANGES + 4]:
+    times, ways = [], ["ArrowLeft", "ArrowRight"]
+    for index in range(CHANGES + 4):
+        at, least, most = (float(handle.get_attribute(f"aria-value{x}")) for x in ("now", "min", "max"))
+        if index % 7 == 0 or at == (most if ways[0] == "ArrowRight" else least):  # back and forth
+            ways.reverse()
         count = page.evaluate("seen.count")
-        page.keyboard.press(key)
+        page.keyboard.press(ways[0])
         page.wait_for_function("count => seen.count > count", arg=count, polling=10)
         page.wait_for_timeout(60)  # a slow second change belongs to this press
         times.append(page.evaluate("seen.changed - seen.pressed"))
     for index in range(BURST):
-        page.keyboard.press(keys[index])
+        page.keyboard.press(ways[index % 2])
         page.wait_for_timeout(1000 / BURST - 8)
     page.wait_for_timeout(1500)
     return times[4:], max(0.0, page.evaluate("seen.changed - seen.pressed"))
