@@ -36,7 +36,7 @@ class DashboardView:
         self.returns.set_ylim(0, 1.12 * (goal or 1.0))
         entropy.set_ylim(0, 1.12 * (most_entropy or 1.0))
         self.value.set_ylim(0, 12)
-        self.noise.set(yscale="log", ylim=(1e-9, 1e-1))
+        self.noise.set(yscale="log", ylim=(1e-9, 1e1))
         for ax in (entropy, self.noise):
             ax.set_xlabel("environment steps per agent")
         self.artists = [*self.thin[self.returns], *self.thin[entropy], self.band, self.middle, self.entropy,
