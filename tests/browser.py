@@ -24,6 +24,7 @@ from playwright.sync_api import Error, expect
 from tests.refresh_notebooks import ROOT
 
 SCREENSHOTS = ROOT / "test-results"
+expect.set_options(timeout=30_000)
 SETTINGS = {  # the news of JupyterLab asks a question over the page; cells out of sight are otherwise not drawn
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "notebook-extension/tracker": {"windowingMode": "none"},
@@ -45,6 +46,7 @@ PLACE = """image => {
     const [lab, own] = [image.closest(".offac-lab").getBoundingClientRect(), image.getBoundingClientRect()];
     return [own.x - lab.x, own.y - lab.y, own.width, own.height];
 }"""
+SAME_WORDS = "([image, text]) => image.title === text.innerText"
 NEW_PICTURE = f"""([image, source, pixels]) =>
     image.src !== source && image.complete && image.naturalWidth > 0 && ({PIXELS})(image) !== pixels"""
 
@@ -154,6 +156,8 @@ def opened(browser, address: str, name: str):
             SCREENSHOTS.mkdir(exist_ok=True)
             page.screenshot(path=SCREENSHOTS / f"{re.sub('[^a-zA-Z0-9_.-]+', '-', name)}.png")
             raise
+        finally:
+            page.evaluate("window.jupyterapp && window.jupyterapp.serviceManager.sessions.shutdownAll()")
 
 
 def run_all(page) -> None:
@@ -192,7 +196,7 @@ def the_picture_changes(page, lab, act, words: bool = True) -> None:
     if words:
         expect(text).not_to_have_text(said)
     assert image.evaluate(PLACE) == place, "nothing jumps"
-    assert image.get_attribute("title") == text.inner_text(), "a screen reader has words for the picture"
+    page.wait_for_function(SAME_WORDS, arg=[image.element_handle(), text.element_handle()])  # for a screen reader
     expect(lab.locator(".offac-lab-notice")).to_have_count(0)
 
 
