@@ -47,6 +47,9 @@ PLACE = """image => {
     return [own.x - lab.x, own.y - lab.y, own.width, own.height];
 }"""
 SAME_WORDS = "([image, text]) => image.title === text.innerText"
+SETTLED = """async image => {
+    for (let last = null; last !== image.src; await new Promise(later => setTimeout(later, 1000))) last = image.src;
+}"""
 NEW_PICTURE = f"""([image, source, pixels]) =>
     image.src !== source && image.complete && image.naturalWidth > 0 && ({PIXELS})(image) !== pixels"""
 
@@ -210,6 +213,7 @@ def drag_until_the_picture_changes(page, lab, slider) -> None:
     further = 1 if start[0] < rail["x"] + rail["width"] / 2 else -1
     for way in (further, -further):
         the_picture_changes(page, lab, lambda way=way: _drag(page, handle, way * rail["width"] / 3))
+        lab.locator("img").evaluate(SETTLED)  # a drag is many changes
 
 
 def _middle(handle) -> tuple[float, float]:

@@ -184,8 +184,7 @@ def test_the_play_button_moves_the_slider_on(browser_and_lab, folder):
         lab = page.locator(".offac-lab")
         lab.locator("img").wait_for(timeout=120_000)
         the_picture_changes(page, lab, lab.locator(".jupyter-widgets.widget-play button").first.click)
-        the_picture_changes(page, lab, lambda: None)
-        expect(lab.locator(".offac-lab-summary")).to_contain_text("fell")
+        expect(lab.locator(".offac-lab-summary")).to_contain_text(re.compile(r"Now step ([5-9]|\d\d)"))
 
 
 DRAWING_CELL = """\
