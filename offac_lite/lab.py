@@ -7,7 +7,7 @@ their meeting; the labs themselves stand in `labs`.
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -146,6 +146,13 @@ def _player(slider: ipywidgets.IntSlider) -> ipywidgets.Play:
     player = ipywidgets.Play(min=slider.min, max=slider.max, step=slider.step, interval=80, show_repeat=False)
     player.link = ipywidgets.jslink((player, "value"), (slider, "value"))
     return player
+
+
+def steps_slider(steps: Sequence[int], description: str) -> ipywidgets.IntSlider:
+    """Make a slider over environment steps that lie equally far apart, set to the last."""
+    first, last = int(steps[0]), int(steps[-1])
+    apart = int(steps[1]) - first if len(steps) > 1 else 1
+    return ipywidgets.IntSlider(last, first, last, apart, description=description)
 
 
 def chosen(

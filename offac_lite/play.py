@@ -1,6 +1,7 @@
 """Acting in environments: choose actions, fill a buffer with them, and measure how well a policy plays."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -101,22 +102,11 @@ def rollout(policy, env: VectorEnv, max_steps: int = 10_000) -> Rollout:
     _check.count("max_steps", max_steps)
     if env.n_seeds is None or env.n_envs != 1:
         raise ValueError(f"env must hold one environment for each agent, got batch_shape {env.batch_shape}")
-    device = next(policy.parameters()).device
-    env.reset()
-    all_obs, actions = [], []
-    lengths, terminated = torch.full((env.n_seeds,), max_steps), torch.zeros(env.n_seeds, dtype=torch.bool)
-    for t in range(1, max_steps + 1):
-        obs = flat(env.obs, env)
-        action = policy(obs.to(device)).mode().cpu()
-        all_obs.append(obs)
-        actions.append(action)
-        step = env.step(action.reshape(env.batch_shape + env.action_shape))
-        ends = (step.terminated | step.truncated)[:, 0] & (lengths == max_steps)
-        lengths[ends], terminated[ends] = t, step.terminated[ends, 0]
-        if (lengths <= t).all():
-            break
-    env.pop_episodes()
-    return Rollout(torch.cat(all_obs, 1), torch.cat(actions, 1), lengths, terminated)
+    moments = list(_moments(policy, env, max_steps))
+    lengths = sum(playing[:, 0].long() for *_, playing in moments)
+    terminated = sum((step.terminated & playing)[:, 0].long() for *_, step, playing in moments) > 0
+    obs, action = (torch.cat(parts, 1) for parts in list(zip(*moments, strict=True))[:2])
+    return Rollout(obs, action, lengths, terminated)
 
 
 @torch.no_grad()
@@ -131,16 +121,23 @@ def evaluate(policy, env: VectorEnv, max_steps: int = 10_000) -> torch.Tensor:
     torch.Size([3, 20])
     """
     _check.count("max_steps", max_steps)
-    device = next(policy.parameters()).device
+    returns = torch.zeros(env.batch_shape)
+    for _, _, step, playing in _moments(policy, env, max_steps):
+        returns += step.reward.where(playing, 0.0)
+    return returns
+
+
+def _moments(policy, env: VectorEnv, max_steps: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, Step, torch.Tensor]]:
+    """Play one episode everywhere with the most probable actions: give obs, action, step, and who still plays in it."""
+    device, playing = next(policy.parameters()).device, torch.ones(env.batch_shape, dtype=torch.bool)
     env.reset()
     env.pop_episodes()
-    returns, playing = torch.zeros(env.batch_shape), torch.ones(env.batch_shape, dtype=torch.bool)
     for _ in range(max_steps):
-        action = policy(flat(env.obs, env).to(device)).mode()
+        obs = flat(env.obs, env)
+        action = policy(obs.to(device)).mode()
         step = env.step(action.reshape(env.batch_shape + env.action_shape))
-        returns += step.reward.where(playing, 0.0)
-        playing &= ~(step.terminated | step.truncated)
+        yield obs, action.cpu(), step, playing
+        playing = playing & ~(step.terminated | step.truncated)
         if not playing.any():
             break
     env.pop_episodes()
-    return returns

@@ -8,7 +8,7 @@ import torch
 
 from offac_lite import _check, plots
 from offac_lite.clinic import INSTRUMENTS, Chart
-from offac_lite.lab import Lab
+from offac_lite.lab import Lab, steps_slider
 
 READ = tuple(name for name in INSTRUMENTS if name != "delivered")  # no instrument of its own: it goes with the value
 
@@ -75,7 +75,7 @@ class ClinicModel:
             healthy=self.healthy[instrument],
             medians=medians,
             outside=outside,
-            by_chance=2 * len(own) / (len(healthy) + 1),
+            by_chance=2 * len(chart[instrument]) / (len(self.healthy[instrument]) + 1),
         )
 
 
@@ -88,12 +88,10 @@ def clinic_lab(charts: Mapping[str, Chart], healthy: Chart) -> Lab:
     n_agents = {len(chart["return"]) for chart in charts.values()}
     if len(n_agents) > 1:
         raise ValueError(f"the charts must be of equally many agents, and they are of {sorted(n_agents)}")
-    first, last = model.steps[0].item(), model.steps[-1].item()
-    apart = model.steps[1].item() - first if len(model.steps) > 1 else 1
     controls = dict(
         patient=ipywidgets.ToggleButtons(options=list(charts), description="patient"),
         instrument=ipywidgets.ToggleButtons(options=[(_said(name), name) for name in READ], description="instrument"),
-        step=ipywidgets.IntSlider(last, first, last, apart, description="environment steps"),
+        step=steps_slider(model.steps, "environment steps"),
     )
     for row in (controls["patient"], controls["instrument"]):
         row.style.button_width = "max-content"

@@ -8,7 +8,7 @@ import torch
 
 from offac_lite import _check, plots
 from offac_lite.buffer import ReplayBuffer
-from offac_lite.lab import Lab, chosen
+from offac_lite.lab import Lab, chosen, steps_slider
 from offac_lite.labs.variance import AGES
 from offac_lite.mdp import TabularMDP
 from offac_lite.replayed import buffer_policy, four_updates
@@ -194,10 +194,8 @@ def buffer_lab(buffer: ReplayBuffer, past: Sequence, index: int = 0) -> Lab:
     Arguments as in `BufferModel`.
     """
     model = BufferModel(buffer, past, index)
-    first, last = model.steps[0], model.steps[-1]
-    step = model.steps[1] - first if len(model.steps) > 1 else 1
-    slider = ipywidgets.IntSlider(last, first, last, step, description="environment steps")
-    return Lab({"steps": slider}, model, plots.BufferView(last, model.n_strata), _buffer_in_words)
+    slider = steps_slider(model.steps, "environment steps")
+    return Lab({"steps": slider}, model, plots.BufferView(slider.max, model.n_strata), _buffer_in_words)
 
 
 def _buffer_in_words(result: BufferResult) -> str:

@@ -9,7 +9,7 @@ from torch import nn
 
 from offac_lite import _check, plots
 from offac_lite.envs import VectorEnv
-from offac_lite.lab import Lab
+from offac_lite.lab import Lab, steps_slider
 from offac_lite.networks import Policy
 from offac_lite.play import rollout
 from offac_lite.runs import Run
@@ -77,10 +77,8 @@ class Album:
 
     def controls(self) -> dict[str, ipywidgets.ValueWidget]:
         """Make the sliders that choose checkpoint and agent."""
-        first, last = self.steps[0].item(), self.steps[-1].item()
-        apart = self.steps[1].item() - first if len(self.steps) > 1 else 1
         return dict(
-            trained=ipywidgets.IntSlider(last, first, last, apart, description="trained for, steps"),
+            trained=steps_slider(self.steps, "trained for, steps"),
             agent=ipywidgets.IntSlider(0, 0, self.n_agents - 1, description="agent"),
         )
 

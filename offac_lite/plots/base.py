@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
-import PIL.Image
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -81,14 +80,6 @@ class Numbers:
         """Write a number in each row, with three digits; a text as it is; nothing for None."""
         told = ["" if x is None else x if isinstance(x, str) else short(x) for x in numbers]
         self.artist.set_text("\n".join(text or " " for text in told))
-
-
-def few_colours(picture: PIL.Image.Image, n_colours: int) -> bytes:
-    """Write a picture as a PNG with a palette of at most 256 colours: about a third of the size."""
-    buffer = io.BytesIO()
-    quantized = picture.convert("RGB").quantize(n_colours, dither=PIL.Image.Dither.NONE)
-    quantized.save(buffer, "png", optimize=True)
-    return buffer.getvalue()
 
 
 def show(fig: Figure, summary: str) -> None:

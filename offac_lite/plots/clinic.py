@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from offac_lite.clinic import POSSIBLE, Chart
-from offac_lite.plots.base import EXACT, MUTED, RESAMPLED, STYLE, few_colours, figure
+from offac_lite.plots.base import EXACT, MUTED, RESAMPLED, STYLE, figure
 
 RANDOM_RETURN = 22
 """What uniformly random actions reach on CartPole, on average."""
@@ -33,7 +33,8 @@ class _FewColours(FigureCanvasAgg):
     def print_png(self, filename_or_obj, **_) -> None:
         """Draw, and write the file; what else Matplotlib asks for has no meaning here."""
         self.draw()
-        filename_or_obj.write(few_colours(Image.fromarray(np.asarray(self.buffer_rgba())), 64))
+        picture = Image.fromarray(np.asarray(self.buffer_rgba())).convert("RGB")
+        picture.quantize(64, dither=Image.Dither.NONE).save(filename_or_obj, "png", optimize=True)
 
 
 def patient_chart(chart: Chart, healthy: Chart, name: str) -> Figure:
