@@ -64,22 +64,25 @@ def png(fig: Figure) -> bytes:
 class Numbers:
     """A table of names and numbers in place of a plot: `ax` gives the place, `artist` is what changes.
 
-    `names`: one for each row; `width`: characters from the left edge to the last digit. The names are drawn once, for
-    in a lab drawing text is what takes the time.
+    `width`: characters from the left edge to the last digit. The names are drawn once, and again only where they
+    change, for in a lab drawing text is what takes the time.
     """
 
-    def __init__(self, ax, names: Sequence[str], width: int = 24, size: float = 9.0):
+    def __init__(self, ax, width: int = 24, size: float = 9.0):
         ax.set_axis_off()
         look = dict(va="top", fontsize=size, family="monospace", linespacing=1.5, annotation_clip=False)
         place = dict(xy=(0, 1), xycoords="axes fraction", textcoords="offset points")
-        ax.annotate("\n".join(names), xytext=(0, 0), zorder=1, **place, **look)  # below what changes: in the background
+        self.names = ax.annotate("", xytext=(0, 0), zorder=1, **place, **look)  # below what changes: in the background
         end = 0.602 * size * width  # a character of DejaVu Sans Mono is 0.602 em wide
         self.artist = ax.annotate("", xytext=(end, 0), ha="right", multialignment="right", **place, **look)
 
-    def update(self, numbers: Sequence[float | str | None]) -> None:
-        """Write a number in each row, with three digits; a text as it is; nothing for None."""
-        told = ["" if x is None else x if isinstance(x, str) else short(x) for x in numbers]
-        self.artist.set_text("\n".join(text or " " for text in told))
+    def update(self, rows: Sequence[tuple[str, float | str | None]]) -> None:
+        """Write a name and its number in each row: three digits, or a text as it is, or nothing for None."""
+        names = "\n".join(name for name, _ in rows)
+        if names != self.names.get_text():
+            self.names.set_text(names)
+        told = [" " if x is None else x if isinstance(x, str) else short(x) for _, x in rows]
+        self.artist.set_text("\n".join(told))
 
 
 def show(fig: Figure, summary: str) -> None:

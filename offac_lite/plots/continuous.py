@@ -75,12 +75,6 @@ def right_value_wrong_slope(actions, q, critic, q_slope, critic_slope, density) 
     return fig
 
 
-_ROWS = (  # of the table: what each of the numbers in `update` is
-    "exact ∂J/∂μ", "", "variance", " score, K", " pathwise, 1", " their ratio", "", "signal / noise",
-    " score, K", " pathwise, 1", "", "break-even K*"
-)  # fmt: skip
-
-
 class ContinuousView:
     """The lab of notebook 07: Q and the policy over the action axis, both variances against σ, and the numbers.
 
@@ -94,7 +88,7 @@ class ContinuousView:
         with matplotlib.rc_context(STYLE):
             self._build_axis(axis)
             self._build_curve(self.curve)
-            self.numbers = Numbers(numbers, _ROWS)
+            self.numbers = Numbers(numbers)
         self.artists = [self.q, self.hill, self.level, self.uphill, self.scale]
         self.artists += [self.score, self.pathwise, self.here, self.other, self.numbers.artist]
 
@@ -140,19 +134,18 @@ class ContinuousView:
         self.other.set_data([result.std], [max(result.pathwise.variance, below)])
         lowest, highest = min(np.nanmin(score), np.nanmin(pathwise)), max(np.nanmax(score), np.nanmax(pathwise))
         whole_decades(self.curve, lowest / 2, 2 * highest)
-        self.numbers.update(
-            [
-                result.gradient,
-                None,
-                None,
-                result.score.variance,
-                result.pathwise.variance,
-                result.ratio,
-                None,
-                None,
-                result.gradient / math.sqrt(result.score.variance),
-                result.gradient / math.sqrt(result.pathwise.variance),
-                None,
-                result.k_star,
-            ]
-        )
+        rows = [
+            ("exact ∂J/∂μ", result.gradient),
+            ("", None),
+            ("variance", None),
+            (" score, K", result.score.variance),
+            (" pathwise, 1", result.pathwise.variance),
+            (" their ratio", result.ratio),
+            ("", None),
+            ("signal / noise", None),
+            (" score, K", result.gradient / math.sqrt(result.score.variance)),
+            (" pathwise, 1", result.gradient / math.sqrt(result.pathwise.variance)),
+            ("", None),
+            ("break-even K*", result.k_star),
+        ]
+        self.numbers.update(rows)

@@ -80,12 +80,6 @@ def two_states(curves: dict) -> Figure:
     return fig
 
 
-_ROWS = (  # of the table: what each of the numbers in `update` is
-    "mean of y", "Q^π(s, a)", "variance of y", " from r, s′", " from a′", "", "distance from Q^π",
-    " fixed point", " Q at the end", " its mean", "", "V, same data"
-)  # fmt: skip
-
-
 class CriticView:
     """The critic lab's figure: the distribution of one target, Q's distance from Q^π over updates, and the numbers.
 
@@ -112,7 +106,7 @@ class CriticView:
             self.curve.set(yscale="log", xlim=(0, n_updates), ylim=(3e-3, 2))
             self.curve.set(xlabel="updates of 200 transitions", title="distance of Q from $Q^\\pi$, in its lengths")
             self.right = self.figure.legend(*self.curve.get_legend_handles_labels(), loc="outside lower right", **where)
-            self.numbers = Numbers(numbers, _ROWS)
+            self.numbers = Numbers(numbers)
         self.artists = [self.bars, self.mean, self.exact, self.distance, self.bias, self.fixed, self.numbers.artist]
 
     def update(self, result) -> None:
@@ -126,22 +120,21 @@ class CriticView:
         for line, values in ((self.distance, result.distance), (self.bias, result.bias)):
             line.set_data(updates, 10 ** np.round(np.log10(np.maximum(values.numpy(), low)), STEADY))
         self.fixed.set_data(updates[[0, -1]], [max(result.fixed_distance, low)] * 2)
-        self.numbers.update(
-            [
-                result.target_mean,
-                result.exact,
-                result.variance_world + result.variance_actions,
-                result.variance_world,
-                result.variance_actions,
-                None,
-                None,
-                result.fixed_distance,
-                result.distance[-1].item(),
-                result.bias[-1].item(),
-                None,
-                result.value_distance,
-            ]
-        )
+        rows = [
+            ("mean of y", result.target_mean),
+            ("Q^π(s, a)", result.exact),
+            ("variance of y", result.variance_world + result.variance_actions),
+            (" from r, s′", result.variance_world),
+            (" from a′", result.variance_actions),
+            ("", None),
+            ("distance from Q^π", None),
+            (" fixed point", result.fixed_distance),
+            (" Q at the end", result.distance[-1].item()),
+            (" its mean", result.bias[-1].item()),
+            ("", None),
+            ("V, same data", result.value_distance),
+        ]
+        self.numbers.update(rows)
 
     def _color(self, color: str) -> None:
         """Give everything that is estimated the colour of the next action it uses, legends included."""

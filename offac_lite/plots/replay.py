@@ -48,9 +48,7 @@ class AgeView:
             values.set(xlim=(-0.7, n_states - 0.3), ylim=(-0.03, 1.0), xticks=self.states[::3], xlabel="state")
             values.set_title("V(s), reward units")
             self._build_compass(self.compass)
-            names = ["J of the policy now", "J of the buffer's", "largest error of V", ""]
-            names += [f"{'cos  length   off':>29s}", "◆ neither", "● value", "■ action", "✖ both"]  # as in _BOXES
-            self.numbers = Numbers(numbers, names, width=30, size=8.5)
+            self.numbers = Numbers(numbers, width=30, size=8.5)
             handles = [*values.get_legend_handles_labels()[0], *self.compass.get_legend_handles_labels()[0]]
             where = dict(loc="outside lower center", ncols=3, fontsize=8.5, frameon=False)
             self.figure.legend(handles, [handle.get_label() for handle in handles], **where)
@@ -88,9 +86,16 @@ class AgeView:
         angle = np.linspace(0, np.pi, 91)
         self.unit.set_data(np.cos(angle) / edge, np.sin(angle) / edge)
         self.title.set_text(f"mean updates, in lengths of ∇J (edge: ±{edge:g})")
-        rows = [f"{x:.3f}" for x in (result.return_now, result.return_buffer, result.value_error)] + [None, None]
-        for update in (result.updates[box] for box in _BOXES):
-            rows.append(f"{update.cosine:+6.2f}{update.length:8.2f}{update.off:6.2f}".replace("-0.00", "+0.00"))
+        rows = [
+            ("J of the policy now", f"{result.return_now:.3f}"),
+            ("J of the buffer's", f"{result.return_buffer:.3f}"),
+            ("largest error of V", f"{result.value_error:.3f}"),
+            ("", None),
+            (f"{'cos  length   off':>29s}", None),
+        ]
+        for box, name in zip(_BOXES, ("◆ neither", "● value", "■ action", "✖ both"), strict=True):
+            u = result.updates[box]
+            rows.append((name, f"{u.cosine:+6.2f}{u.length:8.2f}{u.off:6.2f}".replace("-0.00", "+0.00")))
         self.numbers.update(rows)
 
 

@@ -79,12 +79,6 @@ def gradient_cloud(ax, points, exact, mean, *, color: str = RESAMPLED, title: st
     ax.set(xlabel="along ∇J", ylabel="at right angles to ∇J", title=title)
 
 
-_ROWS = (  # of the table: what each of the numbers in `update` is
-    "the mean is off", " exact ∇J by", " buffer's ◆ by", "length of ∇J", "cosine", "", "variance",
-    " across states", " across actions", "", "break-even K*"
-)  # fmt: skip
-
-
 class VarianceView:
     """The variance lab's figure: the cloud of estimates, the variance against K with its floor, and the numbers.
 
@@ -98,7 +92,7 @@ class VarianceView:
         with matplotlib.rc_context(STYLE):
             self._build_cloud(cloud)
             self._build_curve(self.curve)
-            self.numbers = Numbers(numbers, _ROWS)
+            self.numbers = Numbers(numbers)
         self.artists = [self.points, self.surrogate, self.mean, self.exact, self.scale]
         self.artists += [self.actions, self.floor, self.total, self.reference, self.here, self.numbers.artist]
 
@@ -152,21 +146,20 @@ class VarianceView:
         self.here.set_data([m.n_actions], [max(m.variance, below)])
         low = min(x for x in (*floor, actions[-1] + floor[-1], result.reference_variance) if x > below)
         whole_decades(self.curve, low / 2, 2 * np.nanmax(floor + actions))
-        self.numbers.update(
-            [
-                None,
-                m.bias,
-                m.bias_surrogate,
-                m.target.norm().item(),
-                m.cosine,
-                None,
-                m.variance,
-                m.variance_states,
-                m.variance_actions,
-                None,
-                result.k_star,
-            ]
-        )
+        rows = [
+            ("the mean is off", None),
+            (" exact ∇J by", m.bias),
+            (" buffer's ◆ by", m.bias_surrogate),
+            ("length of ∇J", m.target.norm().item()),
+            ("cosine", m.cosine),
+            ("", None),
+            ("variance", m.variance),
+            (" across states", m.variance_states),
+            (" across actions", m.variance_actions),
+            ("", None),
+            ("break-even K*", result.k_star),
+        ]
+        self.numbers.update(rows)
 
     def _color(self, color: str) -> None:
         """Give the estimates the colour of the action they use, in the panels and in both legends."""

@@ -101,12 +101,6 @@ def variance_against_sharpness(sharpness, importance, resampled) -> Figure:
     return fig
 
 
-_ROWS = (  # of the table: what each of the numbers in `update` is
-    "the weights", " largest", " ESS, % of n", "", "in ‖∇J‖", " bias", " std. error", " error", "",
-    "cosine of", " the mean"
-)  # fmt: skip
-
-
 class WeightsView:
     """The weights lab's figure: where data and weight lie, the error against the horizon, and the numbers.
 
@@ -120,7 +114,7 @@ class WeightsView:
         with matplotlib.rc_context(STYLE):
             self._build_mass(self.mass)
             self._build_curve(self.curve)
-            self.numbers = Numbers(numbers, _ROWS, width=23)
+            self.numbers = Numbers(numbers, width=23)
         self.artists = [self.data, self.wanted, *self.lines.values(), self.here, self.numbers.artist]
 
     def _build_mass(self, ax) -> None:
@@ -163,18 +157,17 @@ class WeightsView:
             low, high = min(low, error.min()), max(high, error.max())
         self.here.set_data([result.horizon], [result.error])
         whole_decades(self.curve, low / 1.2, 1.2 * high)
-        self.numbers.update(
-            [
-                None,
-                result.largest,
-                100 * result.share,
-                None,
-                None,
-                result.bias,
-                result.standard_error,
-                result.error,
-                None,
-                None,
-                result.cosine,
-            ]
-        )
+        rows = [
+            ("the weights", None),
+            (" largest", result.largest),
+            (" ESS, % of n", 100 * result.share),
+            ("", None),
+            ("in ‖∇J‖", None),
+            (" bias", result.bias),
+            (" std. error", result.standard_error),
+            (" error", result.error),
+            ("", None),
+            ("cosine of", None),
+            (" the mean", result.cosine),
+        ]
+        self.numbers.update(rows)
