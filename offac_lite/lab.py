@@ -26,8 +26,9 @@ class Lab:
     - `compute(**values) -> result`: a pure function of the controls' values, named as they are.
     - `view`: has `.figure` (a `matplotlib.figure.Figure`, never one of pyplot's), `.artists` (every artist that
       `update` changes) and `.update(result)`, which changes those artists in place. Changing anything else (axis
-      limits, a tick label, a new artist) is allowed and drawn, at about twice the time. An Axes with artists in
-      `.artists` must not lie over another one (no twin axes).
+      limits, a tick label, a new artist) is allowed and drawn, at about twice the time; what in a legend changes does
+      not say so, set `legend.stale = True`. An Axes with artists in `.artists` must not lie over another one (no twin
+      axes).
     - `summary(result) -> str`: one line that says in words what the picture shows, for those who cannot see it.
     - `button`: where `compute` is slow, the text of a button that must be pressed before anything is computed.
     - `play`: the name of a slider that gets a play button, which moves it on by itself.

@@ -39,6 +39,7 @@ class Screen:
         if view.figure.canvas.manager is not None:
             raise TypeError("a lab's figure must be a matplotlib.figure.Figure, not one that pyplot manages")
         self._view, self._background = view, None
+        self._lively: set[Axes] = set()  # the axes that have changed in more than their artists
         FigureCanvasAgg(view.figure).draw()
         view.figure.set_layout_engine("none")  # the layout is computed once: nothing jumps later
         self.width, height = (round(pixels) for pixels in view.figure.bbox.size)
@@ -61,20 +62,40 @@ class Screen:
         canvas = figure.canvas
         with getattr(figure, "_render_lock", nullcontext()):  # a cell may be drawing text at the same time
             if self._background is None or figure.stale:  # what is animated does not make its figure stale
-                self._foreground = _foreground(figure, self._view.artists)
-                canvas.draw()
-                self._background = canvas.copy_from_bbox(figure.bbox)
+                self._draw_background(figure)
             else:
                 canvas.restore_region(self._background)
             for artist in self._foreground:
                 artist.draw(canvas.get_renderer())
-            figure.stale = False
+            for drawn in (*figure.get_children(), figure):
+                drawn.stale = False
             buffer, size, file = canvas.buffer_rgba(), canvas.get_width_height(), io.BytesIO()
             picture = PIL.Image.frombuffer("RGBA", size, buffer, "raw", "RGBA", 0, 1).convert("RGB")
         # a palette takes a third of the time and of the bytes; this one is off by a few of 256 shades, unseen
         picture = picture.quantize(256, PIL.Image.Quantize.FASTOCTREE, dither=PIL.Image.Dither.NONE)
         picture.save(file, "png", compress_level=1)
         return file.getvalue()
+
+    def _draw_background(self, figure: Figure) -> None:
+        """Redraw all that is not in the foreground: only the lively axes, over the rest, where nothing else changed."""
+        canvas = figure.canvas
+        changed = {child for child in figure.get_children() if child.stale and not child.get_animated()}
+        self._foreground = _foreground(figure, self._view.artists)
+        if self._background is None or not changed or not changed <= self._lively:
+            if self._background is not None and changed <= set(figure.axes):
+                self._lively |= changed
+            shown = [axes for axes in self._lively if axes.get_visible()]
+            for axes in shown:
+                axes.set_visible(False)
+            canvas.draw()
+            self._rest = canvas.copy_from_bbox(figure.bbox)
+            for axes in shown:
+                axes.set_visible(True)
+        else:
+            canvas.restore_region(self._rest)
+        for axes in self._lively:
+            axes.draw(canvas.get_renderer())
+        self._background = canvas.copy_from_bbox(figure.bbox)
 
     def publish(self, png: bytes, text: str, error: str | None = None) -> None:
         """Put a picture on the page, with what it shows in words, and what went wrong if anything did."""
@@ -114,7 +135,8 @@ def _foreground(figure: Figure, changing: Iterable[Artist]) -> list[Artist]:
     for artist in figure.findobj():
         artist.set_animated(False)
     changing, front = set(changing), []
-    for parent in (*sorted(figure.axes, key=lambda axes: axes.zorder), figure):
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    for parent in (*sorted(shown, key=lambda axes: axes.zorder), figure):
         never = {parent.patch, *figure.axes}  # drawn by other means, or not at all
         if isinstance(parent, Axes) and changing.intersection(parent.get_children()):
             parent.set_axisbelow(True)

@@ -45,9 +45,12 @@ def figure(width: float = 9.0, height: float = 3.4, **subplots) -> tuple[Figure,
     return fig, np.ravel(axes)
 
 
-def whole_decades(ax, low: float, high: float) -> None:
-    """Let a logarithmic y-axis reach from `low` to `high`, in whole decades: they seldom change, which redraws all."""
-    limits = (10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high)))
+def whole_decades(ax, low: float, high: float, step: int = 1) -> None:
+    """Let a logarithmic y-axis reach from the decade of `low` to `high`, there in steps of `step` decades.
+
+    So the limits seldom change, which redraws the axes.
+    """
+    limits = (10.0 ** math.floor(math.log10(low)), 10.0 ** (step * math.ceil(math.log10(high) / step)))
     if limits != ax.get_ylim():
         ax.set_ylim(limits)
         ax.minorticks_off()

@@ -141,7 +141,7 @@ class CriticView:
         if color == self.distance.get_color():
             return
         bars, mean, _ = self.left.legend_handles
-        self.figure.stale = True  # a legend's handles do not say that they have changed
+        self.left.stale = self.right.stale = True  # their handles do not say that they have changed
         for patch in (self.bars, bars):
             patch.set_facecolor(color)
             patch.set_edgecolor(color)

@@ -165,6 +165,7 @@ class VarianceView:
         """Give the estimates the colour of the action they use, in the panels and in both legends."""
         if color == self.points.get_color():
             return
+        self.cloud_legend.stale = self.curve_legend.stale = True  # their handles do not say that they have changed
         (cloud, _, _, mean), (total, _, _, _, here) = self.cloud_legend.legend_handles, self.curve_legend.legend_handles
         for line in (self.points, self.mean, self.total, self.here, cloud, mean, total, here):
             line.set_color(color)

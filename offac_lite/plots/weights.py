@@ -156,7 +156,7 @@ class WeightsView:
             line.set_data(self.horizons, error)
             low, high = min(low, error.min()), max(high, error.max())
         self.here.set_data([result.horizon], [result.error])
-        whole_decades(self.curve, low / 1.2, 1.2 * high)
+        whole_decades(self.curve, low / 1.2, 1.2 * high, step=3)
         rows = [
             ("the weights", None),
             (" largest", result.largest),
