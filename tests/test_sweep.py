@@ -106,13 +106,13 @@ def test_an_interrupted_sweep_keeps_what_is_done(tmp_path, n_jobs):
     command = [sys.executable, "long.py"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True)
     done = tmp_path / "runs" / "first.run"
-    for _ in range(600):
+    for _ in range(3000):
         if done.exists() or process.poll() is not None:
             break
         time.sleep(0.1)
     time.sleep(1.0)  # now it is in the midst of the second
     os.killpg(process.pid, signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=300)
     first, second, third = ast.literal_eval(out)
     assert first == (None, True)
     assert second in (("interrupted", True), ("not run", False))
