@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,7 +89,8 @@ def served(folder: Path, app: str = "jupyterlab"):
     own = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
     own |= {"IPYTHONDIR": "ipython", "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
     environment = os.environ | {name: str(home / part) for name, part in own.items()}
-    environment |= {"JUPYTER_TOKEN": token, "PYTHONPATH": str(ROOT), "JUPYTER_PREFER_ENV_PATH": "1"}
+    environment |= {"JUPYTER_TOKEN": token, "JUPYTER_PREFER_ENV_PATH": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join([environment.get("PYTHONPATH", ""), str(ROOT)]).strip(os.pathsep)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -141,19 +143,31 @@ def launch(playwright):
     (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
 
 
+def leaves(url: str) -> bool:
+    """Whether a page's request goes to another machine."""
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme in ("http", "https", "ws", "wss") and parts.hostname != "127.0.0.1"
+
+
 @contextmanager
-def opened(browser, address: str, name: str):
-    """The page at `address`; fails where the page reported an error, and then keeps a picture of it under `name`."""
+def opened(browser, address: str, name: str, reaches_out: bool = False):
+    """The page at `address`; fails where the page reported an error, and then keeps a picture of it under `name`.
+
+    No page gets anything from another machine; one that asks for it fails, too, unless it `reaches_out`.
+    """
     with browser.new_context(viewport={"width": 1200, "height": 1000}) as context:
         page = context.new_page()
         page.set_default_timeout(60_000)
         errors = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: errors.append(request.url) if leaves(request.url) else None)
+        context.route(leaves, lambda route: route.abort())
         page.goto(address)
         try:
             yield page
-            ours = [error for error in errors if not any(words in error for words in NOT_OURS)]
+            not_ours = (*NOT_OURS, "https://") if reaches_out else NOT_OURS
+            ours = [error for error in errors if not any(words in error for words in not_ours)]
             assert not ours, ours
         except BaseException:
             SCREENSHOTS.mkdir(exist_ok=True)

@@ -1,11 +1,33 @@
-"""One thread per process: the tests run two at a time, and sums must come out in the same order everywhere."""
+"""One thread per process, for sums must come out in the same order everywhere; and no way out of this folder.
+
+The tests run two at a time. `tests/guard` refuses, in every Python that they start, the network and files elsewhere.
+"""
 
 import os
+import runpy
+import tempfile
+from pathlib import Path
 
 import torch
 
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the kernels that the tests start
+
+GUARD = Path(__file__).parent / "guard"
+if "OFFAC_GUARD_LOG" not in os.environ:  # the first process; its workers find it set
+    HOME = tempfile.mkdtemp(prefix="offac-home-")
+    os.environ |= {"HOME": HOME, "USERPROFILE": HOME, "OFFAC_GUARD_LOG": f"{HOME}/refused.txt"}
+    path = [str(GUARD), str(GUARD.parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(path)
+runpy.run_path(str(GUARD / "sitecustomize.py"))
+
+
+def pytest_sessionfinish(session):
+    """Fail where anything was refused, even if whoever tried it took no notice."""
+    log = Path(os.environ["OFFAC_GUARD_LOG"])
+    if log.exists() and "PYTEST_XDIST_WORKER" not in os.environ:
+        session.config.get_terminal_writer().line(f"\nrefused by tests/guard:\n{log.read_text()}", red=True)
+        session.exitstatus = 1
 
 
 def pytest_terminal_summary(terminalreporter):

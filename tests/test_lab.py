@@ -1,7 +1,6 @@
 """Labs driven by value, without a page; and, over a real kernel, from another thread than a running cell's."""
 
 import io
-import os
 import subprocess
 import sys
 import threading
@@ -351,7 +350,7 @@ class Kernel:
 
     def __init__(self):
         self.manager = KernelManager(kernel_name=CURRENT_ENV_KERNEL_NAME, kernel_spec_manager=NbvalKernelspecManager())
-        self.manager.start_kernel(cwd=str(ROOT), env=os.environ | {"PYTHONPATH": str(ROOT)})
+        self.manager.start_kernel(cwd=str(ROOT))
         self.client = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=60)

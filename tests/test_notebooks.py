@@ -131,18 +131,13 @@ def test_what_refreshing_removes_is_caught_where_it_was_committed(message, spoil
     assert message in problem
 
 
-@pytest.fixture
-def with_this_checkout(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-
-
 def save(folder: Path, *cells) -> Path:
     path = folder / "some.ipynb"
     path.write_text(written(notebook_of(*cells)), encoding="utf-8")
     return path
 
 
-def test_refreshing_twice_changes_nothing_and_strict_nbval_accepts_it(tmp_path, with_this_checkout):
+def test_refreshing_twice_changes_nothing_and_strict_nbval_accepts_it(tmp_path):
     counting = "import sys, time\nfor i in range(3):\n    print(i); sys.stdout.flush(); time.sleep(0.3)\n"
     path = save(tmp_path, new_markdown_cell("# A lab"), LAB, counting, "1 + 1", "demo_lab()")
     assert refresh(path) == []
