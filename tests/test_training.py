@@ -8,6 +8,7 @@ import copy
 import functools
 import inspect
 import math
+import sys
 
 import gymnasium
 import numpy as np
@@ -21,6 +22,7 @@ from offac_lite.buffer import ReplayBuffer
 from offac_lite.envs import VectorEnv
 from offac_lite.networks import CategoricalPolicy
 from offac_lite.play import fill
+from offac_lite.runs import Run
 from offac_lite.training import Learner, train
 
 
@@ -398,6 +400,45 @@ def test_an_interrupted_run_is_given_back(tmp_path, n_calls, n_evaluations):
     run.save(tmp_path / "run.pt")
     whole = small()
     assert torch.equal(run.returns, whole.returns[:, :n_evaluations])
+
+
+class Interrupting:
+    """Presses Ctrl-C when a function of the package is called for the `at`-th time, counting from 1."""
+
+    def __init__(self, at=0):
+        self.at, self.count = at, 0
+
+    def __call__(self, frame, event, argument):
+        if event == "call" and "offac_lite" in frame.f_code.co_filename:
+            self.count += 1
+            if self.count == self.at:
+                raise KeyboardInterrupt
+
+    def __enter__(self):
+        sys.setprofile(self)
+        return self
+
+    def __exit__(self, *error):
+        sys.setprofile(None)
+
+
+def test_a_run_interrupted_anywhere_is_whole_as_far_as_it_went(tmp_path):
+    with Interrupting() as counter:
+        whole = small()
+    moments = np.linspace(0.03, 0.97, 25)  # of all the calls; the first ones prepare, the last ones tidy up
+    found = set()
+    for at in (moments * counter.count).astype(int):
+        with Interrupting(at):
+            run = small()
+        assert run.interrupted and len(run.steps) <= 2, at
+        assert torch.equal(run.steps, whole.steps[: len(run.steps)])
+        assert torch.equal(run.returns, whole.returns[:, : len(run.steps)])
+        assert all(curve.shape == run.returns.shape for curve in run.log.values())
+        assert torch.isfinite(theta(run.policy)).all() and torch.isfinite(theta(run.critic)).all()
+        run.save(tmp_path / "run")
+        assert torch.equal(Run.load(tmp_path / "run").returns, run.returns)
+        found.add(len(run.steps))
+    assert found == {0, 1}, "before and after the first of two evaluations"
 
 
 @pytest.mark.parametrize("where", ["policy", "critic"])
