@@ -228,7 +228,7 @@ def v_critic_step(
     *Data*: fresh transitions of π itself. From old ones, V learns the value of the policies that wrote them,
     unless `weight` (..., B) holds ρ = π(a|s) / β(a|s), which mends the actions' distribution (and not the states').
     `v_target` makes y. Returns the loss (...), detached; raises `ValueError` and updates nothing where it is not
-    finite. Degris et al. (2012), section 2.2, with λ = 0.
+    finite. Degris et al. (2012), section 2.1, with λ = 0 and without the correction of the gradient.
 
     >>> from offac_lite.buffer import Transition
     >>> from offac_lite.networks import VCritic
