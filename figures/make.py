@@ -175,17 +175,18 @@ FIGURES = {
         "that of naive replay 6 times, that of both fixes never."
     )),
     "each_fix_on_and_off.png": Made(fixes_data, each_fix_on_and_off, SEED, (
-        "Learning curves of 32 agents each in four panels. On a young buffer naive replay and the Q-critic alone "
-        "come to about 350 of 500, both fixes together and importance weights to 500. With 20,000 old transitions "
-        "to start from, naive replay ends at 27, the Q-critic alone at 68, importance weights at 460, both fixes "
-        "at 500. With four times the updates naive replay ends at 180, both fixes at 500. With random data only, "
-        "all end between 120 and 160."
+        "Learning curves of 32 agents each in four panels, and where their interquartile means end. On a young "
+        "buffer: naive replay at 335 of 500, the Q-critic alone at 427, importance weights and both fixes at 500. "
+        "With 20,000 old transitions to start from: naive replay at 26, the Q-critic alone at 70, importance "
+        "weights at 463, both fixes at 500. With four times the updates: naive replay at 180, the Q-critic alone "
+        "at 425, importance weights and both fixes at 500. With random data only: naive replay at 119, the "
+        "Q-critic alone at 122, both fixes at 151."
     )),
     "how_many_actions.png": Made(actions_data, how_many_actions, SEED, (
         "Left: a strip of 32 seeds for each variant on CartPole. With Q − V as the weight, one, four and sixteen "
-        "resampled actions all end at 500; with Q itself one ends at 459, four at 475, sixteen and more at 500. A "
-        "target rate of 0.005 ends at 346, a single critic at 481. Right: on Pendulum, leave-one-out and the "
-        "reparameterised gradient end near −150, Q itself near −1300."
+        "resampled actions all come to 500; with Q itself one comes to 459, four to 475, sixteen and more to 500. "
+        "A target rate of 0.005 comes to 346, a single critic to 481. Right: on Pendulum, leave-one-out and the "
+        "reparameterised gradient come to −154, Q itself to about −1300."
     )),
     "bias_against_age.png": Made(bias_data, bias_against_age, None, (
         "Two curves over the age of the data in policy updates. With stored actions the mean gradient is almost "

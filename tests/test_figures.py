@@ -7,12 +7,19 @@ import statistics
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from figures import ablations, episodes, make
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+NAMES = {
+    "naive": "naive replay",
+    "Q-critic alone": "the Q-critic alone",
+    "importance, V": "importance weights",
+    "both": "both fixes",
+}
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +81,23 @@ def test_the_readme_shows_every_figure_with_the_words_of_the_manifest():
     shown = dict(re.findall(r"!\[([^\]]*)\]\(figures/([^)]*)\)", README))
     assert shown == {figure.alt: file for file, figure in make.FIGURES.items()}
     assert {path.name for path in (ROOT / "figures").glob("*.png")} == set(make.FIGURES)
+
+
+def test_the_words_say_what_the_figures_show(runs):
+    panels = re.split(r"\. (?=On a|With)", make.FIGURES["each_fix_on_and_off.png"].alt)[1:]
+    for panel, (group, curves) in zip(panels, make.fixes_data().items(), strict=True):
+        said = dict.fromkeys(curves)
+        for names, number in re.findall(r"(\D+?) at (\d+)", panel.partition(": ")[2]):
+            said |= {name: int(number) for name in curves if NAMES[name] in names}
+        ends = {name: make.stats.iqm(torch.tensor(run["returns"])[:, -1]).item() for name, run in curves.items()}
+        assert said == {name: round(end) for name, end in ends.items()}, group
+    strips = make.FIGURES["how_many_actions.png"].alt
+    late = {name: make.stats.iqm(torch.tensor(x)).item() for name, x in make.actions_data()["CartPole"].items()}
+    for name, words in {"K = 1, Q": "one comes to", "K = 4, Q": "four to", "τ = 0.005": "0.005 comes to",
+                        "single Q": "a single critic to"}.items():  # fmt: skip
+        assert f"{words} {late[name]:.0f}" in strips
+    bias = make.bias_data()
+    assert 2.7 < bias["stored"][20] < 3 and 0.4 < bias["resampled"][20] < 0.6
 
 
 @pytest.mark.parametrize("file", [file for file in make.FIGURES if file != "before_and_after.png"])
