@@ -1,7 +1,7 @@
 """Which fix decides what? Train every variant and keep what came out: `python -m figures.ablations`.
 
 About an hour on two cores; interrupted, it goes on where it was. Runs are kept in `figures/runs`, their returns in
-`figures/ablations.json`, from which `python -m figures.make` draws.
+`figures/ablations.json`, from which `python -m figures` draws.
 """
 
 import argparse

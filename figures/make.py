@@ -1,32 +1,41 @@
-"""Make the figures of the README, and print its table: `python -m figures.make`."""
+"""The figures of the README and its table: what each of them draws, and how. `python -m figures` makes them."""
 
-import functools
+import hashlib
+import importlib.metadata
+import io
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from PIL import Image
 
+from figures.ablations import CART_POLE, SEED
 from offac_lite import TabularMDP, plots, stats
 from offac_lite.estimators import gradient_moments
 
 HERE = Path(__file__).parent
+LIBRARIES = ("torch", "numpy", "scipy", "gymnasium", "matplotlib", "pillow")
 
-FIXES = {  # name: colour, line
-    "naive": (plots.STORED, "-"),
-    "importance, V": (plots.SURROGATE, ":"),
-    "Q-critic alone": (plots.NEXT, "--"),
-    "both": (plots.RESAMPLED, "-"),
-}
+FIXES = {"naive": "-", "importance, V": ":", "Q-critic alone": "--", "both": "-"}  # name: line
 TITLES = {
     "young": "a young buffer",
     "old data": "20,000 old transitions to start from",
     "four times the updates": "four times the updates",
     "random data only": "random data only, nothing fresh",
 }
+PANELS = {"untrained": plots.MUTED, "naive replay": plots.STORED, "both fixes": plots.RESAMPLED}
 
 
-def bias_against_age() -> plots.Figure:
-    """Draw how far the mean gradient is from the exact one, as data ages: computed exactly, no random numbers."""
+def kept(name: str) -> dict:
+    """Read a file of this folder that training has written."""
+    return json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def bias_data() -> dict:
+    """How far the mean gradient is from the exact one, as data ages: computed exactly, no random numbers."""
     mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4")
     history, ages = mdp.policy_path(n_steps=20, step_size=5.0), list(range(21))
     length = mdp.policy_gradient(history[-1]).norm().item()
@@ -36,52 +45,90 @@ def bias_against_age() -> plots.Figure:
         moments = [gradient_moments(mdp, history[-1], estimator, baseline=baseline, behavior=b) for b in written_by]
         return [m.bias / length for m in moments]
 
-    return plots.bias_against_age(ages, distances("resampled", None), distances("stored", "value"))
+    return {"ages": ages, "resampled": distances("resampled", None), "stored": distances("stored", "value")}
 
 
-def each_fix_on_and_off(runs: dict) -> plots.Figure:
-    """Draw the learning curves of the fixes, a panel for each kind of data, from `ablations.json`."""
+def bias_against_age(data: dict) -> bytes:
+    """Draw both distances over age."""
+    return plots.png(plots.bias_against_age(data["ages"], data["resampled"], data["stored"]))
+
+
+def fixes_data() -> dict:
+    """The learning curves of the fixes, for each kind of data."""
+    runs = kept("ablations")
+    return {group: {name: runs[group][name] for name in FIXES if name in runs[group]} for group in TITLES}
+
+
+def each_fix_on_and_off(data: dict) -> bytes:
+    """Draw the learning curves, a panel for each kind of data."""
     figure, axes = plots.figure(12.5, 3.5, ncols=4, sharey=True)
     for ax, (group, title) in zip(axes, TITLES.items(), strict=True):
-        for name, (color, line) in FIXES.items():
-            if name in runs[group]:
-                run = runs[group][name]
-                curves = run["steps"], run["returns"], color, name
-                plots.learning_curves(ax, *curves, centre="iqm", linestyle=line)
+        for name, run in data[group].items():
+            curves = run["steps"], run["returns"], plots.FIXES[name], name
+            plots.learning_curves(ax, *curves, centre="iqm", linestyle=FIXES[name])
         steps = "8 × updates" if group == "random data only" else "environment steps per seed"
         ax.set(title=title, ylabel="", xlabel=steps, ylim=(0, 515))
         ax.get_legend().remove()
         ax.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k")
     axes[0].set_ylabel("return of greedy play")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-    return figure
+    return plots.png(figure)
 
 
-def second_half(runs: dict, group: str, name: str) -> torch.Tensor:
+def second_half(run: dict) -> torch.Tensor:
     """Average each seed's returns over the second half of a run, (S,)."""
-    returns = torch.tensor(runs[group][name]["returns"])
+    returns = torch.tensor(run["returns"], dtype=torch.float64)
     return returns[:, returns.shape[1] // 2 :].mean(1)
 
 
-def how_many_actions(runs: dict) -> plots.Figure:
-    """Draw what K, the baseline, the target network and the twin critic do to every seed, from `ablations.json`."""
-    late = functools.partial(second_half, runs)
-    rows = {"K = 1, Q − V": late("K, Q − V", "K = 1"), "K = 4, Q − V (the default)": late("young", "both"),
-            "K = 16, Q − V": late("K, Q − V", "K = 16")}  # fmt: skip
-    rows |= {f"{name}, Q": late("K, Q", name) for name in ("K = 1", "K = 4", "K = 16", "K = 64")}
-    rows |= {"all actions": late("K, Q", "all")} | {name: late("target", name) for name in runs["target"]}
-    figure, (left, right) = plots.figure(12.0, 4.2, ncols=2)
-    colors = {name: plots.ACTIONS for name in rows if name.endswith(", Q")}
-    colors |= dict.fromkeys(runs["target"], plots.STATES)
-    plots.seed_strips(left, rows, colors=colors)
+def actions_data() -> dict:
+    """What every seed came to with one K, baseline, target network or critic or another."""
+    runs = kept("ablations")
+    some, many = runs["K, Q − V"], runs["K, Q"]
+    rows = {"K = 1, Q − V": some["K = 1"], "K = 4, Q − V (the default)": runs["young"]["both"]}
+    rows |= {"K = 16, Q − V": some["K = 16"]}
+    rows |= {"all actions" if name == "all" else f"{name}, Q": run for name, run in many.items()} | runs["target"]
+    tasks = {"CartPole": rows, "Pendulum": runs["pendulum"]}
+    return {task: {name: second_half(run).tolist() for name, run in rows.items()} for task, rows in tasks.items()}
+
+
+def how_many_actions(data: dict) -> bytes:
+    """Draw what K, the baseline, the target network and the twin critic do to every seed."""
+    figure, axes = plots.figure(12.0, 4.2, ncols=2)
+    for ax, rows in zip(axes, data.values(), strict=True):
+        colors = {name: plots.ACTIONS for name in rows if name.endswith(", Q")}
+        plots.seed_strips(ax, rows, colors=colors | dict.fromkeys(CART_POLE["target"], plots.STATES))
+    left, right = axes
     left.set(xlabel="mean return of a seed, second half of 40,000 steps", title="CartPole, 32 seeds", xlim=(0, 510))
-    plots.seed_strips(
-        right,
-        {name: late("pendulum", name) for name in runs["pendulum"]},
-        colors={name: plots.ACTIONS for name in runs["pendulum"] if name.endswith(", Q")},
-    )
     right.set(xlabel="mean return of a seed, second half of 12,000 steps", title="Pendulum, 16 seeds")
-    return figure
+    return plots.png(figure)
+
+
+def episodes_data() -> dict:
+    """An untrained agent and two trained ones at work: position, angle and falls so far, step by step."""
+    return kept("episodes")
+
+
+def before_and_after(data: dict, milliseconds: int = 40) -> bytes:
+    """Draw them side by side as an animated PNG, which begins and rests with the last moment: what a still shows."""
+    figure, axes = plots.figure(9.0, 1.35, ncols=len(data))
+    carts, pictures = {}, []
+    for ax, name in zip(axes, data, strict=True):
+        carts[name] = plots.CartPole(ax, color=PANELS[name])
+        ax.set(ylim=(-0.15, 1.6), xticks=[], title="falls: 0")
+        ax.spines[:].set_visible(False)
+    for moment in zip(*data.values(), strict=True):
+        for (name, cart), (position, angle, falls) in zip(carts.items(), moment, strict=True):
+            cart.move(position, angle)
+            cart.cart.axes.set_title(f"{name}, falls: {falls}", loc="center")
+        figure.canvas.draw()
+        figure.set_layout_engine("none")  # nothing moves from frame to frame but the poles
+        pictures.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3]))
+    look = {"palette": pictures[-1].quantize(32), "dither": Image.Dither.NONE}
+    first, *others = [picture.quantize(**look) for picture in pictures[-1:] + pictures]
+    times, file = [1500] + [milliseconds] * len(others), io.BytesIO()
+    first.save(file, format="PNG", save_all=True, append_images=others, duration=times, loop=0)
+    return file.getvalue()
 
 
 GROUPS = {
@@ -103,7 +150,7 @@ def table(runs: dict, goal: float = 475.0) -> str:
     ]
     for group, title in GROUPS.items():
         for name, run in runs[group].items():
-            late, returns = second_half(runs, group, name), torch.tensor(run["returns"])
+            late, returns = second_half(run), torch.tensor(run["returns"])
             n_solved = int(stats.solved_at(run["steps"], returns, goal).isfinite().sum())
             low, high = stats.interval(late)
             lines.append(
@@ -113,18 +160,59 @@ def table(runs: dict, goal: float = 475.0) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Draw them and save them beside this file, and print the table."""
-    runs = json.loads((HERE / "ablations.json").read_text())
-    figures = {
-        "bias_against_age": bias_against_age(),
-        "each_fix_on_and_off": each_fix_on_and_off(runs),
-        "how_many_actions": how_many_actions(runs),
-    }
-    for name, figure in figures.items():
-        (HERE / f"{name}.png").write_bytes(plots.png(figure))
-    print(table(runs))
+class Made(NamedTuple):
+    """A figure of the README: what is drawn, how, from which seed (None: nothing is random), and what it shows."""
+
+    data: Callable[[], dict]
+    draw: Callable[[dict], bytes]
+    seed: int | None
+    alt: str
 
 
-if __name__ == "__main__":
-    main()
+FIGURES = {
+    "before_and_after.png": Made(episodes_data, before_and_after, SEED, (
+        "Three cart-poles side by side, at work for three seconds. The pole of the untrained agent falls 14 times, "
+        "that of naive replay 6 times, that of both fixes never."
+    )),
+    "each_fix_on_and_off.png": Made(fixes_data, each_fix_on_and_off, SEED, (
+        "Learning curves of 32 agents each in four panels, and where their interquartile means end. On a young "
+        "buffer: naive replay at 335 of 500, the Q-critic alone at 427, importance weights and both fixes at 500. "
+        "With 20,000 old transitions to start from: naive replay at 26, the Q-critic alone at 70, importance "
+        "weights at 463, both fixes at 500. With four times the updates: naive replay at 180, the Q-critic alone "
+        "at 425, importance weights and both fixes at 500. With random data only: naive replay at 119, the "
+        "Q-critic alone at 122, both fixes at 151."
+    )),
+    "how_many_actions.png": Made(actions_data, how_many_actions, SEED, (
+        "Left: a strip of 32 seeds for each variant on CartPole. With Q − V as the weight, one, four and sixteen "
+        "resampled actions all come to 500; with Q itself one comes to 459, four to 475, sixteen and more to 500. "
+        "A target rate of 0.005 comes to 346, a single critic to 481. Right: on Pendulum, leave-one-out and the "
+        "reparameterised gradient come to −154, Q itself to about −1300."
+    )),
+    "bias_against_age.png": Made(bias_data, bias_against_age, None, (
+        "Two curves over the age of the data in policy updates. With stored actions the mean gradient is almost "
+        "three lengths of the exact gradient away from it at age 20; with resampled actions about half a length."
+    )),
+}  # fmt: skip
+
+
+def rounded(data):
+    """Round every number to six digits after the point: the last ones differ between CPUs."""
+    if isinstance(data, dict):
+        return {key: rounded(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [rounded(value) for value in data]
+    return round(data, 6) + 0.0 if isinstance(data, float) else data  # + 0.0: no −0
+
+
+def entry(file: str, data: dict) -> dict:
+    """Say in the manifest where a figure comes from, and what is drawn in it."""
+    made = FIGURES[file]
+    text = json.dumps(rounded(data), ensure_ascii=False, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    function = f"{made.draw.__module__}.{made.draw.__name__}"
+    return {"file": file, "function": function, "seed": made.seed, "alt": made.alt, "data_sha256": digest}
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes and draws."""
+    return {name: importlib.metadata.version(name) for name in LIBRARIES}

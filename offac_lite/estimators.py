@@ -175,7 +175,7 @@ def gradient_moments(
 ) -> GradientMoments:
     """Exact mean, bias and variance of one gradient estimator, by enumeration: nothing is sampled.
 
-    Var[g] = 1/N · [ Var_s(E[g|s]) + E_s(Var_a(g|s)) ]           (notebook 05, the law of total variance)
+    Var[g] = 1/N · [ Var_s(E[g|s]) + E_s(Var_a(g|s)) ]           (the law of total variance, Equation (5.2))
 
     and Var_a(g|s) falls as 1/K with K resampled actions ('leave-one-out': slightly differently at small K).
 
@@ -228,7 +228,7 @@ def gradient_moments(
 def break_even_actions(mdp: TabularMDP, logits, *, behavior=None, q=None) -> float:
     """K* = E_s[Var_a g_Q] / E_s[Var_a g_A]: the price of the lost baseline, in resampled actions per state.
 
-    With K* resampled actions and Q itself, the estimate is exactly as noisy as with one action and the
+    Equation (5.3). With K* resampled actions and Q itself, the estimate is exactly as noisy as with one action and the
     advantage. Arguments as in `gradient_moments`. Infinite where the advantage leaves no noise at all (two
     actions that are equally likely, say) but Q does; below 1 where Q itself is the quieter of the two, for V is
     the usual baseline and not the one of least variance (Greensmith et al., 2004).

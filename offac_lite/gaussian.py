@@ -89,9 +89,10 @@ def gaussian_moments(
 ) -> Moments:
     """Compute the exact mean and variance of an estimate of ∂/∂μ E[Q(a)] from K actions a ~ N(mean, std²).
 
-    `estimator` "score" weights ∂ log π/∂μ = ε/σ by Q − b, with b = 0 (`baseline` None), V = E[Q(a)] ("value"), or the
-    mean of the other K − 1 values ("leave-one-out": Var = v/K + (g² + Var Q/σ²) / (K(K − 1)), with v the variance of
-    one action under the baseline V and g the exact gradient). "pathwise" averages Q′(a), and has no use for a baseline.
+    `estimator` "score", Equation (7.3), weights ∂ log π/∂μ = ε/σ by Q − b, with b = 0 (`baseline` None), V = E[Q(a)]
+    ("value"), or the mean of the other K − 1 values ("leave-one-out": Var = v/K + (g² + Var Q/σ²) / (K(K − 1)), with v
+    the variance of one action under the baseline V and g the exact gradient). "pathwise" averages Q′(a), and has no use
+    for a baseline.
 
     >>> gaussian_moments(quadratic, 0.0, 0.5, "pathwise")  # mean 1 − μ, variance σ²
     Moments(mean=1.0, variance=0.25)

@@ -115,12 +115,12 @@ class TabularMDP:
         return TabularMDP(self.transition, self.reward + _check.number("offset", offset), self.initial, self.gamma)
 
     def state_values(self, probs) -> torch.Tensor:
-        """V^π(s) = E_π[Σ_t γ^t r_t | s_0 = s], shape (..., S): the solution of V = r_π + γ P_π V."""
+        """V^π(s) = E_π[Σ_t γ^t r_t | s_0 = s], shape (..., S): the solution of V = r_π + γ P_π V, Equation (2.2)."""
         probs = self._policy(probs)
         return self._solve(probs, (probs * self.reward).sum(-1))
 
     def action_values(self, probs) -> torch.Tensor:
-        """Q^π(s, a) = r(s, a) + γ Σ_s′ P(s′|s, a) V^π(s′), shape (..., S, A).
+        """Q^π(s, a) = r(s, a) + γ Σ_s′ P(s′|s, a) V^π(s′), shape (..., S, A). Equation (4.1).
 
         The discount belongs here: without it, Q − V would not be the advantage. In state s the action may
         come from anywhere; π enters only from s′ on.
@@ -137,7 +137,7 @@ class TabularMDP:
         return self.state_values(probs) @ self.initial
 
     def occupancy(self, probs) -> torch.Tensor:
-        """ρ_π(s) = Σ_t γ^t P(s_t = s), shape (..., S): discounted expected visits, not normalised.
+        """ρ_π(s) = Σ_t γ^t P(s_t = s), shape (..., S): discounted expected visits, not normalised. Equation (1.2).
 
         Its sum is the discounted expected length of an episode, at most 1 / (1 − γ).
 
@@ -152,7 +152,7 @@ class TabularMDP:
         """∇J(s, a) = ρ_π(s) π(a|s) (Q^π(s, a) − V^π(s)) for the softmax policy π(a|s) ∝ exp logits(s, a).
 
         Shape (..., S, A), exact: the policy gradient theorem (Sutton et al., 2000, Theorem 1) with every
-        expectation summed out.
+        expectation summed out. Equation (1.1).
 
         >>> mdp = TabularMDP([[[0.0], [0.0]]], [[1.0, 0.0]], [1.0], gamma=0.5)
         >>> mdp.policy_gradient([[0.0, 0.0]])
@@ -183,8 +183,8 @@ class TabularMDP:
         """Logits of policies that get better and better, from uniform: shape (n_steps + 1, S, A).
 
         Each step is an exact *natural* policy gradient step, logits ← logits + step_size · A^π (Kakade,
-        2001). The course uses the path as the history of a learning agent: the policy `age` steps before
-        the last one is the one that wrote the data of that age.
+        2001): Equation (1.3). The course uses the path as the history of a learning agent: the policy `age`
+        steps before the last one is the one that wrote the data of that age.
 
         >>> mdp = TabularMDP([[[0.0], [0.0]]], [[1.0, 0.0]], [1.0], gamma=0.5)
         >>> mdp.policy_path(1, 2.0)[1]

@@ -169,7 +169,7 @@ class TanhGaussian:
         self.mid, self.half = (high + low) / 2, (high - low) / 2
 
     def rsample(self, n_actions: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
-        """Draw a ~ π(·|s) as a differentiable function of mean and std: (..., B, D) or (..., K, B, D)."""
+        """Draw a ~ π(·|s), Equation (7.1), a differentiable function of mean and std: (..., B, D) or (..., K, B, D)."""
         mean, log_std = self.mean, self.log_std
         _check.generator("generator", generator)
         if n_actions is not None:
@@ -184,9 +184,9 @@ class TanhGaussian:
             return self.rsample(n_actions, generator=generator)
 
     def log_prob(self, action: torch.Tensor) -> torch.Tensor:
-        """Evaluate log π(a|s) of actions (..., B, D) or (..., K, B, D): (..., B) or (..., K, B); carries gradient.
+        """Evaluate log π(a|s), Equation (7.2), of actions (..., B, D) or (..., K, B, D): (..., B) or (..., K, B).
 
-        An action on the bound is moved inside by 1e-6 of half the range: there u would be infinite.
+        It carries gradient. An action on the bound is moved inside by 1e-6 of half the range: u would be infinite.
         """
         mean, log_std = self.mean, self.log_std
         if action.ndim == mean.ndim + 1 and action.shape[:-3] + action.shape[-2:] == mean.shape:
@@ -392,7 +392,7 @@ class TwinQCritic(nn.Module):
         return self._split(self.both(self._twice(obs), self._twice(action)))
 
     def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-        """Evaluate the smaller Q(s, a), (..., B) or (..., K, B)."""
+        """Evaluate the smaller Q(s, a), Equation (6.1): (..., B) or (..., K, B)."""
         return self.each(obs, action).amin(0)
 
     def all_actions(self, obs: torch.Tensor) -> torch.Tensor:

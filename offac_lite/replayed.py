@@ -10,7 +10,7 @@ ACTIONS = ("π", "stored")
 
 
 def buffer_policy(probs, visits) -> torch.Tensor:
-    """β̄(a|s) = Σ_i ρ_i(s) β_i(a|s) / Σ_i ρ_i(s): how often each action was stored with s.      (notebook 02)
+    """β̄(a|s) = Σ_i ρ_i(s) β_i(a|s) / Σ_i ρ_i(s): how often each action was stored with s.      Equation (2.1)
 
     *Data*: a buffer that several policies wrote, each in equally many episodes: probs (n, S, A) holds β_i and visits
     (n, S) their visits ρ_i, as from `TabularMDP.occupancy`. One policy, β̄, would have written the same buffer: its own
@@ -31,7 +31,7 @@ def buffer_policy(probs, visits) -> torch.Tensor:
 
 
 def mean_update(mdp: TabularMDP, logits, behavior, value, actions, baseline: str | None = "value") -> torch.Tensor:
-    """Σ_s ρ_β(s) Σ_a μ(a|s) ∇log π(a|s) (r + γ V(s′) − V(s)), (S, A): an actor's update on average.   (notebook 02)
+    """Σ_s ρ_β(s) Σ_a μ(a|s) ∇log π(a|s) (r + γ V(s′) − V(s)), (S, A): an actor's update on average.   Equation (2.3)
 
     `logits` (S, A) are π's. *Data*: states as `behavior` (S, A) visits them; actions from μ = `actions` (S, A), which
     is `behavior` again for stored actions and π for resampled ones. An agent cannot have the latter with this

@@ -26,7 +26,7 @@ class GradientNoise(NamedTuple):
         return (self.states + actions / n_actions) / n_states
 
     def batches(self, n_states: int, n_actions: int, baseline: str | None = None) -> torch.Tensor:
-        """Batches whose mean is noise and signal in equal parts: variance / signal.
+        """Batches whose mean is noise and signal in equal parts: variance / signal, Equation (6.2).
 
         From then on the mean gradient lies, typically, within 45 degrees of the right direction.
         """

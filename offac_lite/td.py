@@ -118,7 +118,7 @@ def _draw(probs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 def value_and_spread(probs: torch.Tensor, q: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and variance of Q(s, a) over a ~ π(·|s), each (S,), for probs and q (S, A).
 
-    The mean is V(s); the variance over M is that of an estimate of V(s) by M actions.
+    The mean is V(s), Equation (4.3); the variance over M is that of an estimate of V(s) by M actions.
 
     >>> value_and_spread(torch.tensor([[0.5, 0.5]]), torch.tensor([[1.0, 3.0]]))
     (tensor([2.]), tensor([1.]))
@@ -133,7 +133,7 @@ def target_variance(outcomes: Outcomes, probs: torch.Tensor, q: torch.Tensor, ga
         Var[y | s, a] = Var_{r, s′}(r + γ (1 − d) V(s′))  +  γ²/M · E_{s′}[(1 − d) Var_a′ Q(s′, a′)]
 
     The first comes from the environment and holds no M; the second is what M lowers. The exact sum over a′ is
-    M → ∞. The law of total variance, as in notebook 05.
+    M → ∞. Equation (4.4), the law of total variance.
 
     >>> lake = Outcomes.from_gymnasium("FrozenLake-v1", map_name="4x4", is_slippery=False)
     >>> world, actions = target_variance(lake, torch.full((16, 4), 0.25), torch.rand(16, 4), 0.99)

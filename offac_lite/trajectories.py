@@ -62,7 +62,7 @@ def corridor(n_squares: int = 5, near: float = 0.7, far: float = 1.0) -> Tabular
 
 
 def all_trajectories(mdp: TabularMDP, behavior, horizon: int) -> Trajectories:
-    """List every trajectory of `horizon` steps that β can make, with its exact probability.
+    """List every trajectory of `horizon` steps that β can make, with its exact probability, Equation (3.2).
 
     There are up to S · (A · S)^T, or with transitions that leave nothing to chance A^T: for small T only. Raises
     `ValueError` beyond a million, and for an MDP in which episodes terminate: here all have the same length.
@@ -112,7 +112,7 @@ def sample_trajectories(
 
 
 def effective_sample_size(log_weight: torch.Tensor) -> torch.Tensor:
-    """ESS = (Σw)² / Σw² of the weights w = exp(log_weight) along the last axis.      (notebook 03, equation 3)
+    """ESS = (Σw)² / Σw² of the weights w = exp(log_weight) along the last axis.      Equation (3.4)
 
     As many draws without any weight would average out as much noise: n where all weights are equal, 1 where one of
     them is all that counts. A common factor changes nothing, so no weight is ever too large to be computed; a weight of
@@ -125,7 +125,7 @@ def effective_sample_size(log_weight: torch.Tensor) -> torch.Tensor:
 
 
 def causal_weights(log_prob: torch.Tensor, behavior_log_prob: torch.Tensor) -> torch.Tensor:
-    """W_k = Π_{t≤k} π(a_t|s_t) / β(a_t|s_t), the weight of the reward r_k, detached. (notebook 03, equation 4)
+    """W_k = Π_{t≤k} π(a_t|s_t) / β(a_t|s_t), the weight of the reward r_k, detached. Equation (3.5)
 
     *Data*: log π and log β of the actions of β's trajectories, time along the last axis, (..., T); same shape out.
     Precup et al. (2000).
@@ -150,6 +150,8 @@ def to_go(x: torch.Tensor) -> torch.Tensor:
 
 def gradient_estimates(logits, trajectories: Trajectories, coefficient: torch.Tensor) -> torch.Tensor:
     """g = Σ_t c_t ∇log π(a_t|s_t) for each trajectory, (n, S, A), from c = `coefficient` (n, T).
+
+    With the c of "whole" that is Equation (3.3).
 
     >>> t = all_trajectories(corridor(3), torch.full((3, 2), 0.5), 1)  # one step left, one step right
     >>> gradient_estimates(torch.zeros(3, 2), t, torch.ones(2, 1))[:, 1]
@@ -210,7 +212,8 @@ def visits(mdp: TabularMDP, probs, horizon: int) -> torch.Tensor:
 def horizon_gradient(mdp: TabularMDP, logits, horizon: int, *, behavior=None) -> torch.Tensor:
     """∇J_T, (S, A), exact: Σ_t P(s_t = s) π(a|s) (Q_t(s, a) − V_t(s)).
 
-    With `behavior`, the states are those that β visits: the gradient that one ratio, or a resampled action, leads to.
+    With `behavior`, the states are those that β visits: the gradient that one ratio, or a resampled action,
+    leads to. Equation (3.6).
 
     >>> horizon_gradient(corridor(), torch.zeros(5, 2), 1)[1]  # one step: left earns 0.7, right nothing
     tensor([ 0.1750, -0.1750], dtype=torch.float64)
@@ -241,7 +244,7 @@ class WeightedMoments:
         return torch.cosine_similarity(self.mean.flatten(1), self.target.flatten(1), dim=1)
 
     def error(self, n: int = 1) -> torch.Tensor:
-        """√(bias² + variance / n) over ‖∇J‖, (T,): how far the mean of n estimates is off; 1 is no step at all."""
+        """√(bias² + variance / n) over ‖∇J‖, (T,), Equation (3.7): how far off the mean of n is; 1: no step at all."""
         total = self.bias.square() + self.variance / _check.count("n", n)
         return total.sqrt() / self.target.flatten(1).norm(dim=1)
 

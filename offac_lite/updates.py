@@ -1,5 +1,7 @@
 """The update steps: one function per equation, then the two steps of the algorithm made of them.
 
+Equation (N.k) of a docstring, here and in every module, is the one with that number in notebook N.
+
 Shapes: B is the batch, K the actions per state. Leading axes (...) are seeds: losses average over everything
 but those, and a step sums over them, so that no gradient crosses seeds. Every function checks its shapes and
 never broadcasts (B,) against (B, 1).
@@ -30,7 +32,7 @@ def _same_shape(**tensors: torch.Tensor) -> None:
 
 
 def v_target(reward: torch.Tensor, terminated: torch.Tensor, next_value: torch.Tensor, gamma: float) -> torch.Tensor:
-    """y = r + γ (1 − d) V(s′).                                                       (notebook 01, equation 1)
+    """y = r + γ (1 − d) V(s′).                                                       Equation (1.5)
 
     *Data*: r and s′ follow the action that was taken, so y estimates the value of *the policy that took it*.
     Only where that is π itself does the critic learn V^π: this target is for on-policy data.
@@ -49,7 +51,7 @@ def v_target(reward: torch.Tensor, terminated: torch.Tensor, next_value: torch.T
 
 
 def q_target(reward: torch.Tensor, terminated: torch.Tensor, next_q: torch.Tensor, gamma: float) -> torch.Tensor:
-    """y = r + γ (1 − d) · 1/M Σ_m Q(s′, a′_m),  a′ ~ π(·|s′) now.                      (notebook 04)
+    """y = r + γ (1 − d) · 1/M Σ_m Q(s′, a′_m),  a′ ~ π(·|s′) now.                      Equation (4.2)
 
     *Data*: (s, a, r, s′) from any behaviour policy, because Q(s, a) asks nothing of where a came from; a′
     from the *current* policy, never the stored next action. `next_q` holds Q(s′, a′): (..., B) for one a′
@@ -69,7 +71,7 @@ def q_target(reward: torch.Tensor, terminated: torch.Tensor, next_q: torch.Tenso
 def td_advantage(
     reward: torch.Tensor, terminated: torch.Tensor, value: torch.Tensor, next_value: torch.Tensor, gamma: float
 ) -> torch.Tensor:
-    """Â(s, a) = r + γ (1 − d) V(s′) − V(s), the TD error, (..., B).                  (notebook 01, equation 2)
+    """Â(s, a) = r + γ (1 − d) V(s′) − V(s), the TD error, (..., B).                  Equation (1.7)
 
     *Data*: the action that produced r and s′. Never pair it with a resampled action: it does not know that one.
     Detached: the actor must not train the critic.
@@ -82,7 +84,7 @@ def td_advantage(
 
 
 def critic_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """½ · mean over B of (prediction − y)², shape (...): one loss per seed.         (notebook 01, equation 3)
+    """½ · mean over B of (prediction − y)², shape (...): one loss per seed.         Equation (1.6)
 
     `prediction` carries the gradient; `target` is detached here, which makes it a *semi*-gradient (Sutton &
     Barto, 2018, section 9.3).
@@ -95,7 +97,7 @@ def critic_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def policy_gradient_loss(log_prob: torch.Tensor, advantage: torch.Tensor) -> torch.Tensor:
-    """−mean of log π(a|s) · Â(s, a), whose gradient is minus the estimate of ∇J.     (notebooks 01 and 05)
+    """−mean of log π(a|s) · Â(s, a), whose gradient is minus the estimate of ∇J.     Equation (1.4)
 
     *Data*: a ~ π(·|s), the *current* policy: fresh data, or actions resampled now at replayed states. With
     stored actions of an older policy this is not a policy gradient of anything.
@@ -119,7 +121,7 @@ def policy_gradient_loss(log_prob: torch.Tensor, advantage: torch.Tensor) -> tor
 
 
 def reparameterized_loss(q: torch.Tensor) -> torch.Tensor:
-    """−mean of Q(s, a_θ(s, ε)), with the gradient going *through* the action.        (notebook 07)
+    """−mean of Q(s, a_θ(s, ε)), with the gradient going *through* the action.        Equation (7.4)
 
     *Data*: replayed s; actions from `rsample`. q (..., K, B): shape (...). This is the Q-part of Haarnoja et al.
     (2018), section 4.2; their entropy term is not in it.
@@ -133,7 +135,7 @@ def reparameterized_loss(q: torch.Tensor) -> torch.Tensor:
 
 
 def leave_one_out(q: torch.Tensor) -> torch.Tensor:
-    """Q_k minus the mean of the *other* K − 1 values in the same state.              (notebook 05)
+    """Q_k minus the mean of the *other* K − 1 values in the same state.              Equation (5.4)
 
     *Data*: Q(s, a_k) of K actions drawn independently from π(·|s). Leaving one's own value out keeps the
     gradient unbiased; with it the gradient would shrink to (K − 1)/K of its length. q (..., K, B) with K ≥ 2,
@@ -152,7 +154,7 @@ def leave_one_out(q: torch.Tensor) -> torch.Tensor:
 def importance_ratio(
     log_prob: torch.Tensor, behavior_log_prob: torch.Tensor, clip: float | None = None
 ) -> torch.Tensor:
-    """π(a|s) / β(a|s) for stored actions, detached, at most `clip` if given.         (notebook 03)
+    """π(a|s) / β(a|s) for stored actions, detached, at most `clip` if given.         Equation (3.1)
 
     *Data*: the stored action and β's log-probability of it, written when it was taken. Corrects the action's
     distribution and not the state's. Same shapes in and out. Raises `ValueError` where β's is unknown (NaN) or says
@@ -221,12 +223,12 @@ def critic_step(
 def v_critic_step(
     critic, target_critic, optimizer, batch, *, gamma: float, weight=None, v_target=v_target
 ) -> torch.Tensor:
-    """One step on ½ ρ (V(s) − y)² with y = r + γ (1 − d) V̄(s′).                 (notebooks 01 and 03)
+    """One step on ½ ρ (V(s) − y)² with y = r + γ (1 − d) V̄(s′).                 Equation (3.8)
 
     *Data*: fresh transitions of π itself. From old ones, V learns the value of the policies that wrote them,
     unless `weight` (..., B) holds ρ = π(a|s) / β(a|s), which mends the actions' distribution (and not the states').
     `v_target` makes y. Returns the loss (...), detached; raises `ValueError` and updates nothing where it is not
-    finite. Degris et al. (2012), section 2.2, with λ = 0.
+    finite. Degris et al. (2012), section 2.1, with λ = 0 and without the correction of the gradient.
 
     >>> from offac_lite.buffer import Transition
     >>> from offac_lite.networks import VCritic
@@ -262,7 +264,7 @@ def actor_step(
     policy_gradient_loss=policy_gradient_loss,
     leave_one_out=leave_one_out,
 ) -> torch.Tensor:
-    """One step up 1/N Σ 1/K Σ ∇log π(a_k|s) Â(s, a_k), with a_k ~ π(·|s) resampled now.   (notebook 05)
+    """One step up 1/N Σ 1/K Σ ∇log π(a_k|s) Â(s, a_k), with a_k ~ π(·|s) resampled now.   Equation (5.1)
 
     *Data*: replayed states `obs` (..., B, obs_size). The actions that were stored with them are not used.
     `n_actions` is K, or "all": Σ_a ∇π(a|s) Q(s, a), the limit of large K (discrete actions; a baseline then changes
@@ -324,7 +326,7 @@ def reparameterized_actor_step(
     generator: torch.Generator,
     reparameterized_loss=reparameterized_loss,
 ) -> torch.Tensor:
-    """One step up 1/N Σ 1/K Σ ∇_θ [Q(s, a_θ(s, ε_k)) − α log π(a_θ|s)]: *through* the action.   (notebook 07)
+    """One step up 1/N Σ 1/K Σ ∇_θ [Q(s, a_θ(s, ε_k)) − α log π(a_θ|s)]: *through* the action.   Equation (7.5)
 
     *Data*: replayed states `obs` (..., B, obs_size); continuous actions, drawn from the current policy now with
     `rsample`. α is `entropy_bonus`. The critic's parameters receive no gradient. Returns the loss (...), detached;
@@ -433,7 +435,7 @@ def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> torch.Tenso
 
 @torch.no_grad()
 def polyak_update(target: torch.nn.Module, source: torch.nn.Module, tau: float) -> None:
-    """θ̄ ← (1 − τ) θ̄ + τ θ, for every parameter, in place.                          (notebook 04)
+    """θ̄ ← (1 − τ) θ̄ + τ θ, for every parameter, in place.                          Equation (4.5)
 
     τ = 1 copies; τ in (0, 1]. Lillicrap et al. (2016), algorithm 1. Raises `ValueError`, and changes nothing, for two
     networks whose parameters differ in shape.

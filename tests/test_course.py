@@ -1,5 +1,6 @@
-"""The course as a whole says the same everywhere: minutes, titles, links."""
+"""The course as a whole says the same everywhere: minutes, titles, links, symbols, numbers of equations, modules."""
 
+import ast
 import re
 
 import nbformat
@@ -33,9 +34,72 @@ def test_the_map_of_notebook_00_names_every_notebook_with_the_readme_s_title():
         assert f"[{title}]({path.name})" in start
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PATHS], ids=lambda path: path.stem)
+def anchors_of(path) -> set[str]:
+    """What a link into a file may name after its #: its headings, as GitHub makes anchors of them."""
+    text = text_of(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", [*sorted(ROOT.glob("*.md")), *PATHS], ids=lambda path: path.name)
 def test_links_within_the_repository_lead_somewhere(path):
     text = text_of(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if "://" not in target and not target.startswith("#"):
-            assert (path.parent / target.split("#")[0]).exists(), target
+        if "://" not in target:
+            name, _, anchor = target.partition("#")
+            file = path.parent / name if name else path
+            assert file.exists(), target
+            assert not anchor or anchor in anchors_of(file), target
+
+
+def symbols_of(path) -> list[str]:
+    """The rows of a notebook's table of symbols."""
+    table = re.search(
+        r"^\| symbol \| meaning \| in the code \|\n\|---\|---\|---\|\n((?:\|.*\n?)+)", text_of(path), re.MULTILINE
+    )
+    return table[1].splitlines() if table else []
+
+
+def test_each_notebook_s_symbols_are_rows_of_the_one_table_in_notebook_00():
+    everything = symbols_of(PATHS[0])
+    used = [symbols_of(path) for path in PATHS[1:]]
+    assert len({row.split("|")[1] for row in everything}) == len(everything) == len(set().union(*used))
+    for path, rows in zip(PATHS[1:], used, strict=True):
+        assert rows == [row for row in everything if row in rows], f"{path.name} has rows that notebook 00 has not"
+
+
+def equations_of(path) -> list[str]:
+    """The numbers of a notebook's equations, in order, such as 4.2."""
+    return re.findall(r"\\tag\{([^}]*)\}", text_of(path))
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_equations_are_numbered_one_after_the_other(path):
+    numbers = equations_of(path)
+    assert numbers == [f"{int(path.stem[:2])}.{k}" for k in range(1, len(numbers) + 1)]
+
+
+def test_each_numbered_equation_is_implemented_by_the_one_function_that_names_it():
+    named = []
+    for module in sorted((ROOT / "offac_lite").rglob("*.py")):
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
+                named += re.findall(r"Equation \((\d+\.\d+)\)", ast.get_docstring(node) or "")
+    tags = [number for path in PATHS for number in equations_of(path)]
+    assert sorted(named) == sorted(tags) and len(tags) > 30
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_references_to_equations_lead_to_one(path):
+    tags = {number for other in PATHS for number in equations_of(other)}
+    cells = nbformat.read(path, as_version=4).cells
+    referred = {number for cell in cells for number in re.findall(r"(?<!\w)\(([1-9]\.\d{1,2})\)", cell.source)}
+    assert referred <= tags
+    assert not any(re.search(r"(?i)equation \(?\d+\)", cell.source) for cell in cells), "equations are numbered N.k"
+
+
+def test_the_readme_says_what_every_public_module_holds():
+    table = README[README.index("| module | holds |") :].partition("\n\n")[0]
+    listed = {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    modules = {path.stem for path in (ROOT / "offac_lite").iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert listed == {name for name in modules if not name.startswith("_")}

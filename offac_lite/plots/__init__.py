@@ -19,6 +19,7 @@ from offac_lite.plots.base import (
     show,
 )
 from offac_lite.plots.baseline import BaselineView
+from offac_lite.plots.cart_pole import CartPole, cart_pole_strip
 from offac_lite.plots.clinic import ClinicView, patient_chart, ward_returns
 from offac_lite.plots.continuous import (
     PATHWISE,
@@ -45,11 +46,7 @@ from offac_lite.plots.exact import (
     lake_policy,
 )
 from offac_lite.plots.fixes import FIXES, batches_needed
-from offac_lite.plots.learning import (
-    cart_pole_strip,
-    learning_curves,
-    seed_strips,
-)
+from offac_lite.plots.learning import learning_curves, seed_strips
 from offac_lite.plots.replay import AgeView, BufferView, values_of_old_data
 from offac_lite.plots.variance import (
     Plane,
@@ -86,6 +83,7 @@ __all__ = [
     "AgeView",
     "BaselineView",
     "BufferView",
+    "CartPole",
     "ClinicView",
     "ContinuousView",
     "CriticView",

@@ -1,12 +1,8 @@
-"""Learning curves, seeds side by side, and an agent at work."""
-
-import math
+"""Learning curves, and seeds side by side."""
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
-from offac_lite.plots.base import ACTIONS, EXACT, MUTED, RESAMPLED, figure
+from offac_lite.plots.base import MUTED, RESAMPLED
 
 
 def learning_curves(
@@ -65,25 +61,3 @@ def seed_strips(ax, values: dict, goal: float | None = None, colors: dict | None
     ax.tick_params(axis="y", length=0)
     if goal is not None:
         ax.axvline(goal, color=MUTED, linestyle=":", linewidth=1)
-
-
-def cart_pole_strip(observations, n_frames: int = 8, seconds_per_step: float = 0.02) -> Figure:
-    """Draw an episode of CartPole as a strip of frames, from its observations (T, 4).
-
-    Position in metres, angle in radians, as the environment gives them; the pole is drawn to scale (1 m), and the
-    shaded edges are where the episode ends (|position| > 2.4 m).
-    """
-    observations = np.asarray(observations)
-    fig, axes = figure(9.6, 1.15, ncols=n_frames, sharey=True)
-    for ax, t in zip(axes, np.linspace(0, len(observations) - 1, n_frames).astype(int), strict=True):
-        x, _, angle, _ = observations[t]
-        ax.add_patch(Rectangle((-3, -0.5), 0.6, 2, color="#DDDDDD"))
-        ax.add_patch(Rectangle((2.4, -0.5), 0.6, 2, color="#DDDDDD"))
-        ax.plot([-3, 3], [0, 0], color=MUTED, linewidth=1)
-        ax.add_patch(Rectangle((x - 0.35, 0.0), 0.7, 0.3, color=EXACT))
-        pole = ([x, x + math.sin(angle)], [0.3, 0.3 + math.cos(angle)])
-        ax.plot(*pole, color=ACTIONS, linewidth=4, solid_capstyle="round")
-        ax.set(xlim=(-3, 3), ylim=(-0.3, 1.6), aspect="equal", xticks=[], yticks=[])
-        ax.set_title(f"{t * seconds_per_step:.1f} s", fontsize=9, loc="center")
-        ax.spines[:].set_visible(False)
-    return fig

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 import matplotlib
 import numpy as np
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from offac_lite.plots.base import ACTIONS, EXACT, MUTED, STATES, STYLE, figure
+from offac_lite.plots.cart_pole import CartPole
 
 _LEFT, _RIGHT = STATES, ACTIONS
 """The colours of the two actions."""
@@ -28,14 +28,10 @@ class WatchView:
             for ax in axes[::2]:  # one stage in place of both
                 ax.remove()
             stage = self.figure.add_subplot(self.q.get_gridspec()[:, 0])
-            for left in (-3, 2.4):
-                stage.add_patch(Rectangle((left, -0.5), 0.6, 2.3, color="#DDDDDD"))
-            stage.plot([-3, 3], [0, 0], color=MUTED, lw=1)
-            self.cart = stage.add_patch(Rectangle((-0.35, 0.0), 0.7, 0.3, color=EXACT))
-            (self.pole,) = stage.plot([], [], color=MUTED, lw=5, solid_capstyle="round")
+            self.cart_pole = CartPole(stage, color=MUTED, width=5, top=1.8)
             (self.push,) = stage.plot([], [], lw=3, marker=">", markersize=11, markevery=[1])
             self.title = stage.set_title("step 0")
-            stage.set(xlim=(-3, 3), ylim=(-0.5, 1.8), aspect="equal", yticks=[], xlabel="position, m")
+            stage.set(ylim=(-0.5, 1.8), xlabel="position, m")
             stage.spines["left"].set_visible(False)
             (self.right,) = self.policy.plot([], [], color=_RIGHT, lw=1.3, label="π(right|s)")
             self.policy.axhline(0.5, color=MUTED, lw=0.7, ls=":")
@@ -49,14 +45,14 @@ class WatchView:
             self.policy.set(xticks=[], xlim=(0, 510))
             self.q.set(xlim=(0, 510), ylim=(0, 10))
             self.marks = [ax.axvline(0, color=EXACT, lw=1) for ax in (self.policy, self.q)]
-        self.artists = [self.cart, self.pole, self.push, self.title, self.right, self.q_left, self.q_right, *self.marks]
+        self.artists = [self.cart_pole.cart, self.cart_pole.pole, self.push, self.title, self.right, self.q_left,
+                        self.q_right, *self.marks]  # fmt: skip
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
         played = result.played
         x, _, angle, _ = played.obs[result.step].tolist()
-        self.cart.set_x(x - 0.35)
-        self.pole.set_data([x, x + math.sin(angle)], [0.3, 0.3 + math.cos(angle)])
+        self.cart_pole.move(x, angle)
         right = played.probs[result.step, 1].item() > 0.5
         self.push.set_data([x, x + (0.9 if right else -0.9)], [0.15, 0.15])
         self.push.set_color(_RIGHT if right else _LEFT)
