@@ -1,0 +1,62 @@
+"""Labs under a hail of changes, by value: the last picture is that of the last values, and nothing is left behind.
+
+OFFAC_EVENTS says how many changes each lab gets (40).
+"""
+
+import os
+import threading
+
+import ipywidgets
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from offac_lite import labs
+from tests.browser import LABS
+
+EVENTS = int(os.environ.get("OFFAC_EVENTS", "40"))
+
+
+def made(name):
+    *lines, last = LABS[name].splitlines()
+    room = {"labs": labs}
+    exec("\n".join(lines), room)
+    return eval(last, room)
+
+
+def change(lab, random):
+    """Send a control a value as the page would."""
+    control = random.choice(list(lab._controls.values()))
+    if hasattr(control, "options"):
+        control.set_state({"index": int(random.choice(len(control.options)))})
+        return
+    steps = round((control.max - control.min) / control.step)
+    value = control.min + control.step * int(random.integers(steps + 1))
+    value = control.base**value if isinstance(control, ipywidgets.FloatLogSlider) else value
+    control.set_state({"value": type(control.value)(round(value, 9))})
+
+
+def hail(lab, random, events):
+    for _ in range(events):
+        change(lab, random)
+
+
+@pytest.mark.parametrize("name", LABS)
+def test_after_any_changes_the_picture_is_that_of_the_last_values(name):
+    lab, threads = made(name), threading.active_count()
+    for seed in range(2):  # the second time from two threads at once, as a page's messages may come
+        given = [(lab, np.random.default_rng([seed, k]), EVENTS // 2 // (seed + 1)) for k in range(seed + 1)]
+        workers = [threading.Thread(target=hail, args=arguments) for arguments in given]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        fresh = made(name)
+        fresh.set(**lab.values)
+        assert lab.error == fresh.error, "a choice that cannot be is told alike"
+        while lab.error is not None:
+            hail(lab, given[0][1], 1)
+        fresh.set(**lab.values)
+        assert lab.summary_text == fresh.summary_text and fresh.error is None
+        assert lab.png == fresh.png == bytes(lab.screen.picture.value), lab.values
+    assert threading.active_count() == threads and not plt.get_fignums()
