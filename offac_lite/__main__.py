@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -150,7 +151,7 @@ def train_command(arguments: list[str]) -> None:
             parser.error(f"{name}: there is no folder {path.parent}")
     if given.threads < 1:
         parser.error(f"--threads must be at least 1, got {given.threads}")
-    options = dict(PENDULUM) if given.env == "Pendulum-v1" else {}
+    options: dict[str, Any] = dict(PENDULUM) if given.env == "Pendulum-v1" else {}
     if given.steps is not None:
         options["total_steps"] = given.steps
     if given.actions is not None:
