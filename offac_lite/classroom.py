@@ -237,6 +237,8 @@ def grade_command(arguments: list[str]) -> None:
         if trouble:
             print(f"{file} was not run to its end: {trouble}", file=sys.stderr)
         found[file] = verdicts(notebook)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8")  # a terminal that cannot write ✓ and ✗ would show ? for both
     print(table(found))
     if given.csv is not None:
         with given.csv.open("w", encoding="utf-8", newline="") as table_file:

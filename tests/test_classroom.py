@@ -1,6 +1,9 @@
 """Copies for students hold no solutions and run; the checks' verdicts are collected from what comes back."""
 
+import os
 import re
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -175,6 +178,15 @@ def test_it_reads_saved_verdicts_and_runs_nothing(tmp_path, capsys):
         "ann/01_on_policy_actor_critic.ipynb,actor_loss,wrong,the sign is flipped: mind it",
     ]
     assert not (tmp_path / "trap").exists()
+
+
+def test_its_marks_are_told_apart_where_a_terminal_knows_ascii_only(tmp_path):
+    notebook = submission(RIGHT)
+    notebook.cells[0].outputs = [new_output("stream", text="✓ actor_loss: right\n")]
+    save(notebook, tmp_path / "a.ipynb")
+    command = [sys.executable, "-m", "offac_lite", "grade", str(tmp_path)]
+    env = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+    assert "✓" in subprocess.run(command, capture_output=True, env=env, check=True).stdout.decode("utf-8")
 
 
 def test_it_runs_what_was_handed_in_and_believes_no_saved_output(tmp_path, with_this_checkout):
