@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -150,7 +151,7 @@ def train_command(arguments: list[str]) -> None:
             parser.error(f"{name}: there is no folder {path.parent}")
     if given.threads < 1:
         parser.error(f"--threads must be at least 1, got {given.threads}")
-    options = dict(PENDULUM) if given.env == "Pendulum-v1" else {}
+    options: dict[str, Any] = dict(PENDULUM) if given.env == "Pendulum-v1" else {}
     if given.steps is not None:
         options["total_steps"] = given.steps
     if given.actions is not None:
@@ -191,10 +192,19 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments[:1] == ["train"]:
         train_command(arguments[1:])
         return
+    if arguments[:1] in (["copies"], ["grade"]):
+        try:
+            from offac_lite import classroom  # here, because nothing else needs Jupyter's libraries
+        except ModuleNotFoundError as error:
+            sys.exit(f"{arguments[0]}: there is no {error.name} here; it comes with Jupyter (the extra 'course')")
+        command = classroom.copies_command if arguments[0] == "copies" else classroom.grade_command
+        command(arguments[1:])
+        return
     parser = argparse.ArgumentParser(
         prog="python -m offac_lite",
         description="Exact bias and variance of every policy-gradient estimator of the course, on FrozenLake. "
-        "With `train` as the first argument: train agents on CartPole (see `train --help`).",
+        "With `train` as the first argument: train agents on CartPole (see `train --help`). With `copies` or `grade`: "
+        "notebooks for students, without solutions, and what the checks say in those that come back.",
     )
     parser.add_argument("--states", type=int, default=1, metavar="N", help="states per estimate (default 1)")
     parser.add_argument("--actions", type=int, default=8, metavar="K", help="resampled actions per state (default 8)")

@@ -2,6 +2,8 @@
 
 import copy
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.optim import Adam
@@ -25,8 +27,9 @@ def make_networks(config: Config, spaces: dict, generator: torch.Generator) -> t
     """Make the policy and the critic of `config` for an environment of `spaces` (see `config.describe`)."""
     size, n_actions, hidden, scale = spaces["obs_size"], spaces["n_actions"], config["hidden"], config["obs_scale"]
     many = {"n_seeds": config["seeds"], "generator": generator}
+    make: Callable[..., torch.nn.Module]
     if n_actions is not None:
-        policy = CategoricalPolicy(size, n_actions, hidden, in_scale=scale, **many)
+        policy: Policy = CategoricalPolicy(size, n_actions, hidden, in_scale=scale, **many)
         make = functools.partial(DiscreteQCritic, size, n_actions, hidden, in_scale=scale, generator=generator)
     else:
         low, high = spaces["low"], spaces["high"]
@@ -46,8 +49,8 @@ class Agent:
 
     def __init__(self, config: Config, spaces: dict, generator: torch.Generator, init_generator: torch.Generator):
         self.config, self.generator = config, generator
-        networks = make_networks(config, spaces, init_generator)
-        self.policy, self.critic = (network.to(config["device"]) for network in networks)
+        policy, critic = make_networks(config, spaces, init_generator)
+        self.policy, self.critic = policy.to(config["device"]), critic.to(config["device"])
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.optimizer = Adam(self.policy.parameters(), config["actor_lr"], fused=True)
         self.critic_optimizer = Adam(self.critic.parameters(), config["critic_lr"], fused=True)
@@ -177,7 +180,7 @@ class Agent:
         """Call the user's functions on a small batch; raise `ValueError` or `TypeError` where one cannot be used."""
         c, seeds, n_batch = self.config, self.config["seeds"], 5
         generator = torch.Generator(self.generator.device).manual_seed(0)
-        like = {"generator": generator, "device": generator.device}
+        like: dict[str, Any] = {"generator": generator, "device": generator.device}
         rows = torch.rand(seeds, n_batch, **like)
         k = c["n_actions"] if isinstance(c["n_actions"], int) and c["action"] == "resampled" else 1
         several = torch.rand(seeds, k, n_batch, **like)

@@ -1,6 +1,7 @@
 """The replay buffer R: a ring of past transitions, one per seed, in one block of memory."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -71,8 +72,9 @@ class ReplayBuffer:
     (torch.Size([3, 2]), torch.int64, torch.bool)
     """
 
-    def __init__(self, capacity=200_000, obs_shape=(), action_shape=(), *, n_seeds=None,
-                 obs_dtype=torch.float32, action_dtype=None, seed=0, device="cpu"):  # fmt: skip
+    def __init__(self, capacity: int = 200_000, obs_shape: Sequence[int] = (), action_shape: Sequence[int] = (), *,
+                 n_seeds: int | None = None, obs_dtype=torch.float32, action_dtype=None, seed: int = 0,
+                 device="cpu"):  # fmt: skip
         """Reserve the memory. Raises `TypeError` or `ValueError` for a size, dtype or seed that makes no sense."""
         self.capacity = count("capacity", capacity)
         self.n_seeds = None if n_seeds is None else count("n_seeds", n_seeds)
@@ -170,8 +172,8 @@ class ReplayBuffer:
             raise ValueError(f"n = {n} transitions asked for, but only {len(self)} are stored: collect more first")
         generator = generator or self._generator
         if newest is not None:
-            uniform = torch.rand(len(self._added), n, dtype=torch.float64, generator=generator).numpy()
-            age = (uniform * np.minimum(self.lengths, count("newest", newest))[:, None]).astype(np.int64)
+            share = torch.rand(len(self._added), n, dtype=torch.float64, generator=generator).numpy()
+            age = (share * np.minimum(self.lengths, count("newest", newest))[:, None]).astype(np.int64)
             slot = (self._added[:, None] - 1 - age) % self.capacity
             return self._read(slot[0] if self.n_seeds is None else slot, self._rings)
         if self.n_seeds is None:

@@ -329,7 +329,7 @@ def _any_end(terminated, truncated):
     return terminated | truncated
 
 
-_BROKEN = {
+_BROKEN: dict[str, dict[str, Callable]] = {
     "A": {"q_target": _no_mask},
     "B": {"actor_loss": _uphill},
     "C": {"actor_loss": _attached},

@@ -5,7 +5,7 @@ A *truncation* (a time limit) only ends the recording: the next state is an ordi
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -84,7 +84,7 @@ class VectorEnv:
             raise TypeError(f"env_id must be a Gymnasium name such as 'CartPole-v1', got {env_id!r}")
         self.env_id, self.n_envs = env_id, count("n_envs", n_envs)
         self.n_seeds = None if n_seeds is None else count("n_seeds", n_seeds)
-        self.batch_shape = (self.n_envs,) if n_seeds is None else (self.n_seeds, self.n_envs)
+        self.batch_shape: tuple[int, ...] = (self.n_envs,) if self.n_seeds is None else (self.n_seeds, self.n_envs)
         self._seed = count("seed", seed, at_least=0)
         self._size = self.n_envs * (n_seeds or 1)
         try:
@@ -98,7 +98,7 @@ class VectorEnv:
         except ValueError:
             self.gym_env.close()
             raise
-        self._obs = None
+        self._obs: torch.Tensor | None = None
         self._episodes: list[Episode] = []
 
     def _read_spaces(self) -> None:
@@ -106,14 +106,16 @@ class VectorEnv:
         if mode != AutoresetMode.NEXT_STEP:
             raise ValueError(f"{self.env_id} resets with autoreset_mode = {mode}, but only {AutoresetMode.NEXT_STEP} "
                              "is supported: with another, next_obs would not be the true successor")  # fmt: skip
-        obs, action = self.gym_env.single_observation_space, self.gym_env.single_action_space
+        obs: Any = self.gym_env.single_observation_space
+        action: Any = self.gym_env.single_action_space
         for name, space in ("observation", obs), ("action", action):
             if not (isinstance(space, Box) or (isinstance(space, Discrete) and space.start == 0)):
                 raise ValueError(f"the {name} space of {self.env_id} is {space}: "
                                  "only Box and Discrete (from 0) are supported")  # fmt: skip
         if isinstance(action, Box) and action.dtype.kind != "f":
             raise ValueError(f"the action space of {self.env_id} is {action}: a Box must hold floating-point numbers")
-        self.obs_shape, self.action_shape = obs.shape, action.shape
+        self.obs_shape: tuple[int, ...] = obs.shape
+        self.action_shape: tuple[int, ...] = action.shape
         self.n_obs = int(obs.n) if isinstance(obs, Discrete) else None
         self.n_actions = int(action.n) if isinstance(action, Discrete) else None
         self.obs_dtype = torch.int64 if isinstance(obs, Discrete) else torch.float32
@@ -145,8 +147,8 @@ class VectorEnv:
         obs, _ = self.gym_env.reset(seed=seed)
         self._done = np.zeros(self._size, bool)
         self._returns, self._lengths = np.zeros(self._size), np.zeros(self._size, int)
-        self._obs = self._tensor(obs, self._obs_type)
-        return self._obs
+        self._obs = first = self._tensor(obs, self._obs_type)
+        return first
 
     def step(self, action: torch.Tensor) -> Step:
         """Take one action in every environment, and give `Step(obs, reward, next_obs, terminated, truncated, valid)`.
@@ -166,9 +168,9 @@ class VectorEnv:
         for i in np.flatnonzero(self._done).tolist():
             self._episodes.append(Episode(*divmod(i, self.n_envs), float(self._returns[i]), int(self._lengths[i])))
             self._returns[i] = self._lengths[i] = 0
-        self._obs = self._tensor(next_obs, self._obs_type)
+        self._obs = after = self._tensor(next_obs, self._obs_type)
         flags = (self._tensor(flag, np.bool_) for flag in (terminated, truncated, valid))
-        return Step(obs, self._tensor(reward, np.float32), self._obs, *flags)
+        return Step(obs, self._tensor(reward, np.float32), after, *flags)
 
     def pop_episodes(self) -> list[Episode]:
         """Return the episodes finished since the last call, in order of their end, and forget them.

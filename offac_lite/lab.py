@@ -50,7 +50,8 @@ class Lab:
         self._lock = threading.RLock()  # a page's messages come on other threads than cells
         self._silent = False  # True while `set` changes several controls
         self.result: Any = None
-        self.png, self.summary_text, self.error = b"", "", None
+        self.png, self.summary_text = b"", ""
+        self.error: str | None = None
         _keep_cell_hooks_on_the_main_thread()
 
         self.screen = Screen(view)

@@ -31,6 +31,8 @@ class MLP(nn.Module):
     (torch.Size([5, 7, 2]), torch.Size([5, 50]))
     """
 
+    in_scale: torch.Tensor
+
     def __init__(
         self,
         in_size: int,
@@ -285,6 +287,9 @@ class TanhGaussianPolicy(Policy):
     >>> policy(torch.zeros(5, 3)).mode().shape
     torch.Size([5, 1])
     """
+
+    low: torch.Tensor
+    high: torch.Tensor
 
     def __init__(self, obs_size: int, low, high, hidden: Sequence[int] = (64, 64), **mlp):
         super().__init__()

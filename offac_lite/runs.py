@@ -34,7 +34,7 @@ class Run:
     policy: Policy
     critic: torch.nn.Module
     steps: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
-    returns: torch.Tensor | None = None
+    returns: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 0))
     log: dict[str, torch.Tensor] = field(default_factory=dict)
     checkpoints: list[tuple[Policy, torch.nn.Module]] = field(default_factory=list)
     stopped: dict[int, int] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Run:
 
     def __post_init__(self):
         """Start without evaluations."""
-        if self.returns is None:
+        if not len(self.steps):
             self.returns = torch.zeros(self.config["seeds"], 0)
 
     def record(self, step: int, returns: torch.Tensor, **log: torch.Tensor) -> None:

@@ -8,6 +8,7 @@ error of Q after any number of sampled updates.
 import itertools
 import math
 from dataclasses import dataclass, fields
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -62,10 +63,10 @@ class Outcomes:
     @classmethod
     def from_gymnasium(cls, env_id: str, **kwargs) -> "Outcomes":
         """Read the table `P` of a Gymnasium environment, such as FrozenLake; the same outcome listed twice is one."""
-        base = gymnasium.make(env_id, **kwargs).unwrapped
+        base: Any = gymnasium.make(env_id, **kwargs).unwrapped
         if getattr(base, "P", None) is None:
             raise ValueError(f"{env_id} has no transition table P, which FrozenLake, CliffWalking and Taxi carry")
-        merged = [[{} for _ in base.P[s]] for s in base.P]
+        merged: list[list[dict]] = [[{} for _ in base.P[s]] for s in base.P]
         for s, actions in base.P.items():
             for a, rows in actions.items():
                 for p, *outcome in rows:

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,13 +18,13 @@ from offac_lite import _check, prefill
 from offac_lite.agent import Agent
 from offac_lite.buffer import ReplayBuffer, Transition
 from offac_lite.config import Config, describe, settle
-from offac_lite.envs import VectorEnv, recent_returns
+from offac_lite.envs import Episode, VectorEnv, recent_returns
 from offac_lite.play import choose, evaluate, flat, store
 from offac_lite.runs import Run
 from offac_lite.updates import NotFiniteError, polyak_update
 
-PENDULUM = {"total_steps": 12_000, "n_envs": 4, "updates_per_step": 2, "n_actions": 8, "actor_lr": 1e-3, "tau": 0.05,
-            "entropy_bonus": 0.02}  # fmt: skip
+PENDULUM: dict[str, Any] = {"total_steps": 12_000, "n_envs": 4, "updates_per_step": 2, "n_actions": 8,
+                            "actor_lr": 1e-3, "tau": 0.05, "entropy_bonus": 0.02}  # fmt: skip
 """Options that learn Pendulum-v1: `train("Pendulum-v1", **PENDULUM)`."""
 
 
@@ -192,7 +193,9 @@ class Learner:
     def __iter__(self) -> Iterator[int]:
         """Run the algorithm: collect → store → sample → critic step → actor step → Polyak."""
         c, env, agent, buffer = self.config, self.env, self.agent, self.buffer
-        self.episodes, self.batch, self.has_learned = [], None, False
+        self.episodes: list[Episode] = []
+        self.batch: Transition | None = None
+        self.has_learned = False
         self.fresh, self.critic_loss = (torch.full((c["seeds"],), start) for start in (0, torch.nan))
         env.reset()
         while self.n_done < self.n_iterations:
@@ -235,8 +238,8 @@ class Learner:
 
     def _scaled(self, batch: Transition) -> Transition:
         self.has_learned = True
-        self.batch = batch._replace(reward=self.config["reward_scale"] * batch.reward)
-        return self.batch
+        self.batch = scaled = batch._replace(reward=self.config["reward_scale"] * batch.reward)
+        return scaled
 
     def _evaluate(self) -> None:
         """Play with the most probable actions, and write the returns and what the last batch shows into the run."""

@@ -101,13 +101,13 @@ def sample_trajectories(
     _check.generator("generator", generator)
     n = _check.count("n", n)
     state = torch.multinomial(mdp.initial, n, replacement=True, generator=generator)
-    obs, actions = [], []
+    states, actions = [], []
     for _ in range(horizon):
         action = torch.multinomial(behavior[state], 1, generator=generator)[:, 0]
-        obs.append(state)
+        states.append(state)
         actions.append(action)
         state = torch.multinomial(mdp.transition[state, action], 1, generator=generator)[:, 0]
-    obs, action = torch.stack(obs, 1), torch.stack(actions, 1)
+    obs, action = torch.stack(states, 1), torch.stack(actions, 1)
     return Trajectories(obs, action, mdp.reward[obs, action], torch.full((n,), 1 / n, dtype=torch.float64))
 
 

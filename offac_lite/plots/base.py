@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -19,7 +20,7 @@ STATES = "#0072B2"  # variance across states: the floor
 ACTIONS = "#D55E00"  # variance across actions: what K lowers
 MUTED = "#6E6E6E"
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,

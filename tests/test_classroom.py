@@ -1,0 +1,227 @@
+"""Copies for students hold no solutions and run; the checks' verdicts are collected from what comes back."""
+
+import os
+import re
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from offac_lite import classroom
+from offac_lite.__main__ import main
+from tests.refresh_notebooks import ROOT, execute
+
+ORIGINALS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+FOLDED = re.compile(r"<details><summary>(?:<b>)?(.*?)(?:</b>)?</summary>(.*?)</details>", re.DOTALL)
+each_notebook = pytest.mark.parametrize("path", ORIGINALS, ids=lambda path: path.stem)
+
+
+def markdown(notebook) -> str:
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def folded(notebook, titles) -> list[str]:
+    return [text for title, text in FOLDED.findall(markdown(notebook)) if title in titles]
+
+
+@pytest.fixture(scope="module")
+def originals():
+    return {path.stem: nbformat.read(path, as_version=4) for path in ORIGINALS}
+
+
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory):
+    return {
+        path.stem: nbformat.read(path, as_version=4)
+        for path in classroom.make_copies(tmp_path_factory.mktemp("class") / "copies")
+    }
+
+
+@pytest.fixture
+def with_this_checkout(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+# ---------------------------------------------------------------------------------------- copies to hand out
+
+
+@each_notebook
+def test_no_line_of_a_solution_or_hint_is_left(path, originals, copies):
+    gone = folded(originals[path.stem], classroom.SOLUTIONS | classroom.HINTS)
+    hints = [line for line in markdown(originals[path.stem]).splitlines() if line.startswith("*Hint")]
+    assert path.stem.startswith("00") or gone
+    text = markdown(copies[path.stem])
+    for line in {line.strip().removeprefix("return ") for block in [*gone, *hints] for line in block.splitlines()}:
+        assert len(line) < 15 or line not in text, line
+    assert "Hint" not in text and "Solution" not in text and "## Recap" not in text
+
+
+def test_no_code_cell_of_any_copy_holds_a_solution(originals, copies):
+    blocks = [b for notebook in originals.values() for b in folded(notebook, classroom.SOLUTIONS)]
+    solutions = [code for block in blocks for code in re.findall(r"```python\n(.*?)```", block, re.DOTALL)]
+    assert len(solutions) >= 36
+    cells = [cell.source for copy in copies.values() for cell in copy.cells if cell.cell_type == "code"]
+    for solution in solutions:
+        body = {line for line in solution.splitlines() if line.startswith(" ")} or set(solution.splitlines())
+        assert not any(body <= set(cell.splitlines()) for cell in cells), solution
+
+
+@each_notebook
+def test_all_that_is_not_a_solution_stays_and_no_output_does(path, originals, copies):
+    original, copy = originals[path.stem], copies[path.stem]
+    nbformat.validate(copy)
+    code, left = ([cell for cell in nb.cells if cell.cell_type == "code"] for nb in (original, copy))
+    assert [(cell.id, cell.source) for cell in left] == [(cell.id, cell.source) for cell in code]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in left)
+    assert folded(copy, classroom.ANSWERS) == folded(original, classroom.ANSWERS) != []
+    headings = re.findall(r"^#.*", markdown(original), re.MULTILINE)
+    assert re.findall(r"^#.*", markdown(copy), re.MULTILINE) == [h for h in headings if h != "## Recap"]
+    assert "Clear Outputs" in markdown(original) and "Clear Outputs" not in markdown(copy)
+    assert markdown(copy).count("<details>") == markdown(copy).count("</details>")
+
+
+def test_hints_stay_if_asked_for_and_answers_go_if_asked_for(tmp_path, originals, capsys):
+    main(["copies", str(tmp_path / "a" / "b"), "--keep-hints", "--drop-answers"])
+    assert capsys.readouterr().out == f"{len(ORIGINALS)} notebooks written to {tmp_path / 'a' / 'b'}\n"
+    for stem, original in originals.items():
+        text = markdown(nbformat.read(tmp_path / "a" / "b" / f"{stem}.ipynb", as_version=4))
+        assert text.count("Hint") == markdown(original).count("Hint")
+        assert "answers</b>" not in text.lower() and "answers stand" not in text and "their answers" not in text
+        assert "Solution" not in text
+
+
+def test_every_sentence_that_copies_replace_stands_in_a_notebook(originals):
+    text, sentences = "".join(map(markdown, originals.values())), classroom.TRUE_OF_COPIES
+    assert all(said in text for said in sentences)
+    for said, instead in sentences.items():
+        text = text.replace(said, instead)
+    assert all(said in text for said in classroom.TRUE_WITHOUT_ANSWERS)
+
+
+@pytest.mark.parametrize("stem", ["03_importance_weights", "05_resampled_actions"])
+def test_a_copy_runs_and_its_stubs_are_not_attempted(stem, copies, tmp_path, with_this_checkout):
+    copy = nbformat.from_dict(copies[stem])
+    execute(copy, tmp_path)
+    found = classroom.verdicts(copy)
+    assert len(found) >= 3 and {mark for mark, _ in found.values()} == {"…"}, found
+
+
+def test_nothing_is_overwritten(tmp_path, capsys):
+    there = tmp_path / ORIGINALS[-1].name
+    there.write_text("mine")
+    with pytest.raises(SystemExit):
+        main(["copies", str(tmp_path)])
+    assert f"{there} exists already" in capsys.readouterr().err
+    assert there.read_text() == "mine" and list(tmp_path.iterdir()) == [there]
+
+
+def test_a_file_is_no_folder(tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(SystemExit):
+        main(["copies", str(tmp_path / "file" / "copies")])
+    assert f"a folder is wanted, and {tmp_path / 'file'} is a file" in capsys.readouterr().err
+
+
+def test_without_a_checkout_it_says_what_is_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(classroom, "NOTEBOOKS", tmp_path / "nowhere")
+    with pytest.raises(SystemExit):
+        main(["copies", str(tmp_path / "copies")])
+    assert "run this in a checkout of the course" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_what_is_folded_away_under_another_title_is_refused():
+    fold = new_markdown_cell("<details><summary><b>Lösung</b></summary>\n\nx\n</details>")
+    with pytest.raises(ValueError, match="'Lösung' is folded away, and whether students may see it is not known"):
+        classroom.student_copy(new_notebook(cells=[fold]))
+
+
+# --------------------------------------------------------------------------------------------- what comes back
+
+SETUP = "import torch\nfrom offac_lite import checks"
+RIGHT = "def my_loss(a, b):\n    return -(a * b.detach()).mean(-1)\n\n\nchecks.actor_loss(my_loss)"
+WRONG = RIGHT.replace("-(", "(")
+STUB = "def my_target(reward, terminated, next_value, gamma): ...\n\n\nchecks.v_target(my_target)"
+
+
+def submission(*sources):
+    return new_notebook(cells=[new_code_cell(source) for source in sources])
+
+
+def save(notebook, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+
+
+def test_it_reads_saved_verdicts_and_runs_nothing(tmp_path, capsys):
+    trap = submission(f"open({str(tmp_path / 'trap')!r}, 'w')", RIGHT, "print('mine')")
+    trap.cells[1].outputs = [new_output("stream", text="hello\n✗ actor_loss: the sign is flipped: mind it\n  More.\n")]
+    trap.cells[2].outputs = [new_output("stream", text="✓ actor_loss: not printed by a check\n")]
+    save(trap, tmp_path / "ann" / "01_on_policy_actor_critic.ipynb")
+    save(submission(RIGHT), tmp_path / "Ben_Late_01_on_policy_actor_critic (1).ipynb")
+    save(new_notebook(), tmp_path / "ann" / ".ipynb_checkpoints" / "01_on_policy_actor_critic-checkpoint.ipynb")
+    (tmp_path / "broken.ipynb").write_text("no notebook")
+    main(["grade", str(tmp_path), "--csv", str(tmp_path / "marks.csv")])
+    out, err = capsys.readouterr()
+    assert out.splitlines()[:6] == [
+        "01_on_policy_actor_critic: actor_loss",
+        "  –  Ben_Late_01_on_policy_actor_critic (1).ipynb",
+        "  ✗  ann/01_on_policy_actor_critic.ipynb",
+        "",
+        "What was wrong, and how often:",
+        "   1  actor_loss: the sign is flipped: mind it",
+    ]
+    assert err.startswith("broken.ipynb cannot be read as a notebook: ") and err.count("\n") == 1
+    assert (tmp_path / "marks.csv").read_text(encoding="utf-8").splitlines()[1:] == [
+        "Ben_Late_01_on_policy_actor_critic (1).ipynb,actor_loss,no verdict,",
+        "ann/01_on_policy_actor_critic.ipynb,actor_loss,wrong,the sign is flipped: mind it",
+    ]
+    assert not (tmp_path / "trap").exists()
+
+
+def test_its_marks_are_told_apart_where_a_terminal_knows_ascii_only(tmp_path):
+    notebook = submission(RIGHT)
+    notebook.cells[0].outputs = [new_output("stream", text="✓ actor_loss: right\n")]
+    save(notebook, tmp_path / "a.ipynb")
+    command = [sys.executable, "-m", "offac_lite", "grade", str(tmp_path)]
+    env = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+    assert "✓" in subprocess.run(command, capture_output=True, env=env, check=True).stdout.decode("utf-8")
+
+
+def test_it_runs_what_was_handed_in_and_believes_no_saved_output(tmp_path, with_this_checkout):
+    notebook = submission(SETUP, "1 / 0", WRONG, RIGHT, STUB, "checks.bootstraps(max)", "after_the_last_check()")
+    for cell in notebook.cells:
+        cell.outputs = [new_output("stream", text="✓ v_target: a forged tick\n✓ bootstraps: another\n")]
+    assert classroom.run(notebook, tmp_path) == "" and len(notebook.cells) == 6
+    assert notebook.cells[1].outputs[-1].ename == "ZeroDivisionError", "and the next cells are run all the same"
+    found = classroom.verdicts(notebook)
+    assert {name: mark for name, (mark, _) in found.items()} == {"actor_loss": "✓", "v_target": "…", "bootstraps": "✗"}
+
+
+def test_an_endless_loop_is_interrupted_and_the_next_cells_are_run(tmp_path):
+    notebook = submission("while True: pass", RIGHT)
+    assert classroom.run(notebook, tmp_path, timeout=2) == ""
+    assert [cell.outputs[-1].ename for cell in notebook.cells] == ["KeyboardInterrupt", "NameError"]
+    assert classroom.verdicts(notebook) == {"actor_loss": ("–", "")}
+
+
+def test_a_dead_kernel_costs_its_own_file_only_and_no_file_changes(tmp_path, with_this_checkout, capsys):
+    save(submission("import os\nos._exit(1)", RIGHT), tmp_path / "fatal.ipynb")
+    save(submission(SETUP, RIGHT), tmp_path / "good.ipynb")
+    before = (tmp_path / "good.ipynb").read_bytes()
+    main(["grade", str(tmp_path), "--run"])
+    out, err = capsys.readouterr()
+    assert "  –  fatal.ipynb" in out and "  ✓  good.ipynb" in out
+    assert re.fullmatch(r"fatal.ipynb was not run to its end: DeadKernelError: .*\n", err)
+    assert (tmp_path / "good.ipynb").read_bytes() == before
+
+
+def test_an_empty_folder_and_a_table_that_cannot_be_saved_are_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["grade", str(tmp_path)])
+    assert f"there is no notebook in {tmp_path}" in capsys.readouterr().err
+    save(new_notebook(), tmp_path / "a.ipynb")
+    with pytest.raises(SystemExit):
+        main(["grade", str(tmp_path), "--csv", str(tmp_path / "no" / "marks.csv")])
+    assert f"--csv: there is no folder {tmp_path / 'no'}" in capsys.readouterr().err
