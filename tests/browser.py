@@ -47,6 +47,10 @@ PLACE = """image => {
     const [lab, own] = [image.closest(".offac-lab").getBoundingClientRect(), image.getBoundingClientRect()];
     return [own.x - lab.x, own.y - lab.y, own.width, own.height];
 }"""
+SHA = """async image => {
+    const sum = await crypto.subtle.digest("SHA-256", await (await fetch(image.src)).arrayBuffer());
+    return Array.from(new Uint8Array(sum), byte => byte.toString(16).padStart(2, "0")).join("");
+}"""
 SAME_WORDS = "lab => lab.querySelector('img').title === lab.querySelector('.offac-lab-summary').innerText"
 SETTLED = """async image => {
     for (let last = null; last !== image.src; await new Promise(later => setTimeout(later, 1000))) last = image.src;
@@ -226,6 +230,19 @@ def drag_until_the_picture_changes(page, lab, slider) -> None:
     for way in (further, -further):
         the_picture_changes(page, lab, lambda way=way: _drag(page, handle, way * rail["width"] / 3))
         lab.locator("img").evaluate(SETTLED)  # a drag is many changes
+
+
+def hail(page, lab, random, events: int) -> None:
+    """Work a lab's sliders and choices as fast as it goes, waiting for nothing."""
+    sliders = lab.locator(".widget-slider .noUi-handle").all()
+    buttons = lab.locator(".widget-toggle-buttons button").all()
+    for _ in range(events):
+        chosen = random.choice(sliders + buttons)
+        if chosen in sliders:
+            chosen.focus()
+            page.keyboard.press(random.choice(["ArrowLeft", "ArrowRight", "PageUp", "PageDown", "Home", "End"]))
+        else:
+            chosen.click()
 
 
 def _middle(handle) -> tuple[float, float]:
