@@ -211,6 +211,41 @@ def test_the_play_button_moves_the_slider_on(browser_and_lab, folder):
         expect(lab.locator(".offac-lab-summary")).to_contain_text(re.compile(r"Now step ([5-9]|\d\d)"))
 
 
+COUNTED = """\
+from tests.demo_lab import demo_lab
+
+lab, calls = demo_lab(), []
+compute = lab._compute
+lab._compute = lambda **values: calls.append(values) or compute(**values)
+lab.show()"""
+
+
+def test_two_notebooks_at_once_a_cell_run_twice_and_a_kernel_that_restarts(browser_and_lab, folder):
+    cells = [new_code_cell(COUNTED, id="lab"), new_code_cell("print(len(calls), 'changes')", id="count")]
+    for name in ("one.ipynb", "two.ipynb"):
+        nbformat.write(new_notebook(cells=cells, metadata=METADATA), folder / name)
+    with page_of(browser_and_lab, "one.ipynb") as one, page_of(browser_and_lab, "two.ipynb") as two:
+        for page in (one, two):
+            run(page, 0)
+            page.locator(".offac-lab img").wait_for()
+        press_until_the_picture_changes(two, "Frequency")
+        expect(one.locator(".offac-lab-summary")).to_contain_text("frequency 1;")
+        run(one, 0)
+        expect(one.locator(".jp-Cell").first.locator(".jp-InputPrompt")).to_have_text("[2]:")
+        one.locator(".offac-lab img").wait_for()
+        press_until_the_picture_changes(one, "Frequency")
+        for page in (one, two):
+            run(page, 1)
+            expect(page.locator(".jp-Cell").nth(1)).to_contain_text("1 changes")
+            expect(page.locator(".offac-lab")).to_have_count(1)
+        one.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+        one.locator(".offac-lab .noUi-handle").first.press("ArrowRight")  # nobody answers any more
+        run(one, 0)
+        expect(one.locator(".jp-Cell").first.locator(".jp-InputPrompt")).to_have_text("[1]:")
+        expect(one.locator(".offac-lab-summary")).to_contain_text("frequency 1;")
+        press_until_the_picture_changes(one, "Frequency")
+
+
 DRAWING_CELL = """\
 import time
 
