@@ -1,0 +1,31 @@
+// A lab whose pictures were made beforehand: its controls choose one of them, and the line of words that goes with it.
+for (const lab of document.querySelectorAll(".moving-lab")) {
+    const {folder, words, states} = JSON.parse(lab.querySelector("script").textContent);
+    const [form, image, line] = ["form", "img", "[role=status]"].map(part => lab.querySelector(part));
+    const names = [...new Set([...form.elements].map(element => element.name).filter(name => name))];
+    const stateAt = at => states[at.reduce((sum, i, control) => sum * words[control].length + i, 0)];
+
+    const prefetch = at => at.forEach((i, control) => {
+        for (const next of [i - 1, i + 1].filter(next => words[control][next] !== undefined)) {
+            new Image().src = folder + stateAt(at.with(control, next))[0];
+        }
+    });
+    const show = () => {
+        const at = names.map(name => Number(form.elements[name].value));
+        const [file, text] = stateAt(at);
+        image.src = folder + file;
+        image.alt = line.textContent = text;
+        names.forEach((name, control) => {
+            const slider = form.elements[name];
+            if (slider.type !== "range") return;
+            slider.ariaValueText = slider.nextElementSibling.value = words[control][at[control]];
+        });
+        prefetch(at);
+    };
+    form.addEventListener("input", show);
+    form.addEventListener("submit", event => event.preventDefault());
+    form.addEventListener("focusin", () => prefetch(names.map(name => Number(form.elements[name].value))));
+    form.addEventListener("pointerenter", () => prefetch(names.map(name => Number(form.elements[name].value))));
+    form.reset(); // a browser that comes back to a page may have kept the controls' values
+    form.hidden = false;
+}
