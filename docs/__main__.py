@@ -19,9 +19,10 @@ CONTENTS = "\n\n```{toctree}\n:hidden:\n:glob:\n\nnotebooks/*\nCONTRIBUTING\n```
 
 def stage(source: Path) -> None:
     """Gather in `source` what becomes the site: the README as its first page, the rest in its place."""
-    for name in ("notebooks", "figures"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("*.py", "*.json", "runs", ".*", "__*"))
-    shutil.copy(ROOT / "LICENSE", source)
+    for folder, pattern in (("notebooks", "*.ipynb"), ("figures", "*.png"), (".", "LICENSE")):
+        (source / folder).mkdir(parents=True, exist_ok=True)
+        for file in (ROOT / folder).glob(pattern):
+            shutil.copy(file, source / folder)
     for old, new, end in (("README.md", "index.md", CONTENTS), ("CONTRIBUTING.md", "CONTRIBUTING.md", "")):
         text = (ROOT / old).read_text(encoding="utf-8").replace("](README.md", "](index.md")
         (source / new).write_text(text + end, encoding="utf-8")
@@ -34,14 +35,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--labs", nargs="*", metavar="NN", help="make only the labs of these notebooks move")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
-        source = Path(scratch, "source")
+        source, trees, site = (Path(scratch, name) for name in ("source", "trees", "site"))
         stage(source)
-        chosen = [] if options.labs is None else ["-D", f"moving={' '.join(options.labs)}"]
-        where = ["-c", str(HERE), "-d", str(Path(scratch, "doctrees")), str(source), str(options.folder)]
-        status = sphinx(["-b", "html", "-j", "auto", "-q", "-W", "--keep-going", *chosen, *where])
-    if not status:
-        print(options.folder / "index.html")
-    return status
+        chosen = [] if options.labs is None else ["-D", f"labs={' '.join(options.labs)}"]
+        status = sphinx(["-j", "auto", "-q", "-W", "-c", str(HERE), "-d", str(trees), *chosen, str(source), str(site)])
+        if status:
+            return status
+        if (options.folder / "searchindex.js").exists():  # an earlier site: nothing of it stays
+            shutil.rmtree(options.folder)
+        shutil.copytree(site, options.folder, dirs_exist_ok=True)
+    print(options.folder / "index.html")
+    return 0
 
 
 if __name__ == "__main__":

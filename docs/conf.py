@@ -1,7 +1,6 @@
 """Sphinx's settings, and the two things that it does not do by itself: moving labs, and equations as MathML."""
 
 import re
-import sys
 from html import escape
 from pathlib import Path
 
@@ -10,23 +9,23 @@ import ziamath  # it carries the font
 from docutils import nodes
 from math_core import LatexToMathML
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
 from docs.labs import moving
 
-project, author, copyright = "offac_lite", "the authors of offac_lite", "the authors of offac_lite"
+project, author, copyright = "offac_lite", "the offac_lite authors", "2026, the offac_lite authors"
 extensions = ["myst_nb", "sphinx_copybutton"]
 html_theme, html_title, language = "furo", "offac_lite", "en"
 FONT = Path(ziamath.__file__).parent / "fonts" / "STIXTwoMath-Regular.ttf"
-html_static_path, html_css_files, html_js_files = ["static", str(FONT)], ["site.css"], ["lab.js"]
+html_static_path, html_css_files, html_js_files = ["static", str(FONT)], ["site.css"], ["site.js"]
 html_sourcelink_suffix = ""  # the notebook that a page offers is called what it is called here
-html_math_renderer = "mathml"
+html_math_renderer, html_use_index = "mathml", False
 myst_enable_extensions, myst_heading_anchors = ["dollarmath"], 3
 nb_execution_mode, nb_ipywidgets_js = "off", {}
-copybutton_selector = "div.cell_input pre, div.highlight-bash pre, div.highlight-powershell pre, div.highlight-python pre"
+copybutton_selector = ", ".join(f"div.{kind} pre" for kind in ("cell_input", "highlight-bash", "highlight-powershell"))
 suppress_warnings = ["mystnb.lexer"]
 NOTE = """
-> This page is the notebook as it ran, and its labs move at settings made beforehand. To predict, write and be checked,
-> [set the course up](../index.md#start), or <a href="../_sources/{document}.ipynb" download>take this notebook</a> along.
+> You are reading the notebook as it ran. Where a lab has its controls here they work, at settings chosen beforehand.
+> To run cells and have your exercises checked, [set the course up](../index.md#start), which brings
+> <a href="../_sources/{document}.ipynb" download>this notebook</a> along.
 """
 PROGRESS = re.compile(r"\d+%\|")
 TAG = re.compile(r"\\tag\{(.*?)\}")
@@ -36,7 +35,7 @@ def prepare(app, document: str, source: list[str]) -> None:
     """Change a notebook's text as it is read: no progress bars, words for each picture, labs that move."""
     if not document.startswith("notebooks/"):
         return
-    name, chosen = document.removeprefix("notebooks/"), app.config.moving.split()
+    name, chosen = document.removeprefix("notebooks/"), app.config.labs.split()
     notebook = nbformat.reads(source[0], as_version=4)
     notebook.cells[0].source = notebook.cells[0].source.replace("\n", NOTE.format(document=document) + "\n", 1)
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
@@ -63,8 +62,8 @@ def equation(translator, node) -> None:
 
 
 def setup(app) -> dict:
-    """Add both to Sphinx; `moving` names the notebooks whose labs move, by their numbers."""
-    app.add_config_value("moving", "all", "env", str)
+    """Add both to Sphinx; `labs` names the notebooks whose labs move, by their numbers."""
+    app.add_config_value("labs", "all", "env", str)
     app.connect("source-read", prepare)
     app.add_html_math_renderer("mathml", (equation, None), (equation, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -13,10 +13,12 @@ import shutil
 from pathlib import Path
 
 import ipywidgets
+import numpy as np
 import PIL.Image
 import torch
 
 from offac_lite import labs
+from offac_lite.lab import Lab
 
 SHOWN = re.compile(r"^\w+ = ((\w+)\(.*\))\n\w+\.show\(\)", re.M)  # lab = variance_lab(...), and then lab.show()
 GRIDS = {  # notebook, function → control → values; controls that are not named keep the value they start with
@@ -40,7 +42,7 @@ GRIDS = {  # notebook, function → control → values; controls that are not na
     ("05_resampled_actions", "variance_lab"): dict(
         estimator=("stored", "resampled"),
         baseline=("none", "value"),
-        n_actions=(1, 2, 4, 8, 16, 32, 64),
+        n_actions=(1, 4, 16, 64),
         reward_offset=(0.0, 1.0),
         q_error=(0.0, 0.5),
         age=(0, 2, 20),
@@ -67,46 +69,49 @@ def moving(notebook: str, source: str, site: Path) -> str | None:
         return None
     torch.set_num_threads(1)
     lab = eval(found[1], vars(labs))
-    points = [*itertools.product(*grid.values())]
-    start = points.index(tuple(lab.values[name] for name in grid))
-    folder = site / "_labs" / f"{notebook[:2]}-{found[2]}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    states = []
-    for point in points:
-        lab.set(**dict(zip(grid, point, strict=True)))
-        if lab.error:
-            raise ValueError(f"{notebook}, {found[2]}: at {point} the lab says {lab.error!r}")
-        name = hashlib.sha256(lab.png).hexdigest()[:12] + ".webp"  # what looks the same is one file
-        picture = PIL.Image.open(io.BytesIO(lab.png))
-        if not (folder / name).exists():
-            picture.save(folder / name, lossless=True, quality=50, method=2)
-        states.append([name, lab.summary_text])
-
     controls = {name: lab._controls[name] for name in grid}
-    at = [values.index(lab_value) for values, lab_value in zip(map(list, grid.values()), points[start], strict=True)]
-    words = [[said(control, value) for value in grid[name]] for name, control in controls.items()]
-    rows = [row(f"{folder.name}-{name}", controls[name], *rest) for name, *rest in zip(grid, words, at, strict=True)]
-    more = [control.description for name, control in lab._controls.items() if name not in grid]
-    data = json.dumps({"folder": f"../_labs/{folder.name}/", "words": words, "states": states}).replace("<", "\\u003c")
-    file, text = states[start]
+    start = [list(values).index(controls[name].value) for name, values in grid.items()]
+    words = [[_said(controls[name], value) for value in values] for name, values in grid.items()]
+    more = "; ".join(control.description for name, control in lab._controls.items() if name not in grid)
+    more = more and f"<p><small>In the notebook this lab has more controls: {html.escape(more)}.</small></p>"
+    folder = f"{notebook[:2]}-{found[2]}"
+    rows = [_row(f"{folder}-{name}", controls[name], *rest) for name, *rest in zip(grid, words, start, strict=True)]
+    states = photographed(lab, grid, site / "_labs" / folder)
+    file, text = map(html.escape, states[np.ravel_multi_index(start, [*map(len, words)])])
+    width, height = PIL.Image.open(site / "_labs" / folder / file).size
+    data = json.dumps({"folder": f"../_labs/{folder}/", "words": words, "states": states}).replace("<", "\\u003c")
     return f"""<div class="moving-lab">
 <form hidden>{"".join(rows)}</form>
-<div class="wide"><img src="../_labs/{folder.name}/{file}" alt="{html.escape(text)}" width="{picture.width}"
- height="{picture.height}"></div>
-<p role="status">{html.escape(text)}</p>
-{f"<p><small>In the notebook this lab has more controls: {html.escape('; '.join(more))}.</small></p>" if more else ""}
+<div class="picture"><img src="../_labs/{folder}/{file}" alt="{text}" width="{width}" height="{height}"></div>
+<p role="status">{text}</p>
+{more}
 <script type="application/json">{data}</script>
 </div>"""
 
 
-def said(control: ipywidgets.ValueWidget, value) -> str:
+def photographed(lab: Lab, grid: dict, folder: Path) -> list[tuple[str, str]]:
+    """Write the lab's picture at each point of the grid into `folder`; give each point's file and words."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    states = []
+    for point in itertools.product(*grid.values()):
+        lab.set(**dict(zip(grid, point, strict=True)))
+        if lab.error:
+            raise ValueError(f"{folder.name} at {point}: {lab.error}")
+        file = folder / f"{hashlib.sha256(lab.png).hexdigest()[:12]}.webp"  # what looks the same is one file
+        if not file.exists():
+            PIL.Image.open(io.BytesIO(lab.png)).save(file, lossless=True, quality=50, method=2)
+        states.append((file.name, lab.summary_text))
+    return states
+
+
+def _said(control: ipywidgets.ValueWidget, value) -> str:
     """Say a value as the control itself does."""
     options = [option if isinstance(option, tuple) else (option, option) for option in getattr(control, "options", ())]
     return next((label for label, own in options if own == value), None) or format(value, control.readout_format)
 
 
-def row(name: str, control: ipywidgets.ValueWidget, words: list[str], at: int) -> str:
+def _row(name: str, control: ipywidgets.ValueWidget, words: list[str], at: int) -> str:
     """Write one control: buttons for what is chosen, a slider over the positions of what is in order."""
     label, words = html.escape(control.description), [html.escape(word) for word in words]
     if isinstance(control, ipywidgets.ToggleButtons):

@@ -29,3 +29,6 @@ for (const lab of document.querySelectorAll(".moving-lab")) {
     form.reset(); // a browser that comes back to a page may have kept the controls' values
     form.hidden = false;
 }
+
+// Read from a disk, a page may not open the others to quote from them: there the search names what it found, no more.
+if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
