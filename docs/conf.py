@@ -56,7 +56,7 @@ def equation(translator, node) -> None:
     tex, block = node.astext(), isinstance(node, nodes.math_block)
     tag = TAG.search(tex)
     math = LatexToMathML().convert_with_local_state(TAG.sub("", tex).strip(), displaystyle=block)
-    number = f'<span class="eqno">({escape(tag[1])})</span>' if tag else ""
+    number = f'<span class="number">({escape(tag[1])})</span>' if tag else ""
     translator.body.append(f'<div class="math">{math}{number}</div>' if block else math)
     raise nodes.SkipNode
 

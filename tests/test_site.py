@@ -67,7 +67,7 @@ def test_every_picture_and_equation_of_a_notebook_is_there_and_in_words(site, na
     assert not re.search(r"\$\$|\\[a-z]+\{", "".join(text for text in page.article.find_all(string=True)
                          if not text.find_parents(["pre", "code", "script"])))  # fmt: skip
     tags = re.findall(r"\\tag\{(.*?)\}", "".join(cell.source for cell in cells))
-    assert [number.text for number in page.select("div.math > .eqno")] == [f"({tag})" for tag in tags]
+    assert [number.text for number in page.select("div.math > .number")] == [f"({tag})" for tag in tags]
     assert "%|" not in page.article.text, "no progress bars"
 
 
