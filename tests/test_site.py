@@ -1,6 +1,7 @@
 """The static site, read from the disk in a real browser: complete, offline, in words, and its labs move."""
 
 import importlib.util
+import io
 import math
 import re
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from urllib.parse import unquote, urldefrag
 
 import nbformat
+import PIL.Image
 import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import expect, sync_playwright
@@ -102,6 +104,10 @@ def test_a_page_asks_for_nothing_from_elsewhere_and_fits_a_telephone(site, brows
         assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "it scrolls sideways"
 
 
+def pixels(file) -> bytes:
+    return PIL.Image.open(file).convert("RGB").tobytes()
+
+
 def test_a_lab_follows_keys_mouse_and_buttons_in_picture_and_words(site, browser):
     here = labs.age_lab()
     with opened(browser, (site / f"{MOVING}.html").as_uri(), "site-lab") as page:
@@ -116,19 +122,20 @@ def test_a_lab_follows_keys_mouse_and_buttons_in_picture_and_words(site, browser
             expect(lab.locator("output")).to_have_text(str(here.values["age"]))
             expect(slider).to_have_attribute("aria-valuetext", str(here.values["age"]))
             page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=image.element_handle())
-            return image.get_attribute("src")
+            assert pixels(site / "notebooks" / image.get_attribute("src")) == pixels(io.BytesIO(here.png))
 
-        seen = [shows()]
+        shows()
         slider.focus()
         page.keyboard.press("ArrowRight")
-        seen.append(shows(age=11))
+        shows(age=11)
         page.keyboard.press("End")
-        seen.append(shows(age=20))
+        shows(age=20)
         lab.get_by_label("only the oldest policy").check()
-        seen.append(shows(writers="one"))
+        shows(writers="one")
         lab.get_by_label("r + γV(s′)", exact=True).focus()
         page.keyboard.press("Space")
-        seen.append(shows(baseline="none"))
+        shows(baseline="none")
+        slider.scroll_into_view_if_needed()
         box = slider.bounding_box()
         middle = box["y"] + box["height"] / 2
         page.mouse.move(box["x"] + box["width"] - 8, middle)
@@ -136,8 +143,6 @@ def test_a_lab_follows_keys_mouse_and_buttons_in_picture_and_words(site, browser
         page.mouse.move(box["x"] + 1, middle, steps=5)
         page.mouse.up()
         shows(age=0)
-        assert len(set(seen)) == len(seen), "every step had a picture of its own"
-        expect(page.locator(".moving-lab")).to_have_count(1)
 
 
 def test_without_scripts_a_lab_is_a_picture_with_words(site, browser):
