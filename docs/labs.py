@@ -9,7 +9,6 @@ import io
 import itertools
 import json
 import re
-import shutil
 from pathlib import Path
 
 import ipywidgets
@@ -91,7 +90,6 @@ def moving(notebook: str, source: str, site: Path) -> str | None:
 
 def photographed(lab: Lab, grid: dict, folder: Path) -> list[tuple[str, str]]:
     """Write the lab's picture at each point of the grid into `folder`; give each point's file and words."""
-    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     states = []
     for point in itertools.product(*grid.values()):
