@@ -1,0 +1,69 @@
+"""Sphinx's settings, and the two things that it does not do by itself: moving labs, and equations as MathML."""
+
+import re
+from html import escape
+from pathlib import Path
+
+import nbformat
+import ziamath  # it carries the font
+from docutils import nodes
+from math_core import LatexToMathML
+
+from docs.labs import moving
+
+project, author, copyright = "offac_lite", "the offac_lite authors", "2026, the offac_lite authors"
+extensions = ["myst_nb", "sphinx_copybutton"]
+html_theme, html_title, language = "furo", "offac_lite", "en"
+FONT = Path(ziamath.__file__).parent / "fonts" / "STIXTwoMath-Regular.ttf"
+html_static_path, html_css_files, html_js_files = ["static", str(FONT)], ["site.css"], ["site.js"]
+html_sourcelink_suffix = ""  # the notebook that a page offers is called what it is called here
+html_math_renderer, html_use_index = "mathml", False
+myst_enable_extensions, myst_heading_anchors = ["dollarmath"], 3
+nb_execution_mode, nb_ipywidgets_js = "off", {}
+copybutton_selector = ", ".join(f"div.{kind} pre" for kind in ("cell_input", "highlight-bash", "highlight-powershell"))
+suppress_warnings = ["mystnb.lexer"]
+NOTE = """
+> You are reading the notebook as it ran. Where a lab has its controls here they work, at settings chosen beforehand.
+> To run cells and have your exercises checked, [set the course up](../index.md#start), which brings
+> <a href="../_sources/{document}.ipynb" download>this notebook</a> along.
+"""
+PROGRESS = re.compile(r"\d+%\|")
+TAG = re.compile(r"\\tag\{(.*?)\}")
+
+
+def prepare(app, document: str, source: list[str]) -> None:
+    """Change a notebook's text as it is read: no progress bars, words for each picture, labs that move."""
+    if not document.startswith("notebooks/"):
+        return
+    name, chosen = document.removeprefix("notebooks/"), app.config.labs.split()
+    notebook = nbformat.reads(source[0], as_version=4)
+    notebook.cells[0].source = notebook.cells[0].source.replace("\n", NOTE.format(document=document) + "\n", 1)
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        cell.outputs = [o for o in cell.outputs if not PROGRESS.search(o.get("data", {}).get("text/plain", ""))]
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                cell.metadata["mystnb"] = {"image": {"alt": output.metadata["image/png"]["alt"]}}
+        html = None
+        if "all" in chosen or name[:2] in chosen:
+            html = moving(name, cell.source, Path(app.outdir))
+        if html:
+            cell.outputs = [nbformat.v4.new_output("display_data", {"text/html": html})]
+    source[0] = nbformat.writes(notebook)
+
+
+def equation(translator, node) -> None:
+    """Write an equation as MathML, with its number, if it has one, at the right."""
+    tex, block = node.astext(), isinstance(node, nodes.math_block)
+    tag = TAG.search(tex)
+    math = LatexToMathML().convert_with_local_state(TAG.sub("", tex).strip(), displaystyle=block)
+    number = f'<span class="number">({escape(tag[1])})</span>' if tag else ""
+    translator.body.append(f'<div class="math">{math}{number}</div>' if block else math)
+    raise nodes.SkipNode
+
+
+def setup(app) -> dict:
+    """Add both to Sphinx; `labs` names the notebooks whose labs move, by their numbers."""
+    app.add_config_value("labs", "all", "env", str)
+    app.connect("source-read", prepare)
+    app.add_html_math_renderer("mathml", (equation, None), (equation, None))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,122 @@
+"""The labs that move on the site: their pictures, made beforehand, and the controls that go through them.
+
+GRIDS is the one place that says which lab gets which controls, at which values.
+"""
+
+import hashlib
+import html
+import io
+import itertools
+import json
+import re
+from pathlib import Path
+
+import ipywidgets
+import numpy as np
+import PIL.Image
+import torch
+
+from offac_lite import labs
+from offac_lite.lab import Lab
+
+SHOWN = re.compile(r"^\w+ = ((\w+)\(.*\))\n\w+\.show\(\)", re.M)  # lab = variance_lab(...), and then lab.show()
+GRIDS = {  # notebook, function → control → values; controls that are not named keep the value they start with
+    ("00_start_here", "variance_lab"): dict(n_actions=range(1, 65)),
+    ("01_on_policy_actor_critic", "baseline_lab"): dict(
+        policy=("uniform", "after 20 updates"),
+        share=(0.0, 0.25, 0.5, 0.75, 0.95, 1.0, 1.25, 1.5, 1.75, 2.0),
+        n_states=(5, 6, 16, 32, 64),
+    ),
+    ("02_replay_breaks_it", "age_lab"): dict(age=range(21), writers=("all", "one"), baseline=("value", "none")),
+    ("03_importance_weights", "weights_lab"): dict(
+        weighting=("whole", "causal", "single", "clipped"),
+        baseline=("none", "value"),
+        horizon=(8, 16),
+        right=(0.3, 0.6, 0.9),
+        n=(100, 1_000, 100_000),
+    ),
+    ("04_q_critic", "critic_lab"): dict(
+        lake=("slippery", "firm"), next_action=("resampled", "stored"), age=range(0, 21, 2), n_next=(1, 4, 16)
+    ),
+    ("05_resampled_actions", "variance_lab"): dict(
+        estimator=("stored", "resampled"),
+        baseline=("none", "value"),
+        n_actions=(1, 4, 16, 64),
+        reward_offset=(0.0, 1.0),
+        q_error=(0.0, 0.5),
+        age=(0, 2, 20),
+    ),
+    ("07_continuous_actions", "continuous_lab"): dict(
+        landscape=("one peak", "two humps"),
+        baseline=("none", "value"),
+        std=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0),
+        n_actions=(1, 64),
+        offset=(0.0, 20.0),
+    ),
+}
+
+
+def moving(notebook: str, source: str, site: Path) -> str | None:
+    """Make the pictures of the lab that a cell shows, and the HTML that moves it; None for one that has no grid.
+
+    The lab is the one that the cell's own source makes. The pictures go into a folder of `site`/_labs, and the page
+    must lie one level below `site`.
+    """
+    found = SHOWN.search(source)
+    grid = GRIDS.get((notebook, found[2])) if found else None
+    if grid is None:
+        return None
+    torch.set_num_threads(1)
+    lab = eval(found[1], vars(labs))
+    controls = {name: lab._controls[name] for name in grid}
+    start = [list(values).index(controls[name].value) for name, values in grid.items()]
+    words = [[_said(controls[name], value) for value in values] for name, values in grid.items()]
+    more = "; ".join(control.description for name, control in lab._controls.items() if name not in grid)
+    more = more and f"<p><small>In the notebook this lab has more controls: {html.escape(more)}.</small></p>"
+    folder = f"{notebook[:2]}-{found[2]}"
+    rows = [_row(f"{folder}-{name}", controls[name], *rest) for name, *rest in zip(grid, words, start, strict=True)]
+    states = photographed(lab, grid, site / "_labs" / folder)
+    file, text = map(html.escape, states[np.ravel_multi_index(start, [*map(len, words)])])
+    width, height = PIL.Image.open(site / "_labs" / folder / file).size
+    data = json.dumps({"folder": f"../_labs/{folder}/", "words": words, "states": states}).replace("<", "\\u003c")
+    return f"""<div class="moving-lab">
+<form hidden>{"".join(rows)}</form>
+<div class="picture"><img src="../_labs/{folder}/{file}" alt="{text}" width="{width}" height="{height}"></div>
+<p role="status">{text}</p>
+{more}
+<script type="application/json">{data}</script>
+</div>"""
+
+
+def photographed(lab: Lab, grid: dict, folder: Path) -> list[tuple[str, str]]:
+    """Write the lab's picture at each point of the grid into `folder`; give each point's file and words."""
+    folder.mkdir(parents=True)
+    states = []
+    for point in itertools.product(*grid.values()):
+        lab.set(**dict(zip(grid, point, strict=True)))
+        if lab.error:
+            raise ValueError(f"{folder.name} at {point}: {lab.error}")
+        file = folder / f"{hashlib.sha256(lab.png).hexdigest()[:12]}.webp"  # what looks the same is one file
+        if not file.exists():
+            PIL.Image.open(io.BytesIO(lab.png)).save(file, lossless=True, quality=50, method=2)
+        states.append((file.name, lab.summary_text))
+    return states
+
+
+def _said(control: ipywidgets.ValueWidget, value) -> str:
+    """Say a value as the control itself does."""
+    options = [option if isinstance(option, tuple) else (option, option) for option in getattr(control, "options", ())]
+    return next((label for label, own in options if own == value), None) or format(value, control.readout_format)
+
+
+def _row(name: str, control: ipywidgets.ValueWidget, words: list[str], at: int) -> str:
+    """Write one control: buttons for what is chosen, a slider over the positions of what is in order."""
+    label, words = html.escape(control.description), [html.escape(word) for word in words]
+    if isinstance(control, ipywidgets.ToggleButtons):
+        kinds = "".join(
+            f'<label><input type="radio" name="{name}" value="{i}"{" checked" * (i == at)}> {word}</label>'
+            for i, word in enumerate(words)
+        )
+        return f'<div role="radiogroup" aria-label="{label}"><span>{label}</span><span>{kinds}</span></div>'
+    slider = f'<input type="range" name="{name}" max="{len(words) - 1}" value="{at}" aria-valuetext="{words[at]}">'
+    return f"<label><span>{label}</span><span>{slider}<output>{words[at]}</output></span></label>"
