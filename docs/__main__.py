@@ -5,6 +5,7 @@
 """
 
 import argparse
+import re
 import shutil
 import sys
 import tempfile
@@ -23,9 +24,10 @@ def stage(source: Path) -> None:
         (source / folder).mkdir(parents=True, exist_ok=True)
         for file in (ROOT / folder).glob(pattern):
             shutil.copy(file, source / folder)
-    for old, new, end in (("README.md", "index.md", CONTENTS), ("CONTRIBUTING.md", "CONTRIBUTING.md", "")):
-        text = (ROOT / old).read_text(encoding="utf-8").replace("](README.md", "](index.md")
-        (source / new).write_text(text + end, encoding="utf-8")
+    for name in ("README.md", "CONTRIBUTING.md", "notebooks/INSTRUCTORS.md"):
+        text = re.sub(r"\]\((\.\./)?README\.md", r"](\1index.md", (ROOT / name).read_text(encoding="utf-8"))
+        page = source / name.replace("README", "index")
+        page.write_text(text + CONTENTS if name == "README.md" else text, encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -33,7 +33,7 @@ TAG = re.compile(r"\\tag\{(.*?)\}")
 
 def prepare(app, document: str, source: list[str]) -> None:
     """Change a notebook's text as it is read: no progress bars, words for each picture, labs that move."""
-    if not document.startswith("notebooks/"):
+    if not str(app.env.doc2path(document)).endswith(".ipynb"):
         return
     name, chosen = document.removeprefix("notebooks/"), app.config.labs.split()
     notebook = nbformat.reads(source[0], as_version=4)

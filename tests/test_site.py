@@ -21,7 +21,8 @@ from tests.refresh_notebooks import ROOT
 
 MISSING = [name for name in ("sphinx", "myst_nb", "furo", "math_core") if not importlib.util.find_spec(name)]
 NOTEBOOKS = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
-PAGES = ["index", "CONTRIBUTING", "search", *(f"notebooks/{name}" for name in NOTEBOOKS)]
+WORDS = ["notebooks/INSTRUCTORS", "CONTRIBUTING"]
+PAGES = ["index", *(f"notebooks/{name}" for name in NOTEBOOKS), *WORDS, "search"]
 MOVING = "notebooks/02_replay_breaks_it"  # the only one whose lab moves in the site of these tests
 
 
@@ -54,7 +55,7 @@ def test_there_is_a_page_for_each_notebook_and_for_nothing_else(site):
     pages = [path.relative_to(site).with_suffix("").as_posix() for path in site.rglob("*.html")]
     assert sorted(pages) == sorted(PAGES)
     contents = [link["href"] for link in soup(site, "index").select(".sidebar-tree a")]
-    assert contents == [*(f"notebooks/{name}.html" for name in NOTEBOOKS), "CONTRIBUTING.html"]
+    assert contents == [f"{page}.html" for page in PAGES[1:-1]]
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
