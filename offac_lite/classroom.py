@@ -158,17 +158,18 @@ def _asked(cells: list[NotebookNode]) -> list[str]:
 def table(found: dict[str, dict[str, tuple[str, str]]]) -> str:
     """Lay out files → verdicts: a block for each notebook of the course, a line for each file; last, all mistakes.
 
-    >>> print(table({"ann/01_a.ipynb": {"v_target": ("✓", "right"), "actor_loss": ("✗", "the sign is flipped")}}))
-    01_a: v_target, actor_loss
-      ✓ ✗  ann/01_a.ipynb
+    >>> print(table({"ann/my_04_q_critic (2).ipynb": {"v_target": ("✓", "right"), "actor_loss": ("✗", "the sign")}}))
+    04_q_critic: v_target, actor_loss
+      ✓ ✗  ann/my_04_q_critic (2).ipynb
     <BLANKLINE>
     What was wrong, and how often:
-       1  actor_loss: the sign is flipped
+       1  actor_loss: the sign
     """
+    stems = [path.stem for path in NOTEBOOKS.glob("*.ipynb")]
     groups: dict[str, dict] = {}
     for file, verdict in found.items():
-        of_course = re.search(r"0\d_[a-z_]+", Path(file).name)  # whatever has been put before and after it
-        groups.setdefault(of_course[0] if of_course else file, {})[file] = verdict
+        group = next((stem for stem in stems if stem in file), file)  # whatever stands before and after it
+        groups.setdefault(group, {})[file] = verdict
     lines = []
     for group, files in sorted(groups.items()):
         names = list(dict.fromkeys(name for verdict in files.values() for name in verdict))

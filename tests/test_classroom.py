@@ -159,14 +159,14 @@ def test_it_reads_saved_verdicts_and_runs_nothing(tmp_path, capsys):
     trap.cells[1].outputs = [new_output("stream", text="hello\n✗ actor_loss: the sign is flipped: mind it\n  More.\n")]
     trap.cells[2].outputs = [new_output("stream", text="✓ actor_loss: not printed by a check\n")]
     save(trap, tmp_path / "ann" / "01_on_policy_actor_critic.ipynb")
-    save(submission(RIGHT), tmp_path / "Ben_Late_01_on_policy_actor_critic (1).ipynb")
+    save(submission(RIGHT), tmp_path / "Ben_01_on_policy_actor_critic_late.ipynb")
     save(new_notebook(), tmp_path / "ann" / ".ipynb_checkpoints" / "01_on_policy_actor_critic-checkpoint.ipynb")
     (tmp_path / "broken.ipynb").write_text("no notebook")
     main(["grade", str(tmp_path), "--csv", str(tmp_path / "marks.csv")])
     out, err = capsys.readouterr()
     assert out.splitlines()[:6] == [
         "01_on_policy_actor_critic: actor_loss",
-        "  –  Ben_Late_01_on_policy_actor_critic (1).ipynb",
+        "  –  Ben_01_on_policy_actor_critic_late.ipynb",
         "  ✗  ann/01_on_policy_actor_critic.ipynb",
         "",
         "What was wrong, and how often:",
@@ -174,7 +174,7 @@ def test_it_reads_saved_verdicts_and_runs_nothing(tmp_path, capsys):
     ]
     assert err.startswith("broken.ipynb cannot be read as a notebook: ") and err.count("\n") == 1
     assert (tmp_path / "marks.csv").read_text(encoding="utf-8").splitlines()[1:] == [
-        "Ben_Late_01_on_policy_actor_critic (1).ipynb,actor_loss,no verdict,",
+        "Ben_01_on_policy_actor_critic_late.ipynb,actor_loss,no verdict,",
         "ann/01_on_policy_actor_critic.ipynb,actor_loss,wrong,the sign is flipped: mind it",
     ]
     assert not (tmp_path / "trap").exists()
