@@ -59,8 +59,9 @@ def pour(old, buffer: ReplayBuffer, env: VectorEnv, generator: torch.Generator) 
     >>> pour(old, buffer, VectorEnv("CartPole-v1", 2, n_seeds=3), torch.Generator()); buffer.lengths
     [5, 5, 5]
     """
+    _check.instance("buffer", buffer, ReplayBuffer)
     if not isinstance(old, ReplayBuffer):
-        policy, count = old
+        policy, count = _check.instance("old", old, Sequence)
         fill(buffer, env, policy, count, generator)
         return
     n_seeds = buffer.n_seeds
