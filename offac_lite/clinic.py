@@ -140,6 +140,8 @@ def admit(
     _check.instance("parts", parts, Parts)
     _check.count("total_steps", total_steps, at_least=FIRST_UPDATE)
     _check.count("evaluations", evaluations)
+    if max_episode_steps is not None:
+        _check.count("max_episode_steps", max_episode_steps)
     keep_freed_memory()
     ward = _Ward(parts, seed, seeds, total_steps, max_episode_steps)
     n_rounds, steps, rows = total_steps // N_ENVS, [], []

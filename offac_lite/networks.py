@@ -413,6 +413,8 @@ class TwinQCritic(nn.Module):
         return self._split(self.both.all_actions(self._twice("obs", obs))).amin(0)
 
     def _twice(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        if self.n_seeds is not None and _check.tensor(name, x).shape[:1] != (self.n_seeds,):
+            raise ValueError(f"{name} has shape {tuple(x.shape)}, wanted ({self.n_seeds}, ...) = (S, ...)")
         twice = _check.tensor(name, x).expand(2, *x.shape)
         return twice if self.n_seeds is None else twice.flatten(0, 1)
 

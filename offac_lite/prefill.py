@@ -61,7 +61,9 @@ def pour(old, buffer: ReplayBuffer, env: VectorEnv, generator: torch.Generator) 
     """
     _check.instance("buffer", buffer, ReplayBuffer)
     if not isinstance(old, ReplayBuffer):
-        policy, count = _check.instance("old", old, Sequence)
+        if isinstance(old, str) or not isinstance(old, Sequence) or len(old) != 2:
+            raise TypeError(f"old must be a ReplayBuffer or (policy, count), got {old!r}")
+        policy, count = old
         fill(buffer, env, policy, count, generator)
         return
     n_seeds = buffer.n_seeds

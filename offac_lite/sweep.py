@@ -103,6 +103,8 @@ def sweep(
     if n_jobs != -1:
         _check.count("n_jobs", n_jobs)
     folder = None if folder is None else _check.path("folder", folder)
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise ValueError(f"folder must be a folder, got the file {folder}")
     results = Sweep({name: Row(name, error="not run") for name in variants})
     todo = {}
     for name, options in variants.items():

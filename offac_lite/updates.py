@@ -316,7 +316,7 @@ def actor_step(
                     advantage = advantage - entropy_bonus * log_prob
                 if baseline == "leave-one-out":
                     advantage = leave_one_out(advantage)
-        loss = policy_gradient_loss(log_prob, advantage)
+        loss = _check.floating("loss", policy_gradient_loss(log_prob, advantage))
     if entropy_bonus and discrete:
         loss = loss - entropy_bonus * pi.entropy().mean(-1)
     return descend(optimizer, loss)
@@ -406,7 +406,7 @@ def stored_actor_step(
     if weight is not None:
         _check.same_shape(advantage=advantage, weight=weight)
         advantage = weight * advantage
-    loss = policy_gradient_loss(log_prob.unsqueeze(-2), advantage.unsqueeze(-2))
+    loss = _check.floating("loss", policy_gradient_loss(log_prob.unsqueeze(-2), advantage.unsqueeze(-2)))
     if entropy_bonus:
         _all_actions("entropy_bonus", pi)
         loss = loss - entropy_bonus * pi.entropy().mean(-1)
