@@ -159,15 +159,13 @@ class TanhGaussian:
     def __init__(self, mean: torch.Tensor, log_std: torch.Tensor, low: torch.Tensor, high: torch.Tensor):
         for name, value in (("mean", mean), ("log_std", log_std), ("low", low), ("high", high)):
             _check.floating(name, value)
-        _check.same_shape(mean=mean, log_std=log_std)
-        _check.same_shape(low=low, high=high)
-        if mean.ndim < 2:
-            raise ValueError(f"mean has shape {tuple(mean.shape)}, wanted (..., B, D); one state is a batch of B = 1")
-        _check.shape("low", _check.tensor("low", low, mean), mean.shape[-1:], "(D,) of mean")
+        if mean.ndim < 2 or log_std.shape != mean.shape or not low.shape == high.shape == mean.shape[-1:]:
+            shapes = ", ".join(str(tuple(value.shape)) for value in (mean, log_std, low, high))
+            raise ValueError(f"mean, log_std, low, high have shapes {shapes}, wanted (..., B, D) twice and (D,) twice")
         self.mean, self.log_std = mean, log_std
         self.mid, self.half = (high + low) / 2, (high - low) / 2
         self.log_half = self.half.log()
-        if not torch.isfinite(mean.sum() + log_std.sum() + self.log_half.sum()):  # in one sum: a look costs
+        if not math.isfinite((mean.sum() + log_std.sum() + self.log_half.sum()).item()):  # one look, for each costs
             if not torch.isfinite(self.log_half).all():
                 raise ValueError(f"low and high hold {low.tolist()} and {high.tolist()}, wanted low < high, finite")
             raise ValueError("mean or log_std holds NaN or infinity: the policy's parameters, or the observations, are "
@@ -192,7 +190,7 @@ class TanhGaussian:
         """Evaluate log π(a|s) of actions (..., B, D) or (..., K, B, D): (..., B) or (..., K, B); carries gradient.
 
         An action on the bound is moved inside by 1e-6 of half the range: there u would be infinite. Raises `ValueError`
-        for one that is further out than rounding can bring it.
+        for one that is further out than rounding can bring it, a thousandth of half the range.
         """
         mean, log_std = self.mean, self.log_std
         _check.tensor("action", _check.floating("action", action), mean)
@@ -201,11 +199,11 @@ class TanhGaussian:
         elif action.shape != mean.shape:
             wanted = f"{tuple(mean.shape)} = (..., B, D), or with a K before B"
             raise ValueError(f"action has shape {tuple(action.shape)}, wanted {wanted}")
-        offset = action - self.mid
-        if (offset.abs() > self.half + 1e-5 * (1 + self.mid.abs())).any():
+        squashed = (action - self.mid) / self.half
+        if squashed.numel() and torch.linalg.vector_norm(squashed.detach(), torch.inf).item() > 1.001:
             low, high = (self.mid - self.half).tolist(), (self.mid + self.half).tolist()
             raise ValueError(f"action holds {action.min():g} to {action.max():g}, wanted {low} to {high}")
-        squashed = (offset / self.half).clamp(-1 + 1e-6, 1 - 1e-6)
+        squashed = squashed.clamp(-1 + 1e-6, 1 - 1e-6)
         u = torch.atanh(squashed)
         gaussian = -0.5 * ((u - mean) / log_std.exp()).square() - log_std - 0.5 * math.log(2 * math.pi)
         return (gaussian - torch.log1p(-squashed.square()) - self.log_half).sum(-1)

@@ -17,7 +17,7 @@ from offac_lite.buffer import ReplayBuffer
 from offac_lite.config import Config
 from offac_lite.envs import Episode, latest_episodes, recent_returns, to_come
 from offac_lite.estimators import ESTIMATORS, break_even_actions, gradient_moments, gradients_from_uniforms
-from offac_lite.gaussian import expected, gaussian_moments
+from offac_lite.gaussian import expected, gaussian_moments, normal_grid
 from offac_lite.learned import action_variance, learned_break_even
 from offac_lite.mdp import TabularMDP, advantages
 from offac_lite.networks import Categorical, CategoricalPolicy, DiscreteQCritic, TanhGaussian, VCritic, of_actions
@@ -578,6 +578,21 @@ def test_gaussian_estimators_agree_on_the_gradient_of_any_polynomial(coefficient
     assert math.isclose(moments[0].mean, slope, rel_tol=1e-6, abs_tol=1e-6)
     value = sum(c * raw_moment(n, mean, std) for n, c in enumerate(coefficients))
     assert math.isclose(expected(q, mean, std), value, rel_tol=1e-6, abs_tol=1e-6)
+
+
+@given(POLYNOMIALS, st.floats(-2, 2), st.floats(0.2, 2))
+def test_two_actions_that_leave_one_out_have_the_variance_of_all_pairs(coefficients, mean, std):
+    def q(action):
+        return sum(c * action**n for n, c in enumerate(coefficients)) + 0 * action
+
+    noise, weight = normal_grid(401)
+    difference = q(mean + std * noise)
+    pairs = 0.5 * (noise[:, None] - noise) / std * (difference[:, None] - difference)  # the estimate from each pair
+    both = weight[:, None] * weight
+    first = (both * pairs).sum()
+    m = gaussian_moments(q, mean, std, n_actions=2, baseline="leave-one-out")
+    assert math.isclose(m.mean, first, rel_tol=1e-6, abs_tol=1e-6)
+    assert math.isclose(m.variance, (both * (pairs - first).square()).sum(), rel_tol=1e-6, abs_tol=1e-6)
 
 
 def raw_moment(n, mean, std):
