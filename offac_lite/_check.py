@@ -1,8 +1,10 @@
 """Argument checks that say which argument, what came, and what was wanted."""
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
+from pathlib import Path
 
 import torch
 
@@ -10,17 +12,57 @@ import torch
 def finite_tensor(name: str, value, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     """Return `value` as a tensor of `dtype`, or raise an error that names the argument.
 
-    A tensor keeps its graph. Raises `TypeError` for what is not numeric and `ValueError` for NaN or infinity.
+    It is on the CPU, and a tensor keeps its graph. Raises `TypeError` for what is not numeric and `ValueError` for NaN
+    or infinity.
     """
     try:
         if torch.as_tensor(value).is_complex():
             raise TypeError("it holds complex numbers")
-        tensor = torch.as_tensor(value, dtype=dtype)
+        tensor = torch.as_tensor(value, dtype=dtype, device="cpu")
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must be numeric, got {type(value).__name__}: {error}") from None
     if not torch.isfinite(tensor).all():
         raise ValueError(f"{name} holds NaN or infinity; every entry must be finite")
     return tensor
+
+
+def tensor(name: str, value, like: torch.Tensor | None = None) -> torch.Tensor:
+    """Return `value` if it is a tensor of real numbers, on the device of `like`, or raise. It looks at no number."""
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
+    if value.is_meta:
+        raise ValueError(f"{name} is on the device 'meta', where tensors hold no numbers")
+    if value.is_complex():
+        raise TypeError(f"{name} has dtype {value.dtype}, wanted real numbers")
+    if like is not None and value.device != like.device:
+        raise ValueError(f"{name} is on the device {value.device}, wanted {like.device}")
+    return value
+
+
+def floating(name: str, value) -> torch.Tensor:
+    """Return `value` if it is a tensor of floating-point numbers, or raise."""
+    if not tensor(name, value).is_floating_point():
+        raise TypeError(f"{name} has dtype {value.dtype}, wanted floating-point numbers")
+    return value
+
+
+def averaged(name: str, value, meaning: str, axes: int) -> torch.Tensor:
+    """Return `value` if it holds floating-point numbers, at least one, on at least so many axes, or raise."""
+    if floating(name, value).ndim < axes or not value.numel():
+        raise ValueError(f"{name} has shape {tuple(value.shape)}, wanted {meaning}, and not empty")
+    return value
+
+
+def same_shape(**tensors: torch.Tensor) -> None:
+    """Raise unless all are tensors of one shape on one device: (B,) against (B, 1) is an error, never a broadcast."""
+    (first, reference), *others = tensors.items()
+    tensor(first, reference)
+    for name, other in others:
+        if tensor(name, other, reference).shape != reference.shape:
+            raise ValueError(
+                f"{name} has shape {tuple(other.shape)}, wanted {tuple(reference.shape)} like {first}: "
+                "nothing is broadcast"
+            )
 
 
 def shape(name: str, tensor: torch.Tensor, wanted: Sequence[int], meaning: str) -> None:
@@ -46,8 +88,27 @@ def number(name: str, value) -> float:
     """Return `value` as a finite float, or raise."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    if not math.isfinite(value):
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # a whole number beyond what a float can be
+        finite, value = False, "more than a float can hold"
+    if not finite:
         raise ValueError(f"{name} must be finite, got {value}")
+    return float(value)
+
+
+def positive(name: str, value, at_most: float = math.inf) -> float:
+    """Return `value` as a finite float above 0, and at most `at_most`, or raise."""
+    if not 0 < number(name, value) <= at_most:
+        wanted = "be above 0" if at_most == math.inf else f"lie in (0, {at_most:g}]"
+        raise ValueError(f"{name} must {wanted}, got {value}")
+    return float(value)
+
+
+def not_negative(name: str, value) -> float:
+    """Return `value` as a finite float of at least 0, or raise."""
+    if number(name, value) < 0:
+        raise ValueError(f"{name} must not be negative, got {value}")
     return float(value)
 
 
@@ -58,11 +119,59 @@ def generator(name: str, value) -> torch.Generator:
     return value
 
 
+def instance(name: str, value, kind: type):
+    """Return `value` if it is a `kind`, or raise `TypeError`."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be a {kind.__name__}, got {type(value).__name__}")
+    return value
+
+
+def function(name: str, value) -> Callable:
+    """Return `value` if it can be called, or raise `TypeError`."""
+    if not callable(value):
+        raise TypeError(f"{name} must be a function, got {value!r}")
+    return value
+
+
+def sizes(name: str, value) -> tuple[int, ...]:
+    """Return a sequence of whole numbers, each at least 1, as a tuple, or raise."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be a sequence of sizes such as (8,), got {value!r}")
+    return tuple(count(f"each entry of {name}", size) for size in value)
+
+
+def index(name: str, value, size: int) -> int:
+    """Return `value` as a place among `size`, negative ones counted from the end, or raise."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if not -size <= value < size:
+        raise IndexError(f"{name} must lie between {-size} and {size - 1}, got {value}")
+    return int(value) % size
+
+
+def path(name: str, value) -> Path:
+    """Return `value` as a path, or raise `TypeError`."""
+    if not isinstance(value, str | os.PathLike) or not str(value):
+        raise TypeError(f"{name} must be a path, got {value!r}")
+    return Path(value)
+
+
+def device(name: str, value) -> str:
+    """Return the name of a device that can be used, or raise `ValueError`."""
+    try:
+        torch.Generator(str(value))
+        torch.zeros(1, device=str(value))
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(f"{name} must be one PyTorch can use here, such as 'cpu', got {value!r}: {reason}") from None
+    return str(value)
+
+
 def discount(name: str, value) -> float:
     """Return `value` as a float in [0, 1), or raise."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number in [0, 1), got {value!r}")
-    if not (math.isfinite(value) and 0 <= value < 1):
+    if not 0 <= value < 1:
         raise ValueError(f"{name} must lie in [0, 1), got {value}")
     return float(value)
 
@@ -79,12 +188,19 @@ def trailing_shape(name: str, tensor: torch.Tensor, wanted: Sequence[int], meani
         raise ValueError(f"{name} has shape {tuple(tensor.shape)}, wanted {tuple(wanted)} = {meaning} at the end")
 
 
+def distributions(name: str, value, wanted: Sequence[int], meaning: str) -> torch.Tensor:
+    """Return `value` as a float64 tensor of distributions of exactly the shape `wanted`, or raise."""
+    result = finite_tensor(name, value)
+    shape(name, result, wanted, meaning)
+    return probabilities(name, result)
+
+
 def probabilities(name: str, tensor: torch.Tensor, at_most: bool = False) -> torch.Tensor:
     """Return `tensor` if its rows are distributions (with `at_most`, of mass at most 1), or raise."""
     if (tensor < 0).any():
         raise ValueError(f"{name} holds a negative probability, {tensor.min().item():.6g}")
     totals = tensor.sum(-1)
-    wrong = totals > 1 + 1e-6 if at_most else (totals - 1).abs() > 1e-6
+    wrong = ~(totals <= 1 + 1e-6) if at_most else ~((totals - 1).abs() <= 1e-6)  # NaN is wrong too
     if wrong.any():
         wanted = "at most 1 (what is missing terminates)" if at_most else "1"
         raise ValueError(f"{name} has a row that sums to {totals[wrong][0].item():.6g}, wanted {wanted}")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from offac_lite import _check
 from offac_lite._check import choice, count
 
 _EXACT = 2**24  # float32 holds every integer up to here
@@ -78,13 +79,14 @@ class ReplayBuffer:
         """Reserve the memory. Raises `TypeError` or `ValueError` for a size, dtype or seed that makes no sense."""
         self.capacity = count("capacity", capacity)
         self.n_seeds = None if n_seeds is None else count("n_seeds", n_seeds)
-        self.obs_shape = tuple(count("each entry of obs_shape", size) for size in obs_shape)
-        self.action_shape = tuple(count("each entry of action_shape", size) for size in action_shape)
+        self.obs_shape = _check.sizes("obs_shape", obs_shape)
+        self.action_shape = _check.sizes("action_shape", action_shape)
         if action_dtype is None:
             action_dtype = torch.float32 if self.action_shape else torch.int64
         choice("obs_dtype", obs_dtype, (torch.float32, torch.int64))
         choice("action_dtype", action_dtype, (torch.float32, torch.int64))
-        self.obs_dtype, self.action_dtype, self.device = obs_dtype, action_dtype, torch.device(device)
+        self.obs_dtype, self.action_dtype = obs_dtype, action_dtype
+        self.device = torch.device(_check.device("device", device))
         self._generator = torch.Generator().manual_seed(count("seed", seed, at_least=0))
 
         obs, action = (self.obs_shape, _NUMPY[obs_dtype]), (self.action_shape, _NUMPY[action_dtype])
@@ -170,7 +172,7 @@ class ReplayBuffer:
         """
         if count("n", n) > len(self):
             raise ValueError(f"n = {n} transitions asked for, but only {len(self)} are stored: collect more first")
-        generator = generator or self._generator
+        generator = self._generator if generator is None else _check.generator("generator", generator)
         if newest is not None:
             share = torch.rand(len(self._added), n, dtype=torch.float64, generator=generator).numpy()
             age = (share * np.minimum(self.lengths, count("newest", newest))[:, None]).astype(np.int64)
@@ -191,8 +193,8 @@ class ReplayBuffer:
         lengths = self.lengths
         if index is None and len(set(lengths)) > 1:
             raise ValueError(f"the seeds hold different numbers of transitions, {lengths}: read one with all(index)")
-        rings = self._rings if index is None else range(len(lengths))[index]
-        length = lengths[index or 0]
+        rings = self._rings if index is None else _check.index("index", index, len(lengths))
+        length = lengths[0 if index is None else rings]
         return self._read((self._added[rings] - length + np.arange(length)) % self.capacity, rings)
 
     @property

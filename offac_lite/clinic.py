@@ -106,6 +106,7 @@ class Chart:
 
     def late(self, name: str) -> torch.Tensor:
         """Average a curve over the last fifth of the evaluations, (S,)."""
+        _check.choice("name", name, tuple(self.curves))
         return self[name][:, -max(1, len(self.steps) // 5) :].mean(1)
 
     def summary(self) -> str:
@@ -136,6 +137,11 @@ def admit(
     >>> chart.steps, chart["value"].shape
     (tensor([1200]), torch.Size([2, 1]))
     """
+    _check.instance("parts", parts, Parts)
+    _check.count("total_steps", total_steps, at_least=FIRST_UPDATE)
+    _check.count("evaluations", evaluations)
+    if max_episode_steps is not None:
+        _check.count("max_episode_steps", max_episode_steps)
     keep_freed_memory()
     ward = _Ward(parts, seed, seeds, total_steps, max_episode_steps)
     n_rounds, steps, rows = total_steps // N_ENVS, [], []

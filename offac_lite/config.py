@@ -2,7 +2,6 @@
 
 import math
 import textwrap
-from collections.abc import Sequence
 
 import torch
 
@@ -63,7 +62,7 @@ def describe(env: VectorEnv) -> dict:
 def settle(config: Config, spaces: dict) -> None:
     """Fill in what is "auto", in place. Raises `TypeError` or `ValueError` for what makes no sense."""
     discrete = spaces["n_actions"] is not None
-    config["device"] = _device(config["device"])
+    config["device"] = _check.device("device", config["device"])
     for name in ("seeds", "total_steps", "batch_size", "updates_per_step", "n_envs", "evaluations", "eval_episodes"):
         config[name] = _check.count(name, config[name])
     _check.choice("critic", config["critic"], ("q", "v"))
@@ -86,9 +85,7 @@ def settle(config: Config, spaces: dict) -> None:
         config["importance_clip"] = _check.number("importance_clip", config["importance_clip"])
         if not config["importance_clip"] > 0:
             raise ValueError(f"importance_clip must be above 0, or None, got {config['importance_clip']}")
-    if not isinstance(config["hidden"], Sequence) or isinstance(config["hidden"], str):
-        raise TypeError(f"hidden must be a sequence of layer sizes such as (32, 32), got {config['hidden']!r}")
-    config["hidden"] = [_check.count("hidden", size) for size in config["hidden"]]
+    config["hidden"] = list(_check.sizes("hidden", config["hidden"]))
 
     stored = config["action"] != "resampled"
     if config["critic"] == "v" and not stored:
@@ -141,8 +138,8 @@ def settle(config: Config, spaces: dict) -> None:
         raise ValueError(f"evaluations = {config['evaluations']} is more than the {rounds} steps of an environment, "
                          "total_steps / n_envs")  # fmt: skip
     for name in OWN_FUNCTIONS:
-        if config[name] is not None and not callable(config[name]):
-            raise TypeError(f"{name} must be a function, got {config[name]!r}")
+        if config[name] is not None:
+            _check.function(name, config[name])
     scored = not stored and config["gradient"] == "score" and config["n_actions"] != "all"
     if config["resampled_loss"] is not None and not scored:
         raise ValueError('resampled_loss takes the place of the actor step with action="resampled", gradient="score" '
@@ -168,17 +165,6 @@ def _refuse_unused_functions(config: Config) -> None:
     for name, (used, where) in used_where.items():
         if config[name] is not None and not used:
             raise ValueError(f"{name} would never be called: it needs {where}")
-
-
-def _device(value) -> str:
-    """Return the name of a device that can be used, or raise `ValueError`."""
-    try:
-        torch.Generator(str(value))
-        torch.zeros(1, device=str(value))
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).split("\n")[0]
-        raise ValueError(f"device must be one PyTorch can use here, such as 'cpu', got {value!r}: {reason}") from None
-    return str(value)
 
 
 def _obs_scale(value, env_id: str, size: int) -> list[float]:

@@ -13,6 +13,7 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
+from offac_lite import _check
 from offac_lite._check import count
 
 
@@ -203,7 +204,9 @@ class VectorEnv:
         return torch.from_numpy(array.reshape(self.batch_shape + array.shape[1:]))
 
     def _checked(self, action) -> np.ndarray:
-        action = action.numpy(force=True) if isinstance(action, torch.Tensor) else np.asarray(action)
+        if isinstance(action, torch.Tensor):
+            action = _check.tensor("action", action).numpy(force=True)
+        action = np.asarray(action)
         discrete, wanted = self.n_actions is not None, self.batch_shape + self.action_shape
         if action.dtype.kind not in ("iu" if discrete else "f"):
             numbers = "integers" if discrete else "floating-point numbers"
@@ -237,7 +240,10 @@ def latest_episodes(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 1
     [[Episode(seed=0, env=1, episode_return=20.0, length=20)], []]
     """
     latest: list[list[Episode]] = [[] for _ in range(count("n_seeds", n_seeds))]
-    for episode in reversed(episodes):
+    count("last", last)
+    for episode in reversed(_check.instance("episodes", episodes, Sequence)):
+        if not 0 <= _check.instance("each of episodes", episode, Episode).seed < n_seeds:
+            raise ValueError(f"episodes holds one of seed {episode.seed}, wanted 0 to {n_seeds - 1} = n_seeds - 1")
         if len(latest[episode.seed]) < last:
             latest[episode.seed].append(episode)
     return latest
@@ -249,5 +255,8 @@ def to_come(lengths: Sequence[int], gamma: float) -> float:
     >>> to_come([2], gamma=0.5)  # 1 + 0.5 in the first state, 1 in the second
     1.25
     """
+    gamma, lengths = _check.discount("gamma", gamma), _check.sizes("lengths", lengths)
+    if not lengths:
+        raise ValueError("lengths is empty, wanted at least one episode")
     left = torch.cat([torch.arange(1, length + 1) for length in lengths]).double()
     return ((1 - gamma**left) / (1 - gamma)).mean().item()

@@ -86,9 +86,7 @@ class _Problem:
 
 
 def _problem(mdp, logits, estimator, n_states, n_actions, baseline, behavior, q) -> _Problem:
-    if not isinstance(mdp, TabularMDP):
-        raise TypeError(f"mdp must be a TabularMDP, got {type(mdp).__name__}")
-    size = (mdp.n_states, mdp.n_actions)
+    size = (_check.instance("mdp", mdp, TabularMDP).n_states, mdp.n_actions)
     _check.choice("estimator", estimator, ESTIMATORS)
     _check.choice("baseline", baseline, BASELINES)
     n_states, n_actions = _check.count("n_states", n_states), _check.count("n_actions", n_actions)
@@ -106,9 +104,7 @@ def _problem(mdp, logits, estimator, n_states, n_actions, baseline, behavior, q)
     if behavior is None:
         behavior = probs
     else:
-        behavior = _check.finite_tensor("behavior", behavior).detach()
-        _check.shape("behavior", behavior, size, "(S, A)")
-        _check.probabilities("behavior", behavior)
+        behavior = _check.distributions("behavior", behavior, size, "(S, A)").detach()
     exact_q = mdp.action_values(probs)
     if q is None:
         q = exact_q

@@ -35,7 +35,8 @@ def normal_grid(n: int = 2001, reach: float = 8.0) -> tuple[torch.Tensor, torch.
     >>> round((weight * noise**4).sum().item(), 9)  # E[ε⁴]
     3.0
     """
-    noise = torch.linspace(-reach, reach, _check.count("n", n, at_least=3), dtype=torch.float64)
+    reach, n = _check.positive("reach", reach), _check.count("n", n, at_least=3)
+    noise = torch.linspace(-reach, reach, n, dtype=torch.float64)
     return noise, torch.softmax(-0.5 * noise.square(), 0)
 
 
@@ -45,7 +46,7 @@ def quadratic(action: torch.Tensor) -> torch.Tensor:
     >>> quadratic(torch.tensor([1.0, 3.0]))
     tensor([-0., -2.])
     """
-    return -0.5 * (action - 1).square()
+    return -0.5 * (_check.floating("action", action) - 1).square()
 
 
 def two_humps(action: torch.Tensor) -> torch.Tensor:
@@ -54,6 +55,7 @@ def two_humps(action: torch.Tensor) -> torch.Tensor:
     >>> two_humps(torch.tensor([-1.0, 0.0, 1.0]))
     tensor([0.6000, 0.0815, 1.0002])
     """
+    _check.floating("action", action)
     return 0.6 * torch.exp(-2.0 * (action + 1).square()) + torch.exp(-8.0 * (action - 1).square())
 
 
@@ -63,8 +65,8 @@ def slope(q: Callable[[torch.Tensor], torch.Tensor], action: torch.Tensor) -> to
     >>> slope(quadratic, torch.tensor([0.0, 1.0, 3.0]))
     tensor([ 1., -0., -2.])
     """
-    action = action.detach().requires_grad_()
-    total = q(action).sum()
+    action = _check.floating("action", action).detach().requires_grad_()
+    total = _values(q, action).sum()
     return torch.autograd.grad(total, action)[0] if total.requires_grad else torch.zeros_like(action)
 
 
@@ -74,8 +76,9 @@ def expected(q: Callable[[torch.Tensor], torch.Tensor], mean: float, std: float)
     >>> expected(quadratic, 0.0, 0.5)  # −½ ((1 − μ)² + σ²)
     -0.625
     """
+    mean, std = _check.number("mean", mean), _check.positive("std", std)
     noise, weight = normal_grid()
-    return _rounded((weight * q(mean + std * noise)).sum())
+    return _rounded((weight * _values(q, mean + std * noise)).sum())
 
 
 def gaussian_moments(
@@ -103,7 +106,7 @@ def gaussian_moments(
     _check.choice("baseline", baseline, BASELINES)
     k, mean = _check.count("n_actions", n_actions), _check.number("mean", mean)
     stds = _check.finite_tensor("std", std)
-    if not (stds > 0).all():
+    if isinstance(std, bool) or not (stds > 0).all():
         raise ValueError(f"std must be above 0, got {std}")
     if baseline == "leave-one-out" and k < 2:
         raise ValueError("leave-one-out averages the other K − 1 actions: n_actions is 1, wanted at least 2")
@@ -112,7 +115,7 @@ def gaussian_moments(
     if estimator == "pathwise":
         one = slope(q, action)
     else:
-        value = q(action).detach()
+        value = _values(q, action).detach()
         centred = value - (weight * value).sum(-1, keepdim=True)
         one = noise / stds[..., None] * (value if baseline is None else centred)
     first = (weight * one).sum(-1)
@@ -129,8 +132,18 @@ def break_even_actions(q: Callable[[torch.Tensor], torch.Tensor], mean: float, s
     >>> round(break_even_actions(lambda action: quadratic(action) + 10, 0.0, 0.1))
     4444
     """
-    with_value = gaussian_moments(q, mean, std, baseline="value").variance
-    return gaussian_moments(q, mean, std).variance / with_value if with_value > 0 else math.inf
+    _check.positive("std", std)
+    with_q, with_value = (gaussian_moments(q, mean, std, baseline=b).variance for b in (None, "value"))
+    return with_q / with_value if with_value > 0 else math.inf if with_q > 0 else 1.0
+
+
+def _values(q: Callable[[torch.Tensor], torch.Tensor], action: torch.Tensor) -> torch.Tensor:
+    """Call q, and raise `TypeError` or `ValueError` where it does not give a finite number for each action."""
+    value = _check.tensor("what q returned", _check.function("q", q)(action))
+    _check.shape("what q returned", value, action.shape, "one for each action")
+    if not torch.isfinite(value).all():
+        raise ValueError("what q returned holds NaN or infinity; every entry must be finite")
+    return value
 
 
 def _rounded(number: torch.Tensor) -> float:

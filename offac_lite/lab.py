@@ -9,6 +9,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import ipywidgets
@@ -152,8 +153,11 @@ def _player(slider: ipywidgets.IntSlider) -> ipywidgets.Play:
 
 def steps_slider(steps: Sequence[int], description: str) -> ipywidgets.IntSlider:
     """Make a slider over environment steps that lie equally far apart, set to the last."""
-    first, last = int(steps[0]), int(steps[-1])
-    apart = int(steps[1]) - first if len(steps) > 1 else 1
+    steps = [int(step) for step in steps]
+    apart = steps[1] - steps[0] if len(steps) > 1 else 1
+    if not steps or apart < 1 or any(after - before != apart for before, after in pairwise(steps)):
+        raise ValueError(f"steps must rise by equal amounts, got {steps}")
+    first, last = steps[0], steps[-1]
     return ipywidgets.IntSlider(last, first, last, apart, description=description)
 
 
@@ -161,6 +165,8 @@ def chosen(
     every: dict[str, ipywidgets.ValueWidget], names: Iterable[str] | None
 ) -> dict[str, ipywidgets.ValueWidget]:
     """Give the controls of these names, in the order of `every`; all of them for None. Raises `ValueError`."""
+    if isinstance(names, str):
+        raise TypeError(f"controls must be a sequence of names such as ({names!r},), got {names!r}")
     names = list(every) if names is None else list(names)
     for name in names:
         _check.choice("controls", name, list(every))

@@ -4,7 +4,7 @@ import torch
 from torch.func import functional_call, jacrev, vmap
 
 from offac_lite import _check
-from offac_lite.networks import Categorical, CategoricalPolicy
+from offac_lite.networks import Categorical, CategoricalPolicy, Policy
 
 
 @torch.no_grad()
@@ -24,15 +24,29 @@ def action_variance(policy: CategoricalPolicy, critic, obs: torch.Tensor, baseli
     True
     """
     _check.choice("baseline", baseline, (None, "value"))
+    probs, q = probs_and_q(policy, critic, obs)
     n_seeds = policy.net.n_seeds
-    if not isinstance(policy(obs), Categorical):
-        raise ValueError("action_variance sums over all actions, which only discrete actions allow")
-    q, probs = critic.all_actions(obs), policy(obs).probs
     weight = q - (probs * q).sum(-1, keepdim=True) if baseline == "value" else q
     if n_seeds is None:
         return _variance(policy.net, obs, probs, weight)
     seeds = zip(range(n_seeds), obs, probs, weight, strict=True)
     return torch.stack([_variance(policy.of_seed(index).net, *rest) for index, *rest in seeds])
+
+
+def probs_and_q(policy: CategoricalPolicy, critic, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give π(a|s), with its graph, and the critic's Q(s, a) of every action, without; both (..., B, A) and finite."""
+    _check.instance("policy", policy, Policy)
+    pi = policy(obs)
+    if not isinstance(pi, Categorical):
+        raise ValueError("policy has continuous actions: this sums over all actions, which only discrete actions allow")
+    if not hasattr(critic, "all_actions"):
+        raise TypeError(f"critic must be a critic of discrete actions, got {type(critic).__name__}")
+    with torch.no_grad():
+        q = critic.all_actions(obs)
+    _check.same_shape(probs=pi.probs, q=q)
+    if not (q.numel() and torch.isfinite(q).all()):
+        raise ValueError(f"obs of shape {tuple(obs.shape)} gave no Q, or one that is NaN or infinite")
+    return pi.probs, q
 
 
 def _variance(net, obs: torch.Tensor, probs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -50,7 +64,8 @@ def _variance(net, obs: torch.Tensor, probs: torch.Tensor, weight: torch.Tensor)
 def learned_break_even(policy: CategoricalPolicy, critic, obs: torch.Tensor) -> torch.Tensor:
     """K* of a trained policy and critic at the states `obs`, (S,): see `estimators.break_even_actions`.
 
-    As many resampled actions with Q itself are as quiet as one with Q − V. The critic's Q is taken as it is.
+    As many resampled actions with Q itself are as quiet as one with Q − V. The critic's Q is taken as it is. Infinite
+    where Q − V leaves no noise but Q does, 1 where neither does.
 
     >>> from offac_lite.networks import DiscreteQCritic
     >>> gen = torch.Generator().manual_seed(0)
@@ -58,4 +73,5 @@ def learned_break_even(policy: CategoricalPolicy, critic, obs: torch.Tensor) -> 
     >>> bool(learned_break_even(policy, critic, torch.randn(16, 4, generator=gen)) > 1)
     True
     """
-    return action_variance(policy, critic, obs) / action_variance(policy, critic, obs, "value")
+    with_q, with_value = (action_variance(policy, critic, obs, baseline) for baseline in (None, "value"))
+    return torch.where((with_q == 0) & (with_value == 0), 1.0, with_q / with_value)

@@ -9,12 +9,35 @@ LONGEST_EPISODE = 1e12  # discounted steps; beyond it, float64 cannot tell I −
 
 
 def advantages(probs: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-    """A(s, a) = Q(s, a) − V(s) with V(s) = Σ_a π(a|s) Q(s, a), for π and Q of shape (..., S, A).
+    """A(s, a) = Q(s, a) − V(s) with V(s) = Σ_a π(a|s) Q(s, a), for π and Q of the same shape (..., S, A).
 
     >>> advantages(torch.tensor([[0.5, 0.5]]), torch.tensor([[3.0, 1.0]]))
     tensor([[ 1., -1.]])
     """
+    _check.same_shape(probs=_check.floating("probs", probs), q=_check.floating("q", q))
     return q - (probs * q).sum(-1, keepdim=True)
+
+
+def with_table(env, **kwargs):
+    """Return a Gymnasium environment that holds its transition table `P`, without wrappers; made where `env` is an id.
+
+    Raises `ValueError` for one that cannot be made, or has no table `P` with an `initial_state_distrib`.
+    """
+    if isinstance(env, str):
+        try:
+            env = gymnasium.make(env, **kwargs)
+        except (gymnasium.error.Error, ImportError, KeyError, TypeError) as error:  # it depends on what is wrong
+            reason = f"{type(error).__name__}: {error}"
+            raise ValueError(f"env: gymnasium cannot make {env!r} with {kwargs}: {reason}") from None
+    elif kwargs:
+        raise TypeError(f"env is already made, so {', '.join(kwargs)} would be ignored; pass an id instead")
+    base = getattr(env, "unwrapped", env)
+    if getattr(base, "P", None) is None or getattr(base, "initial_state_distrib", None) is None:
+        raise ValueError(
+            f"env {base!r} has no transition table: wanted attributes P and initial_state_distrib, "
+            "which FrozenLake, CliffWalking and Taxi carry"
+        )
+    return base
 
 
 class TabularMDP:
@@ -76,21 +99,8 @@ class TabularMDP:
         >>> round(mdp.expected_return(uniform).item(), 7)
         0.0123561
         """
-        if isinstance(env, str):
-            try:
-                env = gymnasium.make(env, **kwargs)
-            except (gymnasium.error.Error, ImportError, KeyError, TypeError) as error:  # it depends on what is wrong
-                reason = f"{type(error).__name__}: {error}"
-                raise ValueError(f"env: gymnasium cannot make {env!r} with {kwargs}: {reason}") from None
-        elif kwargs:
-            raise TypeError(f"env is already made, so {', '.join(kwargs)} would be ignored; pass an id instead")
-        base = getattr(env, "unwrapped", env)
-        table, initial = getattr(base, "P", None), getattr(base, "initial_state_distrib", None)
-        if table is None or initial is None:
-            raise ValueError(
-                f"env {base!r} has no transition table: wanted attributes P and initial_state_distrib, "
-                "which FrozenLake, CliffWalking and Taxi carry"
-            )
+        base = with_table(env, **kwargs)
+        table, initial = base.P, base.initial_state_distrib
         n_states, n_actions = len(table), len(table[0])
         transition = torch.zeros(n_states, n_actions, n_states, dtype=torch.float64)
         reward = torch.zeros(n_states, n_actions, dtype=torch.float64)

@@ -46,19 +46,13 @@ class MLP(nn.Module):
     ):
         super().__init__()
         _check.generator("generator", generator)
-        if isinstance(hidden, int):
-            raise TypeError(f"hidden must be a sequence of layer sizes such as ({hidden},), got {hidden!r}")
-        sizes = [
-            _check.count("in_size", in_size),
-            *(_check.count("hidden", h) for h in hidden),
-            _check.count("out_size", out_size),
-        ]
-        self.in_size = in_size
+        self.in_size = _check.count("in_size", in_size)
+        sizes = [self.in_size, *_check.sizes("hidden", hidden), _check.count("out_size", out_size)]
         self.n_seeds = None if n_seeds is None else _check.count("n_seeds", n_seeds)
         self.register_buffer("in_scale", _scale("in_scale", in_scale, in_size))
         self.shapes = [shape for fan_in, fan_out in pairwise(sizes) for shape in ((fan_out, fan_in), (fan_out, 1))]
         bounds = [1 / math.sqrt(fan_in) for fan_in in sizes[:-1] for _ in ("weight", "bias")]
-        bounds[-2:] = [out_gain * bound for bound in bounds[-2:]]
+        bounds[-2:] = [_check.number("out_gain", out_gain) * bound for bound in bounds[-2:]]
         parts = [
             bound * (2 * torch.rand(n_seeds or 1, math.prod(shape), generator=generator) - 1)
             for bound, shape in zip(bounds, self.shapes, strict=True)
@@ -68,6 +62,7 @@ class MLP(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (..., in_size), or (S, ..., in_size) with seeds, to the same with out_size at the end."""
+        _check.tensor("obs", x, self.in_scale)
         _check.trailing_shape("obs", x, (self.in_size,), "(..., obs_size)")
         if x.dtype != self.in_scale.dtype:
             raise TypeError(f"obs has dtype {x.dtype}, wanted {self.in_scale.dtype} like the parameters")
@@ -103,7 +98,7 @@ class Categorical:
     """π(·|s) over A discrete actions, from logits (..., B, A)."""
 
     def __init__(self, logits: torch.Tensor):
-        if logits.ndim < 2:
+        if _check.floating("logits", logits).ndim < 2 or not logits.shape[-1]:
             raise ValueError(
                 f"logits has shape {tuple(logits.shape)}, wanted (..., B, A); one state is a batch of B = 1"
             )
@@ -164,11 +159,19 @@ class TanhGaussian:
     """
 
     def __init__(self, mean: torch.Tensor, log_std: torch.Tensor, low: torch.Tensor, high: torch.Tensor):
-        if torch.isnan(mean.sum() + log_std.sum()):
-            raise ValueError("mean or log_std holds NaN: the policy's parameters, or the observations, are not finite, "
-                             "or too large")  # fmt: skip
+        for name, value in (("mean", mean), ("log_std", log_std), ("low", low), ("high", high)):
+            _check.floating(name, value)
+        if mean.ndim < 2 or log_std.shape != mean.shape or not low.shape == high.shape == mean.shape[-1:]:
+            shapes = ", ".join(str(tuple(value.shape)) for value in (mean, log_std, low, high))
+            raise ValueError(f"mean, log_std, low, high have shapes {shapes}, wanted (..., B, D) twice and (D,) twice")
         self.mean, self.log_std = mean, log_std
         self.mid, self.half = (high + low) / 2, (high - low) / 2
+        self.log_half = self.half.log()
+        if not math.isfinite((mean.sum() + log_std.sum() + self.log_half.sum()).item()):  # one look, for each costs
+            if not torch.isfinite(self.log_half).all():
+                raise ValueError(f"low and high hold {low.tolist()} and {high.tolist()}, wanted low < high, finite")
+            raise ValueError("mean or log_std holds NaN or infinity: the policy's parameters, or the observations, are "
+                             "not finite, or too large")  # fmt: skip
 
     def rsample(self, n_actions: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
         """Draw a ~ π(·|s), Equation (7.1), a differentiable function of mean and std: (..., B, D) or (..., K, B, D)."""
@@ -189,17 +192,23 @@ class TanhGaussian:
         """Evaluate log π(a|s), Equation (7.2), of actions (..., B, D) or (..., K, B, D): (..., B) or (..., K, B).
 
         It carries gradient. An action on the bound is moved inside by 1e-6 of half the range: u would be infinite.
+        Raises `ValueError` for one that is further out than rounding can bring it, a thousandth of half the range.
         """
         mean, log_std = self.mean, self.log_std
+        _check.tensor("action", _check.floating("action", action), mean)
         if action.ndim == mean.ndim + 1 and action.shape[:-3] + action.shape[-2:] == mean.shape:
             mean, log_std = mean.unsqueeze(-3), log_std.unsqueeze(-3)
         elif action.shape != mean.shape:
             wanted = f"{tuple(mean.shape)} = (..., B, D), or with a K before B"
             raise ValueError(f"action has shape {tuple(action.shape)}, wanted {wanted}")
-        squashed = ((action - self.mid) / self.half).clamp(-1 + 1e-6, 1 - 1e-6)
+        squashed = (action - self.mid) / self.half
+        if squashed.numel() and torch.linalg.vector_norm(squashed.detach(), torch.inf).item() > 1.001:
+            low, high = (self.mid - self.half).tolist(), (self.mid + self.half).tolist()
+            raise ValueError(f"action holds {action.min():g} to {action.max():g}, wanted {low} to {high}")
+        squashed = squashed.clamp(-1 + 1e-6, 1 - 1e-6)
         u = torch.atanh(squashed)
         gaussian = -0.5 * ((u - mean) / log_std.exp()).square() - log_std - 0.5 * math.log(2 * math.pi)
-        return (gaussian - torch.log1p(-squashed.square()) - torch.log(self.half)).sum(-1)
+        return (gaussian - torch.log1p(-squashed.square()) - self.log_half).sum(-1)
 
     def mode(self) -> torch.Tensor:
         """Squash the mean: the action of an untroubled policy, (..., B, D)."""
@@ -254,7 +263,7 @@ class Policy(nn.Module):
         """Return a copy of the policy of seed `index` alone, without the axis of seeds."""
         if self.net.n_seeds is None:
             raise ValueError("this policy has no axis of seeds")
-        index, alone = range(self.net.n_seeds)[index], copy.deepcopy(self)
+        index, alone = _check.index("index", index, self.net.n_seeds), copy.deepcopy(self)
         alone.net.n_seeds, alone.net.theta = None, nn.Parameter(self.net.theta.detach()[index].clone())
         return alone
 
@@ -357,11 +366,13 @@ class ContinuousQCritic(nn.Module):
     def __init__(self, obs_size: int, action_size: int, hidden: Sequence[int] = (64, 64), *, obs_scale=1.0, **mlp):
         super().__init__()
         self.action_size = _check.count("action_size", action_size)
-        scale = _scale("obs_scale", obs_scale, obs_size).expand(obs_size)
+        scale = _scale("obs_scale", obs_scale, _check.count("obs_size", obs_size)).expand(obs_size)
         self.net = MLP(obs_size + action_size, hidden, 1, in_scale=torch.cat([scale, torch.ones(action_size)]), **mlp)
 
     def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Evaluate Q(s, a), (..., B) for an action (..., B, D) and (..., K, B) for (..., K, B, D)."""
+        _check.tensor("obs", obs, self.net.in_scale)
+        _check.tensor("action", action, self.net.in_scale)
         batch, size = obs.shape[:-1], self.action_size
         with_k = action.ndim == obs.ndim + 1 and action.shape[:-3] + action.shape[-2:-1] == batch
         if action.shape[-1:] != (size,) or not (with_k or action.shape[:-1] == batch):
@@ -390,11 +401,11 @@ class TwinQCritic(nn.Module):
     def __init__(self, make: Callable[..., nn.Module], n_seeds: int | None = None):
         super().__init__()
         self.n_seeds = None if n_seeds is None else _check.count("n_seeds", n_seeds)
-        self.both = make(n_seeds=2 * (n_seeds or 1))
+        self.both = _check.function("make", make)(n_seeds=2 * (n_seeds or 1))
 
     def each(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Evaluate both, (2, ..., B) or (2, ..., K, B): what is trained."""
-        return self._split(self.both(self._twice(obs), self._twice(action)))
+        return self._split(self.both(self._twice("obs", obs), self._twice("action", action)))
 
     def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Evaluate the smaller Q(s, a), Equation (6.1): (..., B) or (..., K, B)."""
@@ -402,10 +413,12 @@ class TwinQCritic(nn.Module):
 
     def all_actions(self, obs: torch.Tensor) -> torch.Tensor:
         """Evaluate the smaller Q(s, a) of every action, (..., B, A); for discrete actions only."""
-        return self._split(self.both.all_actions(self._twice(obs))).amin(0)
+        return self._split(self.both.all_actions(self._twice("obs", obs))).amin(0)
 
-    def _twice(self, x: torch.Tensor) -> torch.Tensor:
-        twice = x.expand(2, *x.shape)
+    def _twice(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        if self.n_seeds is not None and _check.tensor(name, x).shape[:1] != (self.n_seeds,):
+            raise ValueError(f"{name} has shape {tuple(x.shape)}, wanted ({self.n_seeds}, ...) = (S, ...)")
+        twice = _check.tensor(name, x).expand(2, *x.shape)
         return twice if self.n_seeds is None else twice.flatten(0, 1)
 
     def _split(self, x: torch.Tensor) -> torch.Tensor:
@@ -420,9 +433,11 @@ def of_actions(table: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
     >>> of_actions(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([1, 0]))
     tensor([2., 3.])
     """
-    if action.dtype != torch.int64:
+    if _check.tensor("action", action, _check.tensor("table", table)).dtype != torch.int64:
         raise TypeError(f"action has dtype {action.dtype}, wanted torch.int64: discrete actions are whole numbers")
     batch = table.shape[:-1]
+    if not batch:
+        raise ValueError(f"table has shape {tuple(table.shape)}, wanted (..., B, A)")
     if action.numel():
         low, high = torch.aminmax(action)
         if low < 0 or high >= table.shape[-1]:

@@ -23,7 +23,8 @@ def choose(policy, env: VectorEnv, generator: torch.Generator) -> tuple[torch.Te
     tensor([[1, 1, 1],
             [1, 1, 1]])
     """
-    device = generator.device
+    _check.instance("env", env, VectorEnv)
+    device = _check.generator("generator", generator).device
     if policy is None and env.n_actions is None:
         span = env.action_high - env.action_low
         uniform = torch.rand(env.batch_shape + env.action_shape, generator=generator, device=device).cpu()
@@ -35,9 +36,15 @@ def choose(policy, env: VectorEnv, generator: torch.Generator) -> tuple[torch.Te
         if callable(policy):
             pi = policy(flat(env.obs, env).to(device))
         else:
-            pi = Categorical(torch.tensor(policy, device=device).expand(*env.batch_shape, -1).log())
+            pi = Categorical(_action_probs(policy, env).float().to(device).expand(*env.batch_shape, -1).log())
         action = pi.sample(generator=generator)
         return action.reshape(env.batch_shape + env.action_shape), pi.log_prob(action)
+
+
+def _action_probs(policy, env: VectorEnv) -> torch.Tensor:
+    if env.n_actions is None:
+        raise ValueError("policy with one probability per action needs discrete actions")
+    return _check.distributions("policy", policy, (env.n_actions,), "(A,): one probability per action")
 
 
 def flat(obs: torch.Tensor, env: VectorEnv) -> torch.Tensor:
@@ -50,8 +57,13 @@ def store(buffer: ReplayBuffer, step: Step, action: torch.Tensor, log_prob: torc
 
     Observations and actions of several axes are flattened to one.
     """
-    obs, next_obs = flat(step.obs, env), flat(step.next_obs, env)
-    action = action.reshape(*env.batch_shape, *buffer.action_shape)
+    _check.instance("buffer", buffer, ReplayBuffer)
+    _check.instance("env", env, VectorEnv)
+    _check.instance("step", step, Step)
+    shape = (*env.batch_shape, *buffer.action_shape)
+    if _check.tensor("action", action).numel() != math.prod(shape):
+        raise ValueError(f"action has shape {tuple(action.shape)}, wanted {shape}, or as many numbers")
+    obs, next_obs, action = flat(step.obs, env), flat(step.next_obs, env), action.reshape(shape)
     valid = step.valid if valid is None else valid
     buffer.add(obs, action, step.reward, next_obs, step.terminated, log_prob, valid=valid)
 
@@ -65,6 +77,12 @@ def fill(buffer: ReplayBuffer, env: VectorEnv, policy, count: int, generator: to
     >>> buffer.lengths, 0.75 < buffer.all().action.double().mean() < 0.85
     ([500, 500], tensor(True))
     """
+    count = _check.count("count", count, at_least=0)
+    _check.instance("buffer", buffer, ReplayBuffer)
+    _check.instance("env", env, VectorEnv)
+    _check.generator("generator", generator)
+    if policy is not None and not callable(policy):
+        policy = _action_probs(policy, env)
     env.reset()
     left = torch.full(env.batch_shape[:-1], count)
     while left.any():
@@ -100,6 +118,8 @@ def rollout(policy, env: VectorEnv, max_steps: int = 10_000) -> Rollout:
     (3, tensor(True), tensor([True, True, True]))
     """
     _check.count("max_steps", max_steps)
+    _check.instance("env", env, VectorEnv)
+    _check.instance("policy", policy, torch.nn.Module)
     if env.n_seeds is None or env.n_envs != 1:
         raise ValueError(f"env must hold one environment for each agent, got batch_shape {env.batch_shape}")
     moments = list(_moments(policy, env, max_steps))
@@ -121,6 +141,8 @@ def evaluate(policy, env: VectorEnv, max_steps: int = 10_000) -> torch.Tensor:
     torch.Size([3, 20])
     """
     _check.count("max_steps", max_steps)
+    _check.instance("env", env, VectorEnv)
+    _check.instance("policy", policy, torch.nn.Module)
     returns = torch.zeros(env.batch_shape)
     for _, _, step, playing in _moments(policy, env, max_steps):
         returns += step.reward.where(playing, 0.0)

@@ -59,7 +59,10 @@ def pour(old, buffer: ReplayBuffer, env: VectorEnv, generator: torch.Generator) 
     >>> pour(old, buffer, VectorEnv("CartPole-v1", 2, n_seeds=3), torch.Generator()); buffer.lengths
     [5, 5, 5]
     """
+    _check.instance("buffer", buffer, ReplayBuffer)
     if not isinstance(old, ReplayBuffer):
+        if isinstance(old, str) or not isinstance(old, Sequence) or len(old) != 2:
+            raise TypeError(f"old must be a ReplayBuffer or (policy, count), got {old!r}")
         policy, count = old
         fill(buffer, env, policy, count, generator)
         return

@@ -24,6 +24,7 @@ def buffer_policy(probs, visits) -> torch.Tensor:
     if probs.ndim != 3:
         raise ValueError(f"probs has shape {tuple(probs.shape)}, wanted (n, S, A)")
     _check.shape("visits", visits, probs.shape[:2], "(n, S)")
+    _check.probabilities("probs", probs)
     if (visits < 0).any():
         raise ValueError("visits holds a negative number")
     weight = torch.where(visits.sum(0) > 0, visits, 1.0)
@@ -43,13 +44,10 @@ def mean_update(mdp: TabularMDP, logits, behavior, value, actions, baseline: str
     tensor([[ 0.2500, -0.2500]], dtype=torch.float64)
     """
     _check.choice("baseline", baseline, (None, "value"))
-    logits, value = _check.finite_tensor("logits", logits), _check.finite_tensor("value", value)
-    actions = _check.finite_tensor("actions", actions)
-    size = (mdp.n_states, mdp.n_actions)
-    for name, tensor in (("logits", logits), ("actions", actions)):
-        _check.shape(name, tensor, size, "(S, A)")
+    logits, behavior, size = _checked(mdp, logits, behavior)
+    actions = _check.distributions("actions", actions, size, "(S, A)")
+    value = _check.finite_tensor("value", value)
     _check.shape("value", value, size[:1], "(S,)")
-    _check.probabilities("actions", actions)
     weight = mdp.reward + mdp.gamma * mdp.transition @ value
     if baseline == "value":
         weight = weight - value[:, None]
@@ -73,8 +71,8 @@ def four_updates(
     >>> torch.allclose(naive, mdp.policy_gradient(behavior.log()))
     True
     """
-    pi = torch.softmax(_check.finite_tensor("logits", logits), -1)
-    behavior = _check.finite_tensor("behavior", behavior)
+    logits, behavior, _ = _checked(mdp, logits, behavior)
+    pi = torch.softmax(logits, -1)
     values = {"right": mdp.state_values(pi), "naive": mdp.state_values(behavior)}
     actions = {"π": pi, "stored": behavior}
     return {
@@ -82,3 +80,11 @@ def four_updates(
         for critic in CRITICS
         for source in ACTIONS
     }
+
+
+def _checked(mdp: TabularMDP, logits, behavior) -> tuple[torch.Tensor, torch.Tensor, tuple[int, int]]:
+    """Give logits and behavior as float64 tensors of the MDP's size (S, A), and that size."""
+    size = (_check.instance("mdp", mdp, TabularMDP).n_states, mdp.n_actions)
+    logits = _check.finite_tensor("logits", logits)
+    _check.shape("logits", logits, size, "(S, A)")
+    return logits, _check.distributions("behavior", behavior, size, "(S, A)"), size

@@ -4,10 +4,10 @@ import io
 import json
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 
+from offac_lite import _check
 from offac_lite.agent import make_networks
 from offac_lite.config import Config, name_of
 from offac_lite.networks import Policy
@@ -49,6 +49,9 @@ class Run:
 
     def record(self, step: int, returns: torch.Tensor, **log: torch.Tensor) -> None:
         """Append one evaluation: `returns` and every value of `log` are (S,)."""
+        _check.count("step", step, at_least=0)
+        for name, value in {"returns": returns, **log}.items():
+            _check.shape(name, _check.tensor(name, value), (self.config["seeds"],), "(S,)")
         self.steps = torch.cat([self.steps, torch.tensor([step])])
         self.returns = torch.cat([self.returns, returns.detach().cpu().float()[:, None]], 1)
         for name, value in log.items():
@@ -61,7 +64,7 @@ class Run:
         Tensors are kept as such and all the rest as JSON; checkpoints are left out. Functions of your own and old data
         given to `train` are kept by name only.
         """
-        path = Path(path)
+        path = _check.path("path", path)
         rest = {name: getattr(self, name) for name in _JSON}
         contents = {name: getattr(self, name) for name in _TENSORS}
         contents |= {"policy": self.policy.state_dict(), "critic": self.critic.state_dict()}
@@ -81,7 +84,7 @@ class Run:
 
         Raises `FileNotFoundError`, or `ValueError` for a file that is no saved run.
         """
-        path = Path(path)
+        path = _check.path("path", path)
         data = path.read_bytes()
         try:
             contents = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)

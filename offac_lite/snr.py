@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import torch
 
-from offac_lite.learned import action_variance
+from offac_lite import _check
+from offac_lite.learned import action_variance, probs_and_q
 from offac_lite.networks import CategoricalPolicy
 
 
@@ -22,8 +23,9 @@ class GradientNoise(NamedTuple):
 
     def variance(self, n_states: int, n_actions: int, baseline: str | None = None) -> torch.Tensor:
         """1/N [Var_s(E_a g) + E_s(Var_a g)/K], of a batch of N states with K resampled actions each."""
+        _check.choice("baseline", baseline, (None, "value"))
         actions = self.actions if baseline is None else self.actions_value
-        return (self.states + actions / n_actions) / n_states
+        return (self.states + actions / _check.count("n_actions", n_actions)) / _check.count("n_states", n_states)
 
     def batches(self, n_states: int, n_actions: int, baseline: str | None = None) -> torch.Tensor:
         """Batches whose mean is noise and signal in equal parts: variance / signal, Equation (6.2).
@@ -47,10 +49,8 @@ def gradient_noise(policy: CategoricalPolicy, critic, obs: torch.Tensor) -> Grad
     >>> bool((noise.batches(16, 1) > noise.batches(16, 1, "value")).all())
     True
     """
-    with torch.no_grad():
-        q = critic.all_actions(obs)
     with torch.enable_grad():
-        probs, theta = policy(obs).probs, policy.net.theta
+        (probs, q), theta = probs_and_q(policy, critic, obs), policy.net.theta
         worth = (probs * (q - (probs.detach() * q).sum(-1, keepdim=True))).sum(-1)  # Σ_a π(a|s) Q(s, a), up to V
         rows = [torch.autograd.grad(worth[..., b].sum(), theta, retain_graph=True)[0] for b in range(obs.shape[-2])]
     each = torch.stack(rows, -2)  # (S, B, P): the state's own mean gradient

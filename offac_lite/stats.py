@@ -39,19 +39,32 @@ def interval(values, statistic=None, *, level: float = 0.95, n_resamples: int = 
     values = _seeds_by("values", values)
     if len(values) < 2:
         raise ValueError("values holds 1 seed, wanted at least 2: from one seed nothing can be said of others")
-    if not 0 < _check.number("level", level) < 1:
-        raise ValueError(f"level must lie strictly between 0 and 1, got {level}")
     result = stats.bootstrap(
         (values,),
-        statistic or _trimmed,
+        _trimmed if statistic is None else _check.function("statistic", statistic),
         axis=0,
         vectorized=True,
-        confidence_level=level,
+        confidence_level=_level(level),
         n_resamples=_check.count("n_resamples", n_resamples),
         method="percentile",
-        rng=np.random.default_rng(seed),
+        rng=np.random.default_rng(_check.count("seed", seed, at_least=0)),
     )
     return result.confidence_interval.low, result.confidence_interval.high
+
+
+def _level(level) -> float:
+    if not 0 < _check.number("level", level) < 1:
+        raise ValueError(f"level must lie strictly between 0 and 1, got {level}")
+    return level
+
+
+def _returns(returns) -> torch.Tensor:
+    """Give returns (S, E) as a tensor; NaN and infinity may be in it."""
+    try:
+        returns = _check.tensor("returns", torch.as_tensor(returns))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"returns must be numeric, got {type(returns).__name__}: {error}") from None
+    return returns
 
 
 def _trimmed(values, axis):
@@ -67,7 +80,7 @@ def solved_at(steps, returns, goal: float, in_a_row: int = 2) -> torch.Tensor:
     tensor([30., nan], dtype=torch.float64)
     """
     steps = _check.finite_tensor("steps", steps)
-    reached = torch.as_tensor(returns) >= _check.number("goal", goal)
+    reached = _returns(returns) >= _check.number("goal", goal)
     if reached.ndim != 2 or steps.shape != reached.shape[1:]:
         seen = f"{tuple(reached.shape)} and steps {tuple(steps.shape)}"
         raise ValueError(f"returns has shape {seen}, wanted (S, E) and (E,)")
@@ -84,8 +97,8 @@ def share_at_goal(returns, goal: float) -> float:
     >>> share_at_goal([[0.0, 9.0, 9.0, 0.0]], goal=9.0)
     0.5
     """
-    returns = torch.as_tensor(returns)
-    if returns.ndim != 2 or not returns.shape[1]:
+    returns = _returns(returns)
+    if returns.ndim != 2 or not returns.numel():
         raise ValueError(f"returns has shape {tuple(returns.shape)}, wanted (S, E) with at least one evaluation")
     return (returns[:, returns.shape[1] // 2 :] >= _check.number("goal", goal)).double().mean().item()
 
@@ -99,5 +112,5 @@ def proportion_interval(count: int, total: int, level: float = 0.95) -> tuple[fl
     count, total = _check.count("count", count, at_least=0), _check.count("total", total)
     if count > total:
         raise ValueError(f"count = {count} is more than total = {total}")
-    bounds = stats.binomtest(count, total).proportion_ci(level, method="wilson")
+    bounds = stats.binomtest(count, total).proportion_ci(_level(level), method="wilson")
     return float(bounds.low), float(bounds.high)

@@ -37,7 +37,7 @@ class Sweep(dict):
         evaluations at `goal`, the interquartile mean over seeds of each one's mean second-half return with its 95%
         interval, seconds, and error. A stopped seed has solved nothing, and where there is one no mean is given.
         """
-        rows = []
+        rows, goal = [], _check.number("goal", goal)
         for name, row in self.items():
             entry = dict.fromkeys(("name", "seeds", "solved", "at_goal", "iqm", "low", "high", "seconds", "error"))
             rows.append(entry | {"name": name, "error": row.error})
@@ -102,18 +102,21 @@ def sweep(
         raise ValueError("variants is empty: there is nothing to run")
     if n_jobs != -1:
         _check.count("n_jobs", n_jobs)
+    folder = None if folder is None else _check.path("folder", folder)
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise ValueError(f"folder must be a folder, got the file {folder}")
     results = Sweep({name: Row(name, error="not run") for name in variants})
     todo = {}
     for name, options in variants.items():
         if not isinstance(name, str) or (folder is not None and not re.fullmatch(FILE_NAME, name)):
             raise ValueError(f"the name {name!r} of a variant cannot be the name of a file")
-        path = None if folder is None else Path(folder) / f"{name}.run"
+        path = None if folder is None else folder / f"{name}.run"
         todo[name] = {**common, **options}, path
         if path is not None and path.exists() and (run := _kept(path, todo[name][0])) is not None:
             results[name] = Row(name, run)
             del todo[name]
     if folder is not None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     bar = tqdm(total=len(variants), initial=len(variants) - len(todo), unit="run", disable=not progress)
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
     try:

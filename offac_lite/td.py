@@ -8,13 +8,13 @@ error of Q after any number of sampled updates.
 import itertools
 import math
 from dataclasses import dataclass, fields
-from typing import Any
+from numbers import Integral
 
-import gymnasium
 import numpy as np
 import torch
 
 from offac_lite import _check
+from offac_lite.mdp import with_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,8 @@ class Transitions:
 
     def sample(self, shape, generator: torch.Generator) -> "Transitions":
         """Draw transitions of the given shape, such as 64 or (S, 64), with replacement."""
-        index = torch.randint(len(self), (shape,) if isinstance(shape, int) else shape, generator=generator)
+        shape = (_check.count("shape", shape),) if isinstance(shape, Integral) else _check.sizes("shape", shape)
+        index = torch.randint(len(self), shape, generator=_check.generator("generator", generator))
         return Transitions(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
@@ -47,7 +48,8 @@ class Outcomes:
     """What may follow each (s, a): O outcomes (r, s′, d) with their probabilities, and the distribution of s₀.
 
     probability, reward float64, next_obs int64 and terminated bool, all (S, A, O); initial (S,) float64. Where
-    there are fewer outcomes than O the rest has probability 0.
+    there are fewer outcomes than O the rest has probability 0. Functions that take them raise `TypeError` or
+    `ValueError`, naming the argument, for a table that is not (S, A), NaN, or probabilities that do not sum to 1.
 
     >>> lake = Outcomes.from_gymnasium("FrozenLake-v1", map_name="4x4")
     >>> lake.next_obs[14, 2], lake.reward[14, 2], lake.terminated[14, 2]  # from 14 to the right: slip down, go, slip up
@@ -63,9 +65,7 @@ class Outcomes:
     @classmethod
     def from_gymnasium(cls, env_id: str, **kwargs) -> "Outcomes":
         """Read the table `P` of a Gymnasium environment, such as FrozenLake; the same outcome listed twice is one."""
-        base: Any = gymnasium.make(env_id, **kwargs).unwrapped
-        if getattr(base, "P", None) is None:
-            raise ValueError(f"{env_id} has no transition table P, which FrozenLake, CliffWalking and Taxi carry")
+        base = with_table(env_id, **kwargs)
         merged: list[list[dict]] = [[{} for _ in base.P[s]] for s in base.P]
         for s, actions in base.P.items():
             for a, rows in actions.items():
@@ -87,6 +87,11 @@ class Outcomes:
             torch.as_tensor(base.initial_state_distrib, dtype=torch.float64),
         )
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(S, A)."""
+        return tuple(self.probability.shape[:2])
+
     def play(self, probs: torch.Tensor, episodes: int, generator: torch.Generator, max_steps: int = 100) -> Transitions:
         """Let the policy `probs` (S, A) play so many episodes side by side, each cut off after `max_steps`.
 
@@ -95,7 +100,9 @@ class Outcomes:
         >>> 6_000 < len(data) < 9_000, bool((data.reward[~data.terminated] == 0).all())
         (True, True)
         """
-        probs = probs.double()
+        probs = _check.distributions("probs", probs, self.size, "(S, A)")
+        _check.generator("generator", generator)
+        episodes, max_steps = _check.count("episodes", episodes), _check.count("max_steps", max_steps)
         obs = torch.multinomial(self.initial, episodes, replacement=True, generator=generator)
         action = _draw(probs[obs], generator)
         rows = []
@@ -124,6 +131,7 @@ def value_and_spread(probs: torch.Tensor, q: torch.Tensor) -> tuple[torch.Tensor
     >>> value_and_spread(torch.tensor([[0.5, 0.5]]), torch.tensor([[1.0, 3.0]]))
     (tensor([2.]), tensor([1.]))
     """
+    _check.same_shape(probs=_check.floating("probs", probs), q=_check.floating("q", q))
     value = (probs * q).sum(-1)
     return value, (probs * (q - value[:, None]).square()).sum(-1)
 
@@ -141,9 +149,9 @@ def target_variance(outcomes: Outcomes, probs: torch.Tensor, q: torch.Tensor, ga
     >>> world.max().item()  # firm ground: the next state is certain
     0.0
     """
-    _check.count("n_next", n_next)
+    gamma, n_next = _check.discount("gamma", gamma), _check.count("n_next", n_next)
+    value, spread = value_and_spread(*_tables(outcomes, probs, q))
     p, goes_on = outcomes.probability, (~outcomes.terminated).double()
-    value, spread = value_and_spread(probs.double(), q.double())
     y = outcomes.reward + gamma * goes_on * value[outcomes.next_obs]
     from_world = (p * (y - (p * y).sum(-1, keepdim=True)).square()).sum(-1)
     return from_world, gamma**2 / n_next * (p * goes_on * spread[outcomes.next_obs]).sum(-1)
@@ -160,8 +168,12 @@ def target_distribution(outcomes: Outcomes, probs, q, gamma: float, obs: int, ac
     >>> y.tolist(), p.tolist()
     ([1.5, 1.0, 0.5, 0.0], [0.25, 0.25, 0.25, 0.25])
     """
-    n_actions = probs.shape[-1]
-    counts = _counts(n_actions, _check.count("n_next", n_next))  # (C, A)
+    probs, q = _tables(outcomes, probs, q)
+    gamma, n_next = _check.discount("gamma", gamma), _check.count("n_next", n_next)
+    n_states, n_actions = outcomes.size
+    obs = _check.count("obs", obs, at_least=0, at_most=n_states - 1)
+    action = _check.count("action", action, at_least=0, at_most=n_actions - 1)
+    counts = _counts(n_actions, n_next)  # (C, A)
     ways = math.lgamma(n_next + 1) - torch.lgamma(counts + 1).sum(-1)
     values, weights = [], []
     for p, r, s, d in zip(
@@ -172,10 +184,18 @@ def target_distribution(outcomes: Outcomes, probs, q, gamma: float, obs: int, ac
             values.append(r[None])
             weights.append(p[None])
             continue
-        log_p = torch.xlogy(counts, probs[s].double()).sum(-1) + ways
-        values.append(r + gamma * (counts @ q[s].double()) / n_next)
+        log_p = torch.xlogy(counts, probs[s]).sum(-1) + ways
+        values.append(r + gamma * (counts @ q[s]) / n_next)
         weights.append(p * log_p.exp())
     return torch.cat(values), torch.cat(weights)
+
+
+def _tables(outcomes: Outcomes, probs, q) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give probs and q as float64 tensors (S, A) of the size of `outcomes`."""
+    size = _check.instance("outcomes", outcomes, Outcomes).size
+    probs, q = _check.distributions("probs", probs, size, "(S, A)"), _check.finite_tensor("q", q)
+    _check.shape("q", q, size, "(S, A)")
+    return probs, q
 
 
 def _counts(n_actions: int, n_next: int) -> torch.Tensor:
@@ -195,11 +215,12 @@ class TDPath:
 
     def distance(self, reference: torch.Tensor) -> torch.Tensor:
         """Root mean square error over the visited (s, a), (U + 1,), bias and noise together."""
-        bias = (self.mean - reference)[:, self.live].square().sum((-2, -1))
-        return ((bias + self.variance) / self._pairs).sqrt()
+        return (self.bias(reference).square() + self.variance / self._pairs).sqrt()
 
     def bias(self, reference: torch.Tensor) -> torch.Tensor:
         """Distance of the mean of Q_t alone, (U + 1,), in the same norm."""
+        reference = _check.finite_tensor("reference", reference)
+        _check.shape("reference", reference, self.mean.shape[1:], "(S, A)")
         return ((self.mean - reference)[:, self.live].square().sum((-2, -1)) / self._pairs).sqrt()
 
     @property
@@ -230,8 +251,15 @@ def td_path(
     >>> path.mean.shape, bool(path.variance[-1] > 0)
     (torch.Size([101, 16, 4]), True)
     """
-    shape, live = data.shape, data.sum(-1) > 0
-    _check.count("n_next", n_next)
+    shape = _check.instance("outcomes", outcomes, Outcomes).size
+    data = _check.finite_tensor("data", data).detach()
+    _check.shape("data", data, shape, "(S, A)")
+    if (data < 0).any() or not data.sum() > 0:
+        raise ValueError("data holds a negative share, or nothing but zeros")
+    next_probs = _check.distributions("next_probs", next_probs, shape, "(S, A)").detach()
+    gamma, rate = _check.discount("gamma", gamma), _check.positive("rate", rate)
+    n_next, batch_size = _check.count("n_next", n_next), _check.count("batch_size", batch_size)
+    n_updates, live = _check.count("n_updates", n_updates), data.sum(-1) > 0
     n_live, n_actions = int(live.sum()), shape[-1]
     p, r, s2, d2 = (
         x[live].flatten(0, 1)  # (n, O), with n the number of (s, a) in play
@@ -246,12 +274,12 @@ def td_path(
         empty = torch.zeros(n_live * n_actions, n_live, dtype=torch.float64)
         return empty.scatter_add(1, place, gamma * goes_on * weight).numpy()
 
-    pi = next_probs.double()[live]
+    pi = next_probs[live]
     average = torch.block_diag(*pi[:, None]).numpy()  # (L, n): V = average @ Q
     to_state, rewarded = to_states(torch.ones_like(r)), to_states(r)  # γ P(s′|s, a), and the same times r
     reward, reward_square = (p * r).sum(-1).numpy(), (p * r.square()).sum(-1).numpy()
     backup = to_state @ average - np.eye(n_live * n_actions)  # E[y − Q | Q] = reward + backup @ Q
-    share = (data / data.sum()).double()[live].flatten().numpy()
+    share = (data / data.sum())[live].flatten().numpy()
     push, push_push = rate * batch_size * share, rate**2 * batch_size * (batch_size - 1) * np.outer(share, share)
 
     q, second = np.zeros(len(share)), np.zeros((len(share), len(share)))  # E[Q] and E[Q Qᵀ]

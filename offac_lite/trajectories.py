@@ -23,6 +23,7 @@ import torch
 
 from offac_lite import _check
 from offac_lite.mdp import TabularMDP
+from offac_lite.updates import log_ratio
 
 WEIGHTINGS = ("none", "whole", "causal", "single", "resampled")
 MOST_TRAJECTORIES = 1_000_000
@@ -116,27 +117,28 @@ def effective_sample_size(log_weight: torch.Tensor) -> torch.Tensor:
 
     As many draws without any weight would average out as much noise: n where all weights are equal, 1 where one of
     them is all that counts. A common factor changes nothing, so no weight is ever too large to be computed; a weight of
-    0 (−∞) counts for nothing. (..., n) → (...). Kong (1992); Owen (2013), section 9.3.
+    0 (−∞) counts for nothing. (..., n) → (...). Raises `ValueError` for NaN, +∞, and where all weights are 0. Kong
+    (1992); Owen (2013), section 9.3.
 
     >>> effective_sample_size(torch.tensor([[0.0, 0.0, 0.0], [2000.0, -1.0, -1.0]]))
     tensor([3.0000, 1.0000])
     """
-    return 1 / torch.softmax(log_weight, -1).square().sum(-1)
+    share = torch.softmax(_check.averaged("log_weight", log_weight, "(..., n)", 1), -1)
+    if torch.isnan(share).any():
+        raise ValueError("log_weight holds NaN, +infinity, or −infinity alone: wanted weights of which one is above 0")
+    return 1 / share.square().sum(-1)
 
 
 def causal_weights(log_prob: torch.Tensor, behavior_log_prob: torch.Tensor) -> torch.Tensor:
     """W_k = Π_{t≤k} π(a_t|s_t) / β(a_t|s_t), the weight of the reward r_k, detached. Equation (3.5)
 
     *Data*: log π and log β of the actions of β's trajectories, time along the last axis, (..., T); same shape out.
-    Precup et al. (2000).
+    Raises as `updates.log_ratio` does. Precup et al. (2000).
 
     >>> causal_weights(torch.tensor([0.5, 0.5, 0.2]).log(), torch.tensor([0.25, 0.5, 0.4]).log())
     tensor([2.0000, 2.0000, 1.0000])
     """
-    if log_prob.shape != behavior_log_prob.shape:
-        shapes = f"{tuple(behavior_log_prob.shape)}, wanted {tuple(log_prob.shape)}"
-        raise ValueError(f"behavior_log_prob has shape {shapes} like log_prob: nothing is broadcast")
-    return (log_prob - behavior_log_prob).detach().cumsum(-1).exp()
+    return log_ratio(log_prob, behavior_log_prob).cumsum(-1).exp()
 
 
 def to_go(x: torch.Tensor) -> torch.Tensor:
@@ -145,6 +147,8 @@ def to_go(x: torch.Tensor) -> torch.Tensor:
     >>> to_go(torch.tensor([1.0, 2.0, 3.0]))
     tensor([6., 5., 3.])
     """
+    if not _check.tensor("x", x).ndim:
+        raise ValueError("x has shape (), wanted (..., T)")
     return x.flip(-1).cumsum(-1).flip(-1)
 
 
@@ -160,8 +164,11 @@ def gradient_estimates(logits, trajectories: Trajectories, coefficient: torch.Te
     """
     logits = _check.finite_tensor("logits", logits)
     coefficient = _check.finite_tensor("coefficient", coefficient)
-    obs, action = trajectories.obs, trajectories.action
+    obs, action = _check.instance("trajectories", trajectories, Trajectories)[:2]
     _check.shape("coefficient", coefficient, obs.shape, "(n, T)")
+    if logits.ndim != 2 or len(logits) <= obs.max() or logits.shape[1] <= action.max():
+        seen = f"states up to {obs.max()} and actions up to {action.max()}"
+        raise ValueError(f"logits has shape {tuple(logits.shape)}, wanted (S, A) for {seen}")
     probs = torch.softmax(logits, -1)
     terms = coefficient[..., None] * (torch.nn.functional.one_hot(action, probs.shape[1]) - probs[obs])
     index = obs[..., None].expand(terms.shape)
@@ -174,6 +181,13 @@ def mean_and_variance(estimates: torch.Tensor, probability: torch.Tensor) -> tup
     >>> mean_and_variance(torch.tensor([[1.0], [3.0]]), torch.tensor([0.5, 0.5]))
     (tensor([2.]), 1.0)
     """
+    if _check.floating("estimates", estimates).ndim < 1:
+        raise ValueError("estimates has shape (), wanted (n, ...)")
+    _check.tensor("probability", _check.floating("probability", probability), estimates)
+    _check.shape("probability", probability, estimates.shape[:1], "(n,), one for each of estimates")
+    _check.probabilities("probability", probability.double())
+    if not torch.isfinite(estimates).all():
+        raise ValueError("estimates holds NaN or infinity; every entry must be finite")
     weight = probability.reshape(-1, *[1] * (estimates.ndim - 1))
     mean = (weight * estimates).sum(0)
     return mean, (weight * (estimates - mean).square()).sum().item()
@@ -218,10 +232,11 @@ def horizon_gradient(mdp: TabularMDP, logits, horizon: int, *, behavior=None) ->
     >>> horizon_gradient(corridor(), torch.zeros(5, 2), 1)[1]  # one step: left earns 0.7, right nothing
     tensor([ 0.1750, -0.1750], dtype=torch.float64)
     """
-    probs = torch.softmax(_check.finite_tensor("logits", logits), -1)
+    probs = _policy(mdp, "logits", torch.softmax(_check.finite_tensor("logits", logits), -1))
+    behavior = probs if behavior is None else _policy(mdp, "behavior", behavior)
     q = values_to_go(mdp, probs, horizon)
     advantage = q - (probs * q).sum(-1, keepdim=True)
-    seen = visits(mdp, probs if behavior is None else behavior, horizon)
+    seen = visits(mdp, behavior, horizon)
     return (seen[..., None] * probs * advantage).sum(0)
 
 
@@ -280,8 +295,8 @@ def weighting_moments(
     """
     _check.choice("weighting", weighting, WEIGHTINGS)
     _check.choice("baseline", baseline, (None, "value"))
-    if clip is not None and not _check.number("clip", clip) > 0:
-        raise ValueError(f"clip must be above 0, or None, got {clip}")
+    if clip is not None:
+        _check.positive("clip", clip)
     horizon = _check.count("horizon", horizon)
     logits = _check.finite_tensor("logits", logits).detach()
     if logits.ndim != 2:
@@ -395,11 +410,8 @@ class _Moments:
 
 
 def _policy(mdp: TabularMDP, name: str, probs) -> torch.Tensor:
-    if not isinstance(mdp, TabularMDP):
-        raise TypeError(f"mdp must be a TabularMDP, got {type(mdp).__name__}")
-    probs = _check.finite_tensor(name, probs).detach()
-    _check.shape(name, probs, (mdp.n_states, mdp.n_actions), "(S, A)")
-    return _check.probabilities(name, probs)
+    size = (_check.instance("mdp", mdp, TabularMDP).n_states, mdp.n_actions)
+    return _check.distributions(name, probs, size, "(S, A)").detach()
 
 
 def _endless(mdp: TabularMDP, behavior, horizon: int) -> tuple[torch.Tensor, int]:

@@ -5,6 +5,9 @@ Equation (N.k) of a docstring, here and in every module, is the one with that nu
 Shapes: B is the batch, K the actions per state. Leading axes (...) are seeds: losses average over everything
 but those, and a step sums over them, so that no gradient crosses seeds. Every function checks its shapes and
 never broadcasts (B,) against (B, 1).
+
+Numbers are not looked at on the way, for that costs: NaN and infinity pass through targets and losses as NaN and
+infinity, and the step, which would learn from them, refuses them.
 """
 
 import torch
@@ -21,16 +24,6 @@ class NotFiniteError(ValueError):
         self.seeds = ~torch.isfinite(loss)
 
 
-def _same_shape(**tensors: torch.Tensor) -> None:
-    (first, reference), *others = tensors.items()
-    for name, tensor in others:
-        if tensor.shape != reference.shape:
-            raise ValueError(
-                f"{name} has shape {tuple(tensor.shape)}, wanted {tuple(reference.shape)} like {first}: "
-                "nothing is broadcast"
-            )
-
-
 def v_target(reward: torch.Tensor, terminated: torch.Tensor, next_value: torch.Tensor, gamma: float) -> torch.Tensor:
     """y = r + γ (1 − d) V(s′).                                                       Equation (1.5)
 
@@ -44,9 +37,9 @@ def v_target(reward: torch.Tensor, terminated: torch.Tensor, next_value: torch.T
     >>> v_target(torch.tensor([1.0, 1.0]), torch.tensor([False, True]), torch.tensor([10.0, 10.0]), 0.5)
     tensor([6., 1.])
     """
-    if terminated.dtype != torch.bool:
+    if _check.tensor("terminated", terminated).dtype != torch.bool:
         raise TypeError(f"terminated has dtype {terminated.dtype}, wanted torch.bool")
-    _same_shape(reward=reward, terminated=terminated, next_value=next_value)
+    _check.same_shape(reward=reward, terminated=terminated, next_value=next_value)
     return reward + _check.discount("gamma", gamma) * torch.where(terminated, 0.0, next_value.detach())
 
 
@@ -62,9 +55,10 @@ def q_target(reward: torch.Tensor, terminated: torch.Tensor, next_q: torch.Tenso
     >>> q_target(torch.tensor([1.0, 1.0]), torch.tensor([False, True]), torch.tensor([[8.0, 8.0], [12.0, 8.0]]), 0.5)
     tensor([6., 1.])
     """
+    _check.tensor("next_q", next_q, _check.tensor("reward", reward))
     if next_q.ndim == reward.ndim + 1 and next_q.shape[:-2] + next_q.shape[-1:] == reward.shape:
-        next_q = next_q.mean(-2)
-    _same_shape(reward=reward, next_q=next_q)
+        next_q = _check.averaged("next_q", next_q, "(..., M, B)", 2).mean(-2)
+    _check.same_shape(reward=reward, next_q=next_q)
     return v_target(reward, terminated, next_q, gamma)
 
 
@@ -79,7 +73,7 @@ def td_advantage(
     >>> td_advantage(torch.tensor([1.0]), torch.tensor([False]), torch.tensor([5.0]), torch.tensor([10.0]), 0.5)
     tensor([1.])
     """
-    _same_shape(reward=reward, value=value)
+    _check.same_shape(reward=reward, value=_check.floating("value", value))
     return v_target(reward, terminated, next_value, gamma) - value.detach()
 
 
@@ -92,7 +86,8 @@ def critic_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     >>> critic_loss(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 0.0]))
     tensor(2.5000)
     """
-    _same_shape(target=target, prediction=prediction)
+    _check.averaged("prediction", prediction, "(..., B)", 1)
+    _check.same_shape(target=_check.floating("target", target), prediction=prediction)
     return 0.5 * (prediction - target.detach()).square().mean(-1)
 
 
@@ -112,11 +107,8 @@ def policy_gradient_loss(log_prob: torch.Tensor, advantage: torch.Tensor) -> tor
     >>> log_prob.grad
     tensor([[-1.5000, -2.5000]])
     """
-    _same_shape(log_prob=log_prob, advantage=advantage)
-    if log_prob.ndim < 2:
-        raise ValueError(
-            f"log_prob has shape {tuple(log_prob.shape)}, wanted (..., K, B); use .unsqueeze(-2) for K = 1"
-        )
+    _check.same_shape(log_prob=log_prob, advantage=advantage)
+    _check.averaged("log_prob", log_prob, "(..., K, B), with .unsqueeze(-2) for K = 1", 2)
     return -(log_prob * advantage.detach()).mean((-2, -1))
 
 
@@ -129,9 +121,7 @@ def reparameterized_loss(q: torch.Tensor) -> torch.Tensor:
     >>> reparameterized_loss(torch.tensor([[1.0, 3.0]]))
     tensor(-2.)
     """
-    if q.ndim < 2:
-        raise ValueError(f"q has shape {tuple(q.shape)}, wanted (..., K, B)")
-    return -q.mean((-2, -1))
+    return -_check.averaged("q", q, "(..., K, B)", 2).mean((-2, -1))
 
 
 def leave_one_out(q: torch.Tensor) -> torch.Tensor:
@@ -144,7 +134,7 @@ def leave_one_out(q: torch.Tensor) -> torch.Tensor:
     >>> leave_one_out(torch.tensor([[1.0], [2.0], [6.0]])).flatten()
     tensor([-3.0000, -1.5000,  4.5000])
     """
-    if q.ndim < 2 or q.shape[-2] < 2:
+    if _check.floating("q", q).ndim < 2 or q.shape[-2] < 2:
         raise ValueError(
             f"q has shape {tuple(q.shape)}, wanted (..., K, B) with K >= 2: there is no other action to average"
         )
@@ -157,22 +147,36 @@ def importance_ratio(
     """π(a|s) / β(a|s) for stored actions, detached, at most `clip` if given.         Equation (3.1)
 
     *Data*: the stored action and β's log-probability of it, written when it was taken. Corrects the action's
-    distribution and not the state's. Same shapes in and out. Raises `ValueError` where β's is unknown (NaN) or says
-    that the action could not have been taken (−∞), and for a `clip` that is not positive.
+    distribution and not the state's. Same shapes in and out. Raises as `log_ratio` does, and for a `clip` that is not
+    positive.
 
     >>> importance_ratio(torch.tensor([0.0, -1.0]), torch.tensor([-1.0, -1.0]), clip=2.0)
     tensor([2., 1.])
     """
-    _same_shape(log_prob=log_prob, behavior_log_prob=behavior_log_prob)
+    clip = float("inf") if clip is None else _check.positive("clip", clip)
+    return log_ratio(log_prob, behavior_log_prob).exp().clamp_max(clip)
+
+
+def log_ratio(log_prob: torch.Tensor, behavior_log_prob: torch.Tensor) -> torch.Tensor:
+    """log π(a|s) − log β(a|s) for stored actions, detached; same shapes in and out.
+
+    Raises `ValueError` where β's is unknown (NaN) or says that the action could not have been taken (−∞), and where
+    π's is NaN or +∞; an action that π does not take (−∞) has the ratio 0.
+
+    >>> log_ratio(torch.tensor([0.0, -torch.inf]), torch.tensor([-1.0, -1.0]))
+    tensor([1., -inf])
+    """
+    _check.same_shape(
+        log_prob=_check.floating("log_prob", log_prob),
+        behavior_log_prob=_check.floating("behavior_log_prob", behavior_log_prob),
+    )
     if torch.isnan(behavior_log_prob).any():
         raise ValueError("behavior_log_prob holds NaN: log_prob was not given when these transitions were added")
     if torch.isinf(behavior_log_prob).any():
         raise ValueError("behavior_log_prob is infinite for an action that was taken; its probability cannot be 0")
-    if torch.isnan(log_prob).any():
-        raise ValueError("log_prob holds NaN: the current policy's parameters are no longer finite")
-    if clip is not None and not clip > 0:
-        raise ValueError(f"clip must be above 0, or None, got {clip}")
-    return (log_prob - behavior_log_prob).detach().exp().clamp_max(float("inf") if clip is None else clip)
+    if not (log_prob < torch.inf).all():
+        raise ValueError("log_prob holds NaN or +infinity: the current policy's parameters are no longer finite")
+    return (log_prob - behavior_log_prob).detach()
 
 
 def critic_step(
@@ -207,13 +211,15 @@ def critic_step(
     >>> torch.allclose(critic(obs, action), reward, atol=0.01)  # s′ is terminal: Q(s, a) = r
     True
     """
+    _functions(critic=critic, target_critic=target_critic, policy=policy, q_target=q_target)
+    _is_batch(batch)
     with torch.no_grad():
-        pi = policy(batch.next_obs)
+        pi = _current(policy, batch.next_obs)
         if n_actions == "all":
             _all_actions("n_actions = 'all'", pi)
-            next_q = (pi.probs * target_critic.all_actions(batch.next_obs)).sum(-1)
+            next_q = _of_all(pi, target_critic.all_actions(batch.next_obs))
         else:
-            next_action = pi.sample(n_actions, generator=generator)
+            next_action = pi.sample(_check.count("n_actions", n_actions), generator=generator)
             next_q = target_critic(batch.next_obs, next_action)
         target = q_target(batch.reward, batch.terminated, next_q, gamma)
     predictions = critic.each(batch.obs, batch.action) if hasattr(critic, "each") else [critic(batch.obs, batch.action)]
@@ -241,11 +247,13 @@ def v_critic_step(
     >>> torch.allclose(critic(obs), torch.ones(8), atol=0.01)  # s′ is terminal: V(s) = r
     True
     """
+    _functions(critic=critic, target_critic=target_critic, v_target=v_target)
+    _is_batch(batch)
     with torch.no_grad():
         target = v_target(batch.reward, batch.terminated, target_critic(batch.next_obs), gamma)
     value = critic(batch.obs)
     if weight is not None:
-        _same_shape(value=value, weight=weight)
+        _check.same_shape(value=value, weight=weight)
         root = weight.sqrt()
         return descend(optimizer, critic_loss(root * value, root * target))
     return descend(optimizer, critic_loss(value, target))
@@ -285,15 +293,17 @@ def actor_step(
     True
     """
     _check.choice("baseline", baseline, (None, "value", "leave-one-out"))
-    if baseline == "leave-one-out" and n_actions != "all" and _check.count("n_actions", n_actions) < 2:
+    _check.not_negative("entropy_bonus", entropy_bonus)
+    if n_actions != "all" and _check.count("n_actions", n_actions) < 2 and baseline == "leave-one-out":
         raise ValueError("baseline 'leave-one-out' averages the other K − 1 actions: n_actions is 1, wanted at least 2")
-    pi = policy(obs)
+    _functions(policy=policy, critic=critic, policy_gradient_loss=policy_gradient_loss, leave_one_out=leave_one_out)
+    pi = _current(policy, obs)
     discrete = isinstance(pi, Categorical)
     if n_actions == "all":
         _all_actions("n_actions = 'all'", pi)
         with torch.no_grad():
             q_all = critic.all_actions(obs)
-        loss = -(pi.probs * q_all).sum(-1).mean(-1)
+        loss = -_of_all(pi, q_all).mean(-1)
     else:
         action_resampled = pi.sample(n_actions, generator=generator)
         log_prob = pi.log_prob(action_resampled)
@@ -301,15 +311,14 @@ def actor_step(
             if baseline == "value":
                 _all_actions("baseline 'value'", pi)
                 q_all = critic.all_actions(obs)
-                value = (pi.probs * q_all).sum(-1, keepdim=True)
-                advantage = of_actions(q_all - value, action_resampled)
+                advantage = of_actions(q_all - _of_all(pi, q_all).unsqueeze(-1), action_resampled)
             else:
                 advantage = critic(obs, action_resampled)
                 if entropy_bonus and not discrete:
                     advantage = advantage - entropy_bonus * log_prob
                 if baseline == "leave-one-out":
                     advantage = leave_one_out(advantage)
-        loss = policy_gradient_loss(log_prob, advantage)
+        loss = _check.floating("loss", policy_gradient_loss(log_prob, advantage))
     if entropy_bonus and discrete:
         loss = loss - entropy_bonus * pi.entropy().mean(-1)
     return descend(optimizer, loss)
@@ -343,10 +352,12 @@ def reparameterized_actor_step(
     >>> bool(critic(obs, policy(obs).mode()).mean() > before)
     True
     """
-    pi = policy(obs)
+    _functions(policy=policy, critic=critic, reparameterized_loss=reparameterized_loss)
+    _check.not_negative("entropy_bonus", entropy_bonus)
+    pi = _current(policy, obs)
     if isinstance(pi, Categorical):
         raise ValueError("a discrete action has no derivative: the reparameterised gradient needs continuous actions")
-    action = pi.rsample(n_actions, generator=generator)
+    action = pi.rsample(_check.count("n_actions", n_actions), generator=generator)
     trained = [parameter for parameter in critic.parameters() if parameter.requires_grad]
     try:
         for parameter in trained:
@@ -388,16 +399,44 @@ def stored_actor_step(
     >>> bool(policy(obs).probs[0, 1] > 0.9)  # action 1 was good, each time
     True
     """
-    pi = policy(batch.obs)
+    _functions(policy=policy, policy_gradient_loss=policy_gradient_loss)
+    _is_batch(batch)
+    _check.not_negative("entropy_bonus", entropy_bonus)
+    pi = _current(policy, batch.obs)
     log_prob = pi.log_prob(batch.action)
+    _check.same_shape(log_prob=log_prob, advantage=advantage)
     if weight is not None:
-        _same_shape(advantage=advantage, weight=weight)
+        _check.same_shape(advantage=advantage, weight=weight)
         advantage = weight * advantage
-    loss = policy_gradient_loss(log_prob.unsqueeze(-2), advantage.unsqueeze(-2))
+    loss = _check.floating("loss", policy_gradient_loss(log_prob.unsqueeze(-2), advantage.unsqueeze(-2)))
     if entropy_bonus:
         _all_actions("entropy_bonus", pi)
         loss = loss - entropy_bonus * pi.entropy().mean(-1)
     return descend(optimizer, loss)
+
+
+def _functions(**functions) -> None:
+    for name, function in functions.items():
+        _check.function(name, function)
+
+
+def _is_batch(batch) -> None:
+    if not hasattr(batch, "next_obs"):
+        raise TypeError(f"batch must be a Transition, as from ReplayBuffer.sample, got {type(batch).__name__}")
+
+
+def _current(policy, obs: torch.Tensor):
+    pi = policy(obs)
+    if not hasattr(pi, "log_prob"):
+        raise TypeError(f"policy must give a distribution of actions, such as a Categorical, got {type(pi).__name__}")
+    return pi
+
+
+def _of_all(pi: Categorical, q_all: torch.Tensor) -> torch.Tensor:
+    """Σ_a π(a|s) Q(s, a), (..., B)."""
+    probs = pi.probs
+    _check.same_shape(probs=probs, q=q_all)
+    return (probs * q_all).sum(-1)
 
 
 def _all_actions(what: str, pi) -> None:
@@ -410,7 +449,8 @@ def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> torch.Tenso
 
     Each seed's loss depends on its own parameters alone, and Adam works on each number by itself, so one optimiser
     on the stacked parameters is as many independent ones as there are seeds. Raises `NotFiniteError`, a `ValueError`,
-    and updates nothing, where the loss is NaN or infinite. Seeds that were given up are named by an entry "alive" of
+    and updates nothing, where the loss is NaN or infinite, and `ValueError` where it depends on no parameter of the
+    optimiser. Seeds that were given up are named by an entry "alive" of
     `optimizer.param_groups[0]`, (S,) bool, false for them: their loss does not matter and their parameters stay.
 
     >>> w = torch.nn.Parameter(torch.tensor([3.0, -1.0]))
@@ -419,6 +459,9 @@ def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> torch.Tenso
     >>> w.data
     tensor([0., 0.])
     """
+    _check.instance("optimizer", optimizer, torch.optim.Optimizer)
+    if not _check.floating("loss", loss).requires_grad:
+        raise ValueError("loss carries no gradient: it was computed without any parameter that learns")
     alive = optimizer.param_groups[0].get("alive")
     if alive is not None:
         loss = loss.where(alive, 0.0)
@@ -426,6 +469,8 @@ def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> torch.Tenso
         raise NotFiniteError(loss.detach())
     optimizer.zero_grad()
     loss.sum().backward()
+    if all(parameter.grad is None for group in optimizer.param_groups for parameter in group["params"]):
+        raise ValueError("loss depends on no parameter of optimizer: was it made for another network?")
     if alive is not None:
         for parameter in optimizer.param_groups[0]["params"]:  # (S, P), or (2 S, P) of twins
             parameter.grad.unflatten(0, (-1, len(alive)))[:, ~alive] = 0.0
@@ -438,17 +483,18 @@ def polyak_update(target: torch.nn.Module, source: torch.nn.Module, tau: float) 
     """θ̄ ← (1 − τ) θ̄ + τ θ, for every parameter, in place.                          Equation (4.5)
 
     τ = 1 copies; τ in (0, 1]. Lillicrap et al. (2016), algorithm 1. Raises `ValueError`, and changes nothing, for two
-    networks whose parameters differ in shape.
+    networks whose parameters differ in shape, dtype or device.
 
     >>> from offac_lite.networks import VCritic
     >>> a, b = (VCritic(2, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
     >>> polyak_update(a, b, 1.0); torch.equal(a(torch.ones(3, 2)), b(torch.ones(3, 2)))
     True
     """
-    if not 0 < tau <= 1:
-        raise ValueError(f"tau must lie in (0, 1], got {tau}")
-    ours, theirs = ([tuple(p.shape) for p in net.parameters()] for net in (target, source))
-    if ours != theirs:
-        raise ValueError(f"target has parameters of shapes {ours}, source {theirs}; wanted the same")
-    for old, new in zip(target.parameters(), source.parameters(), strict=True):
+    _check.positive("tau", tau, at_most=1)
+    ours, theirs = (list(_check.instance(name, net, torch.nn.Module).parameters())
+                    for name, net in (("target", target), ("source", source)))  # fmt: skip
+    ours_are, theirs_are = ([(tuple(p.shape), p.dtype, str(p.device)) for p in net] for net in (ours, theirs))
+    if ours_are != theirs_are:
+        raise ValueError(f"target has parameters of shapes {ours_are}, source {theirs_are}; wanted the same")
+    for old, new in zip(ours, theirs, strict=True):
         old.lerp_(new, tau)

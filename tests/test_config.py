@@ -206,7 +206,7 @@ RATES = ("tau", "actor_lr", "critic_lr", "reward_scale")
             *(({name: [0.1]}, f"{name} must be a number") for name in (*RATES, "gamma", "importance_clip")),
             ({"n_actions": "many"}, "n_actions must be a whole number, got 'many'"),
             ({"env_id": 5}, "env_id must be a Gymnasium name such as 'CartPole-v1', got 5"),
-            ({"hidden": 32}, r"hidden must be a sequence of layer sizes such as \(32, 32\), got 32"),
+            ({"hidden": 32}, r"hidden must be a sequence of sizes such as \(8,\), got 32"),
             ({"hidden": "32"}, "hidden must be a sequence"),
             ({"hidden": (32.0,)}, "hidden must be a whole number, got 32.0"),
             ({"hidden": (True,)}, "hidden must be a whole number, got True"),

@@ -102,7 +102,7 @@ def test_break_even_actions_are_as_quiet_as_one_with_the_baseline():
     alone = gaussian_moments(q, 0.0, 0.1, baseline="value").variance
     assert gaussian_moments(q, 0.0, 0.1, n_actions=math.floor(k_star)).variance > alone
     assert gaussian_moments(q, 0.0, 0.1, n_actions=math.ceil(k_star)).variance < alone
-    assert break_even_actions(lambda action: 0 * action, 0.0, 0.1) == math.inf
+    assert break_even_actions(lambda action: 0 * action, 0.0, 0.1) == 1.0
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def test_nothing_touches_the_global_random_state():
             r"action has shape \(5,\), wanted \(5, 1\)",
         ),
         (lambda: MLP(3, (8,), 2, generator=None), TypeError, "generator must be a torch.Generator, got NoneType"),
-        (lambda: MLP(3, 8, 2, generator=rng()), TypeError, r"hidden must be a sequence of layer sizes such as \(8,\)"),
+        (lambda: MLP(3, 8, 2, generator=rng()), TypeError, r"hidden must be a sequence of sizes such as \(8,\)"),
         (lambda: VCritic(3, generator=rng())(torch.zeros(5, 3).double()), TypeError, "obs has dtype torch.float64"),
         (lambda: Categorical(torch.full((1, 2), torch.nan)), ValueError, "logits holds NaN"),
         (lambda: Categorical(torch.zeros(1, 2)).sample(generator=None), TypeError, "generator must be"),

@@ -29,7 +29,7 @@ def test_outcomes_are_the_table_of_the_mdp(world):
 
 
 def test_an_environment_without_a_table_is_refused():
-    with pytest.raises(ValueError, match="CartPole-v1 has no transition table P"):
+    with pytest.raises(ValueError, match="CartPoleEnv.* has no transition table"):
         Outcomes.from_gymnasium("CartPole-v1")
 
 
