@@ -93,3 +93,17 @@ def test_the_colours_of_the_course_stay_apart_for_colour_blind_readers(vision):
         colors = cspace_convert(colors, {"name": "sRGB1+CVD", "cvd_type": vision, "severity": 100}, "sRGB1").clip(0, 1)
     for (one, a), (other, b) in itertools.combinations(zip(QUANTITIES, colors, strict=True), 2):
         assert deltaE(a, b, input_space="sRGB1") > 10, f"{one} and {other}"  # 1 can just be seen, side by side
+
+
+def luminance(color):
+    """WCAG's relative luminance."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    return np.dot([0.2126, 0.7152, 0.0722], linear)
+
+
+def test_all_but_two_colours_stand_out_from_white():
+    names = ("EXACT", "STORED", "NEXT", "RESAMPLED", "SURROGATE", "STATES", "ACTIONS", "MUTED")
+    contrast = {name: 1.05 / (luminance(getattr(plots, name)) + 0.05) for name in names}
+    assert luminance("white") == pytest.approx(1) and contrast["EXACT"] == pytest.approx(21)
+    assert {name for name, ratio in contrast.items() if ratio < 3} == {"STORED", "NEXT"}
+    assert min(contrast.values()) > 2
