@@ -3,8 +3,10 @@
 The tests run two at a time. `tests/guard` refuses, in every Python that they start, the network and files elsewhere.
 """
 
+import atexit
 import os
 import runpy
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -13,11 +15,12 @@ import torch
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the kernels that the tests start
 
-GUARD = Path(__file__).parent / "guard"
+GUARD = Path(__file__).parent / "tests" / "guard"
 if "OFFAC_GUARD_LOG" not in os.environ:  # the first process; its workers find it set
     HOME = tempfile.mkdtemp(prefix="offac-home-")
+    atexit.register(shutil.rmtree, HOME, ignore_errors=True)
     os.environ |= {"HOME": HOME, "USERPROFILE": HOME, "OFFAC_GUARD_LOG": f"{HOME}/refused.txt"}
-    path = [str(GUARD), str(GUARD.parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    path = [str(GUARD), str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(path)
 runpy.run_path(str(GUARD / "sitecustomize.py"))
 
