@@ -132,6 +132,28 @@ def test_no_thread_is_left_behind(dashboard):
     assert threading.active_count() == before
 
 
+def test_any_buttons_and_sliders_in_any_order_leave_a_dashboard_that_works(dashboard):
+    random, threads = np.random.default_rng(0), threading.active_count()
+    for _ in range(40):
+        if random.random() < 0.5:
+            random.choice([dashboard.start, dashboard.start, dashboard.pause, dashboard.stop, dashboard.reset])()
+        else:
+            control = random.choice(list(dashboard.controls.values()))
+            if hasattr(control, "options"):
+                control.set_state({"index": int(random.integers(len(control.options)))})
+            else:
+                place = control.min + (control.max - control.min) * random.random()
+                control.value = control.base**place if hasattr(control, "base") else round(place)
+        assert dashboard.error is None or "needs K of at least 2" in dashboard.error
+        time.sleep(0.02 * random.random())
+    dashboard.reset()
+    assert dashboard.history.steps == [] and threading.active_count() == threads
+    dashboard.controls["n_actions"].value, dashboard.controls["baseline"].value = 4, "value"
+    dashboard.start()
+    dashboard.wait(600)
+    assert dashboard.error is None and dashboard.run.steps[-1] == 4_000 and not dashboard.run.interrupted
+
+
 def test_delivered_rewards():
     from offac_lite.envs import Episode
 
