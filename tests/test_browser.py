@@ -111,7 +111,7 @@ def test_every_control_of_every_lab_redraws_the_picture_and_a_hail_of_them_ends_
             the_picture_changes(page, lab, button.click)
             expect(row.locator(".mod-active")).to_have_count(1)
         image = lab.locator("img")
-        hail(page, lab, random.Random(0), 60)
+        hail(page, lab, random.Random(0), 40)
         image.evaluate(SETTLED)
         while lab.locator(".offac-lab-notice").count():  # a choice that cannot be: the next that can is drawn
             hail(page, lab, random.Random(1), 1)

@@ -63,8 +63,8 @@ def presses(page, slider: int) -> tuple[list[float], float]:
     times, ways = [], ["ArrowLeft", "ArrowRight"]
     for index in range(CHANGES + 4):
         at, least, most = (float(handle.get_attribute(f"aria-value{x}")) for x in ("now", "min", "max"))
-        if index % 7 == 0 or at == (most if ways[0] == "ArrowRight" else least):  # back and forth
-            ways.reverse()
+        ways = ways[::-1] if index % 7 == 0 else ways  # back and forth
+        ways = ways[::-1] if at == (most if ways[0] == "ArrowRight" else least) else ways
         count = page.evaluate("seen.count")
         page.keyboard.press(ways[0])
         page.wait_for_function("count => seen.count > count", arg=count, polling=10)
