@@ -108,9 +108,10 @@ def test_critic_loss_gradient_is_the_td_error_and_never_reaches_the_target():
     assert prediction.grad.tolist() == [-1.0, 0.5] and target.grad is None
 
 
-def test_leave_one_out_is_unbiased_and_uses_the_others_only():
-    q = torch.randn(3, 5, 4, generator=rng(), dtype=torch.float64)
-    expected = torch.stack([q[:, k] - q[:, [j for j in range(5) if j != k]].mean(1) for k in range(5)], 1)
+@pytest.mark.parametrize("n", [2, 5])
+def test_leave_one_out_is_unbiased_and_uses_the_others_only(n):
+    q = torch.randn(3, n, 4, generator=rng(), dtype=torch.float64)
+    expected = torch.stack([q[:, k] - q[:, [j for j in range(n) if j != k]].mean(1) for k in range(n)], 1)
     torch.testing.assert_close(up.leave_one_out(q), expected)
 
 
@@ -119,6 +120,7 @@ def test_importance_ratio_has_mean_one_under_the_behavior():
     ratio = up.importance_ratio(pi.log(), beta.log())
     assert (beta * ratio).sum().item() == pytest.approx(1.0)
     assert up.importance_ratio(pi.log(), beta.log(), clip=2.0).max() == 2.0
+    assert up.importance_ratio(pi.log(), beta.log(), clip=0.5).max() == 0.5  # below 1 as well
     assert not up.importance_ratio(pi.log().requires_grad_(), beta.log()).requires_grad
 
 
@@ -225,9 +227,10 @@ def test_losses_keep_the_seeds_apart():
     torch.testing.assert_close(x.grad, torch.full_like(x, -0.1))
 
 
-def test_td_advantage_is_a_constant():
-    value, next_value = (torch.ones(2, requires_grad=True) for _ in range(2))
-    assert not up.td_advantage(torch.ones(2), torch.tensor([False, True]), value, next_value, 0.9).requires_grad
+def test_td_advantage_is_the_td_error_and_a_constant():
+    value, next_value = (torch.full((2,), v, requires_grad=True) for v in (4.0, 10.0))
+    advantage = up.td_advantage(torch.ones(2), torch.tensor([False, True]), value, next_value, 0.5)
+    assert advantage.tolist() == [2.0, -3.0] and not advantage.requires_grad
 
 
 def test_what_is_not_finite_updates_nothing():
@@ -281,6 +284,11 @@ def column(n=4):
             ValueError,
             "gamma must lie",
         ),
+        (
+            lambda: up.v_target(torch.zeros(4), torch.zeros(4, 1, dtype=torch.bool), torch.zeros(4), 0.9),
+            ValueError,
+            r"terminated has shape \(4, 1\), wanted \(4,\) like reward",
+        ),
         (lambda: up.critic_loss(column(), torch.zeros(4)), ValueError, r"prediction has shape \(4, 1\), wanted \(4,\)"),
         (lambda: up.policy_gradient_loss(torch.zeros(2, 4), torch.zeros(4)), ValueError, r"advantage has shape \(4,\)"),
         (lambda: up.policy_gradient_loss(torch.zeros(4), torch.zeros(4)), ValueError, r"wanted \(..., K, B\)"),
@@ -305,6 +313,17 @@ def column(n=4):
         (lambda: up.importance_ratio(torch.zeros(1), torch.tensor([-torch.inf])), ValueError, "cannot be 0"),
         (lambda: up.importance_ratio(torch.full((1,), torch.nan), torch.zeros(1)), ValueError, "log_prob holds NaN"),
         (lambda: up.importance_ratio(torch.zeros(1), torch.zeros(1), clip=-1.0), ValueError, "clip must be above 0"),
+        (lambda: up.importance_ratio(torch.zeros(1), torch.zeros(1), clip=0.0), ValueError, "clip must be above 0"),
+        (
+            lambda: up.importance_ratio(torch.zeros(4), column()),
+            ValueError,
+            r"behavior_log_prob has shape \(4, 1\), wanted \(4,\) like log_prob",
+        ),
+        (
+            lambda: up.actor_step(None, None, None, None, n_actions=2.0, baseline="leave-one-out", generator=rng()),
+            TypeError,
+            "n_actions must be a whole number, got 2.0",
+        ),
         (
             lambda: up.q_target(torch.zeros(4), torch.zeros(4, dtype=torch.bool), column(), 0.9),
             ValueError,
@@ -438,6 +457,42 @@ def test_stored_actions_weighted_by_rho_have_the_resampled_gradient_on_average(b
     _, exact = gradient_of(policy, lambda sgd: up.actor_step(policy, critic, sgd, obs, **how))
     torch.testing.assert_close(stored(ratio), exact, atol=1e-6, rtol=1e-3)
     assert not torch.allclose(stored(None)[0], exact[0], atol=1e-3)  # without ρ it is another direction
+
+
+@pytest.mark.parametrize("bonus", [0.0, 0.3])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n_seeds", [None, 3])
+def test_stored_actor_step_is_one_step_up_its_equation(n_seeds, weighted, bonus):
+    policy = CategoricalPolicy(4, 3, (16,), n_seeds=n_seeds, generator=rng(), out_gain=3.0)
+    batch = batch_of(n_seeds)
+    weight = 3 * torch.rand(batch.reward.shape, generator=rng(3)) if weighted else None
+    pi = policy(batch.obs)
+    terms = (weight if weighted else 1.0) * pi.log_prob(batch.action) * batch.reward + bonus * pi.entropy()
+    wanted = torch.autograd.grad(-terms.mean(-1).sum(), list(policy.parameters()))
+    how = dict(weight=weight, entropy_bonus=bonus)
+    said, gradient = gradient_of(policy, lambda sgd: up.stored_actor_step(policy, sgd, batch, batch.reward, **how))
+    torch.testing.assert_close(said, -terms.mean(-1).detach())
+    torch.testing.assert_close(gradient, list(wanted), atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("told", [{"n_actions": 1}, {"entropy_bonus": 0.0}])
+def test_steps_take_one_action_and_no_entropy_bonus_unless_told(told):
+    batch, nets = batch_of(), dict(hidden=(16,), out_gain=3.0)
+    policy, critic = CategoricalPolicy(4, 3, generator=rng(), **nets), twins(None)
+    gaussian = TanhGaussianPolicy(4, [-1.0], [1.0], generator=rng(), **nets)
+    of_pairs = ContinuousQCritic(4, 1, generator=rng(1))
+    down = functools.partial(up.critic_step, critic, twins(None, 2), policy, batch=batch, gamma=0.9)
+    stored = functools.partial(up.stored_actor_step, policy, batch=batch, advantage=batch.reward)
+    score = functools.partial(up.actor_step, policy, critic, obs=batch.obs)
+    through = functools.partial(up.reparameterized_actor_step, gaussian, of_pairs, obs=batch.obs)
+    steps = [
+        (policy, lambda **how: score(generator=rng(7), **how)),
+        (gaussian, lambda **how: through(generator=rng(7), **how)),
+        (critic, lambda **how: down(generator=rng(7), **how)) if "n_actions" in told else (policy, stored),
+    ]
+    for network, step in steps:
+        silent, said = (gradient_of(network, lambda sgd, how=how: step(optimizer=sgd, **how)) for how in ({}, told))  # noqa: B023
+        torch.testing.assert_close(silent, said, atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("bonus", [0.0, 0.3])
