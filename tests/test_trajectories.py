@@ -10,7 +10,9 @@ from offac_lite.trajectories import (
     WEIGHTINGS,
     Trajectories,
     all_trajectories,
+    causal_weights,
     corridor,
+    effective_sample_size,
     gradient_estimates,
     horizon_gradient,
     mean_and_variance,
@@ -236,3 +238,20 @@ def test_lists_that_would_be_too_long_or_of_unequal_lengths_are_refused(monkeypa
             make(lake, torch.full((16, 4), 0.25), 3)
     with pytest.raises(ValueError, match=r"coefficient has shape \(8, 3, 1\), wanted \(8, 3\)"):
         gradient_estimates(torch.zeros(5, 2), all_trajectories(corridor(), half, 3), torch.ones(8, 3, 1))
+
+
+def test_causal_weights_are_the_products_so_far_and_constants():
+    pi, beta = (torch.rand(3, 4, generator=torch.Generator().manual_seed(s), requires_grad=True) for s in (0, 1))
+    weights = causal_weights(pi.log(), beta.log())
+    products = [[torch.prod(row[: k + 1]).item() for k in range(4)] for row in pi / beta]
+    torch.testing.assert_close(weights, torch.tensor(products))
+    assert not weights.requires_grad
+    with pytest.raises(ValueError, match=r"behavior_log_prob has shape \(3, 1\), wanted \(3, 4\) like log_prob"):
+        causal_weights(pi.log(), beta.log()[:, :1])
+
+
+def test_effective_sample_size_is_that_of_the_weights_at_any_scale():
+    weight = torch.rand(2, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    plain = weight.sum(-1).square() / weight.square().sum(-1)
+    for shift in (0.0, 1000.0, -1000.0):
+        torch.testing.assert_close(effective_sample_size(weight.log() + shift), plain)

@@ -552,6 +552,16 @@ def test_not_finite_error_says_which_seeds():
     assert caught.value.seeds.tolist() == [False, True, True] and parameter.tolist() == [1.0] * 3
 
 
+@pytest.mark.parametrize("rows", [3, 6], ids=["one network of each seed", "twins"])
+def test_seeds_given_up_stay_where_they_are_and_do_not_stop_the_others(rows):
+    parameter, alive = torch.nn.Parameter(torch.ones(rows, 2)), torch.tensor([True, False, True])
+    sgd = torch.optim.SGD([{"params": [parameter], "alive": alive}], 1.0)
+    factor = torch.tensor([1.0, torch.nan, 3.0]).repeat(rows // 3)
+    said = up.descend(sgd, (factor * parameter.sum(-1)).view(-1, 3).sum(0))
+    assert said.tolist() == [2.0 * (rows // 3), 0.0, 6.0 * (rows // 3)]
+    assert parameter.tolist() == [[0.0] * 2, [1.0] * 2, [-2.0] * 2] * (rows // 3)
+
+
 def continuous(how_many=1):
     policy = TanhGaussianPolicy(4, [-1.0], [1.0], generator=rng())
     return policy, ContinuousQCritic(4, 1, generator=rng()), batch_of()._replace(action=torch.zeros(32, 1))
