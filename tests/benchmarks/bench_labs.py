@@ -126,6 +126,7 @@ def memory(names: list[str]) -> None:
         lab = eval(last, room)
         moved, control = next((name, c) for name, c in lab._controls.items() if hasattr(c, "step"))
         values = [control.min + k * control.step for k in range(3)]
+        values = [control.base**value for value in values] if hasattr(control, "base") else values
         for k in range(1100):
             lab.set(**{moved: values[k % len(values)]})
             if k == 99:
