@@ -4,14 +4,17 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 OUTSIDE = Path(sys.executable).resolve().parent / "offac_lite_was_here"
+BESIDE = Path(tempfile.gettempdir() + "-offac_lite_was_here")
 ATTEMPTS = {
     "a file outside": f"open({str(OUTSIDE)!r}, 'w')",
     "a file outside, by descriptor": f"import os; os.open({str(OUTSIDE)!r}, os.O_CREAT | os.O_WRONLY)",
+    "a file beside the temporary folder": f"open({str(BESIDE)!r}, 'w')",
     "a connection": "import socket; socket.create_connection(('192.0.2.1', 80), timeout=1)",
     "a name": "import socket; socket.getaddrinfo('example.org', 80)",
     "a page": "import urllib.request; urllib.request.urlopen('http://example.org')",
@@ -26,7 +29,7 @@ def test_what_would_leave_this_folder_is_refused_and_noted(attempt, tmp_path, mo
         exec(attempt)
     told = subprocess.run([sys.executable, "-c", attempt], capture_output=True, text=True, cwd=tmp_path).stderr
     assert "refused in the tests" in told
-    assert len(log.read_text().splitlines()) >= 2 and not OUTSIDE.exists()
+    assert len(log.read_text().splitlines()) >= 2 and not OUTSIDE.exists() and not BESIDE.exists()
 
 
 def test_what_stays_here_is_allowed(tmp_path):

@@ -11,7 +11,7 @@ import tempfile
 
 _LOCAL = {"", "localhost", "0.0.0.0", "::1", "::", socket.gethostname(), None}
 _FOLDERS = tuple(
-    os.path.realpath(folder)
+    os.path.join(os.path.realpath(folder), "")
     for folder in (os.path.join(os.path.dirname(__file__), "..", ".."), tempfile.gettempdir(), "/dev", "/proc")
 )
 
@@ -31,7 +31,8 @@ def _guard(event: str, arguments: tuple) -> None:
         writes = set(mode) & set("wax+") if mode else (flags or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
         if writes and not isinstance(path, int):
             where = os.path.realpath(os.fsdecode(path))
-            if not where.startswith(_FOLDERS) and "__pycache__" not in where:
+            inside = os.path.join(where, "").startswith(_FOLDERS)  # a temporary file without a name "is" its folder
+            if not inside and "__pycache__" not in where:
                 _refuse(f"writing {where}")
     elif event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
         channel, address = arguments
