@@ -68,10 +68,10 @@ def moving(notebook: str, source: str, site: Path) -> str | None:
         return None
     torch.set_num_threads(1)
     lab = eval(found[1], vars(labs))
-    controls = {name: lab._controls[name] for name in grid}
+    controls = {name: lab.controls[name] for name in grid}
     start = [list(values).index(controls[name].value) for name, values in grid.items()]
     words = [[_said(controls[name], value) for value in values] for name, values in grid.items()]
-    more = "; ".join(control.description for name, control in lab._controls.items() if name not in grid)
+    more = "; ".join(control.description for name, control in lab.controls.items() if name not in grid)
     more = more and f"<p><small>In the notebook this lab has more controls: {html.escape(more)}.</small></p>"
     folder = f"{notebook[:2]}-{found[2]}"
     rows = [_row(f"{folder}-{name}", controls[name], *rest) for name, *rest in zip(grid, words, start, strict=True)]

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from offac_lite import _check
-from offac_lite._check import choice, count
 
 _EXACT = 2**24  # float32 holds every integer up to here
 _LARGEST = float(np.finfo(np.float32).max)
@@ -77,17 +76,17 @@ class ReplayBuffer:
                  n_seeds: int | None = None, obs_dtype=torch.float32, action_dtype=None, seed: int = 0,
                  device="cpu"):  # fmt: skip
         """Reserve the memory. Raises `TypeError` or `ValueError` for a size, dtype or seed that makes no sense."""
-        self.capacity = count("capacity", capacity)
-        self.n_seeds = None if n_seeds is None else count("n_seeds", n_seeds)
+        self.capacity = _check.count("capacity", capacity)
+        self.n_seeds = None if n_seeds is None else _check.count("n_seeds", n_seeds)
         self.obs_shape = _check.sizes("obs_shape", obs_shape)
         self.action_shape = _check.sizes("action_shape", action_shape)
         if action_dtype is None:
             action_dtype = torch.float32 if self.action_shape else torch.int64
-        choice("obs_dtype", obs_dtype, (torch.float32, torch.int64))
-        choice("action_dtype", action_dtype, (torch.float32, torch.int64))
+        _check.choice("obs_dtype", obs_dtype, (torch.float32, torch.int64))
+        _check.choice("action_dtype", action_dtype, (torch.float32, torch.int64))
         self.obs_dtype, self.action_dtype = obs_dtype, action_dtype
         self.device = torch.device(_check.device("device", device))
-        self._generator = torch.Generator().manual_seed(count("seed", seed, at_least=0))
+        self._generator = torch.Generator().manual_seed(_check.count("seed", seed, at_least=0))
 
         obs, action = (self.obs_shape, _NUMPY[obs_dtype]), (self.action_shape, _NUMPY[action_dtype])
         fields = {"obs": obs, "action": action, "reward": ((), np.float32), "next_obs": obs,
@@ -170,12 +169,12 @@ class ReplayBuffer:
         >>> buffer.sample(4).reward.shape
         torch.Size([3, 4])
         """
-        if count("n", n) > len(self):
+        if _check.count("n", n) > len(self):
             raise ValueError(f"n = {n} transitions asked for, but only {len(self)} are stored: collect more first")
         generator = self._generator if generator is None else _check.generator("generator", generator)
         if newest is not None:
             share = torch.rand(len(self._added), n, dtype=torch.float64, generator=generator).numpy()
-            age = (share * np.minimum(self.lengths, count("newest", newest))[:, None]).astype(np.int64)
+            age = (share * np.minimum(self.lengths, _check.count("newest", newest))[:, None]).astype(np.int64)
             slot = (self._added[:, None] - 1 - age) % self.capacity
             return self._read(slot[0] if self.n_seeds is None else slot, self._rings)
         if self.n_seeds is None:

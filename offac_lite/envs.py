@@ -14,7 +14,6 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from offac_lite import _check
-from offac_lite._check import count
 
 
 class Step(NamedTuple):
@@ -83,10 +82,10 @@ class VectorEnv:
         """Make the environments; see the class."""
         if not isinstance(env_id, str):
             raise TypeError(f"env_id must be a Gymnasium name such as 'CartPole-v1', got {env_id!r}")
-        self.env_id, self.n_envs = env_id, count("n_envs", n_envs)
-        self.n_seeds = None if n_seeds is None else count("n_seeds", n_seeds)
+        self.env_id, self.n_envs = env_id, _check.count("n_envs", n_envs)
+        self.n_seeds = None if n_seeds is None else _check.count("n_seeds", n_seeds)
         self.batch_shape: tuple[int, ...] = (self.n_envs,) if self.n_seeds is None else (self.n_seeds, self.n_envs)
-        self._seed = count("seed", seed, at_least=0)
+        self._seed = _check.count("seed", seed, at_least=0)
         self._size = self.n_envs * (n_seeds or 1)
         try:
             self.gym_env = gymnasium.make_vec(env_id, num_envs=self._size, **kwargs)
@@ -141,7 +140,7 @@ class VectorEnv:
         if seed is None and self._obs is None:
             seed = self._seed
         if seed is not None:
-            seed = count("seed", seed, at_least=0)
+            seed = _check.count("seed", seed, at_least=0)
             if isinstance(self.gym_env.unwrapped, SyncVectorEnv | AsyncVectorEnv):  # these take a seed for each
                 slices = [np.random.SeedSequence([seed, s]) for s in range(self.n_seeds or 1)]
                 seed = [int(word) >> 1 for slice_ in slices for word in slice_.generate_state(self.n_envs)]
@@ -239,8 +238,8 @@ def latest_episodes(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 1
     >>> latest_episodes([Episode(0, 0, 10.0, 10), Episode(0, 1, 20.0, 20)], n_seeds=2, last=1)
     [[Episode(seed=0, env=1, episode_return=20.0, length=20)], []]
     """
-    latest: list[list[Episode]] = [[] for _ in range(count("n_seeds", n_seeds))]
-    count("last", last)
+    latest: list[list[Episode]] = [[] for _ in range(_check.count("n_seeds", n_seeds))]
+    _check.count("last", last)
     for episode in reversed(_check.instance("episodes", episodes, Sequence)):
         if not 0 <= _check.instance("each of episodes", episode, Episode).seed < n_seeds:
             raise ValueError(f"episodes holds one of seed {episode.seed}, wanted 0 to {n_seeds - 1} = n_seeds - 1")

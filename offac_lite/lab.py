@@ -47,7 +47,7 @@ class Lab:
         button: str | None = None,
         play: str | None = None,
     ):
-        self._controls, self._compute, self._view, self._summary = dict(controls), compute, view, summary
+        self.controls, self._compute, self._view, self._summary = dict(controls), compute, view, summary
         self._lock = threading.RLock()  # a page's messages come on other threads than cells
         self._silent = False  # True while `set` changes several controls
         self.result: Any = None
@@ -60,15 +60,15 @@ class Lab:
         self._update(self._seen)
 
         width = self.screen.width
-        rows = [self._described(name, control, width) for name, control in self._controls.items()]
+        rows = [self._described(name, control, width) for name, control in self.controls.items()]
         if play is not None:
-            rows.append(_player(self._controls[play]))
+            rows.append(_player(self.controls[play]))
         if button is not None:
             self._button = ipywidgets.Button(description=button, layout={"width": "max-content"})
             self._button.on_click(self._on_click)
             rows.append(self._button)
         else:
-            for control in self._controls.values():
+            for control in self.controls.values():
                 control.observe(self._on_change, names="value")
         self.widget = self.screen.box(rows)
         self._publish()
@@ -76,7 +76,7 @@ class Lab:
     @property
     def values(self) -> dict[str, Any]:
         """The controls' current values, by name."""
-        return {name: control.value for name, control in self._controls.items()}
+        return {name: control.value for name, control in self.controls.items()}
 
     def set(self, **values) -> None:
         """Set controls by name and redraw once, as if the student had moved them.
@@ -88,10 +88,10 @@ class Lab:
             self._silent = True
             try:
                 for name, value in values.items():
-                    _set_control(self._controls, name, value)
+                    _set_control(self.controls, name, value)
             except ValueError:
                 for name, value in before.items():
-                    self._controls[name].value = value
+                    self.controls[name].value = value
                 raise
             finally:
                 self._silent = False
@@ -137,7 +137,7 @@ class Lab:
 
     def _described(self, name: str, control: ipywidgets.ValueWidget, width: int) -> ipywidgets.ValueWidget:
         control.description = getattr(control, "description", "") or name
-        longest = max(len(getattr(c, "description", "") or n) for n, c in self._controls.items())
+        longest = max(len(getattr(c, "description", "") or n) for n, c in self.controls.items())
         if hasattr(control.style, "description_width"):
             control.style.description_width = f"{longest + 1}ch"
         control.layout.width, control.layout.max_width = "100%", f"{width}px"

@@ -81,19 +81,20 @@ class Screen:
         canvas = figure.canvas
         changed = {child for child in figure.get_children() if child.stale and not child.get_animated()}
         self._foreground = _foreground(figure, self._view.artists)
-        if self._background is None or not changed or not changed <= self._lively:
-            if self._background is not None and changed <= set(figure.axes):
-                self._lively |= changed
-            shown = [axes for axes in self._lively if axes.get_visible()]
-            for axes in shown:
+        everything = self._background is None or not changed or not changed <= self._lively
+        if everything and self._background is not None and changed <= set(figure.axes):
+            self._lively |= changed
+        apart = [axes for axes in figure.axes if axes in self._lively and axes.get_visible()]
+        if everything:
+            for axes in apart:
                 axes.set_visible(False)
             canvas.draw()
             self._rest = canvas.copy_from_bbox(figure.bbox)
-            for axes in shown:
+            for axes in apart:
                 axes.set_visible(True)
         else:
             canvas.restore_region(self._rest)
-        for axes in self._lively:
+        for axes in apart:
             axes.draw(canvas.get_renderer())
         self._background = canvas.copy_from_bbox(figure.bbox)
 

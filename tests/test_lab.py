@@ -74,7 +74,7 @@ def test_setting_controls_changes_result_picture_and_summary():
 def test_a_control_moved_in_the_page_is_followed():
     lab = demo_lab()
     before = lab.png
-    lab._controls["frequency"].set_state({"value": 3})  # what a message from the page calls
+    lab.controls["frequency"].set_state({"value": 3})  # what a message from the page calls
     assert lab.result[0] == 3 and lab.png != before
 
 
@@ -185,7 +185,7 @@ def test_nothing_jumps():
 
 
 def test_descriptions_have_room_and_default_to_names():
-    controls = demo_lab()._controls
+    controls = demo_lab().controls
     assert controls["wide"].description == "wide"
     assert {control.style.description_width for control in controls.values()} == {"19ch"}
 
@@ -300,7 +300,7 @@ def test_the_last_value_wins():
         return wave(frequency, **others)
 
     lab = demo_lab(compute=compute)
-    slider = lab._controls["frequency"]
+    slider = lab.controls["frequency"]
     first = threading.Thread(target=slider.set_trait, args=["value", 2])
     first.start()
     assert inside.wait(30)
@@ -324,7 +324,7 @@ def test_a_button_holds_the_computation_back():
         return wave(**values)
 
     lab = demo_lab(compute=compute, button="Train")
-    lab._controls["frequency"].value = 4
+    lab.controls["frequency"].value = 4
     assert seen == [1] and lab.result[0] == 1
     lab._button.click()
     assert seen == [1, 4] and lab.result[0] == 4 and lab._button.description == "Train"
@@ -427,7 +427,7 @@ def plot():
     during_the_drag()
     plt.plot([0, 1])
     print(handled > 9, threads)
-print(lab._controls["frequency"].model_id)
+print(lab.controls["frequency"].model_id)
 """
 
 

@@ -11,22 +11,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from offac_lite import labs
-from tests.browser import LABS
+from tests.browser import LABS, made
 
 EVENTS = int(os.environ.get("OFFAC_EVENTS", "40"))
 
 
-def made(name):
-    *lines, last = LABS[name].splitlines()
-    room = {"labs": labs}
-    exec("\n".join(lines), room)
-    return eval(last, room)
-
-
 def change(lab, random):
     """Send a control a value as the page would."""
-    control = random.choice(list(lab._controls.values()))
+    control = random.choice(list(lab.controls.values()))
     if hasattr(control, "options"):
         control.set_state({"index": int(random.choice(len(control.options)))})
         return

@@ -109,7 +109,7 @@ def test_the_play_button_is_linked_to_the_slider_in_the_page(album):
     lab = labs.watch_lab(album)
     (player,) = [child for child in lab.widget.children if type(child).__name__ == "Play"]
     assert (player.min, player.max, player.step) == (0, 499, 1)
-    assert [part[0] for part in (player.link.source, player.link.target)] == [player, lab._controls["step"]]
+    assert [part[0] for part in (player.link.source, player.link.target)] == [player, lab.controls["step"]]
 
 
 def test_runs_that_cannot_be_watched_are_refused(run):

@@ -110,9 +110,8 @@ def latencies(names: list[str]) -> None:
 def memory(names: list[str]) -> None:
     """Print what 1,000 changes of each lab add to the memory of this process."""
     import resource
-    from importlib import import_module
 
-    from tests.browser import LABS
+    from tests.browser import made
 
     def resident() -> float:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -120,11 +119,8 @@ def memory(names: list[str]) -> None:
 
     print(f"{'':12s}{'MiB before':>12s}{'added by 1,000 changes':>24s}")
     for name in names:
-        *lines, last = LABS[name].splitlines()
-        room = {"labs": import_module("offac_lite.labs")}
-        exec("\n".join(lines), room)
-        lab = eval(last, room)
-        moved, control = next((name, c) for name, c in lab._controls.items() if hasattr(c, "step"))
+        lab = made(name)
+        moved, control = next((name, c) for name, c in lab.controls.items() if hasattr(c, "step"))
         values = [control.min + k * control.step for k in range(3)]
         values = [control.base**value for value in values] if hasattr(control, "base") else values
         for k in range(1100):
