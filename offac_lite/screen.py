@@ -61,8 +61,10 @@ class Screen:
         figure = self._view.figure
         canvas = figure.canvas
         with getattr(figure, "_render_lock", nullcontext()):  # a cell may be drawing text at the same time
-            if self._background is None or figure.stale:  # what is animated does not make its figure stale
-                self._draw_background(figure)
+            # what is animated does not make its figure stale, and a legend does not, either
+            changed = {child for child in figure.get_children() if child.stale and not child.get_animated()}
+            if self._background is None or figure.stale or changed:
+                self._draw_background(figure, changed)
             else:
                 canvas.restore_region(self._background)
             for artist in self._foreground:
@@ -76,10 +78,9 @@ class Screen:
         picture.save(file, "png", compress_level=1)
         return file.getvalue()
 
-    def _draw_background(self, figure: Figure) -> None:
+    def _draw_background(self, figure: Figure, changed: set[Artist]) -> None:
         """Redraw all that is not in the foreground: only the lively axes, over the rest, where nothing else changed."""
         canvas = figure.canvas
-        changed = {child for child in figure.get_children() if child.stale and not child.get_animated()}
         self._foreground = _foreground(figure, self._view.artists)
         everything = self._background is None or not changed or not changed <= self._lively
         if everything and self._background is not None and changed <= set(figure.axes):

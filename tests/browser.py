@@ -52,6 +52,13 @@ SHA = """async image => {
     return Array.from(new Uint8Array(sum), byte => byte.toString(16).padStart(2, "0")).join("");
 }"""
 SAME_WORDS = "lab => lab.querySelector('img').title === lab.querySelector('.offac-lab-summary').innerText"
+ASK = """async code => {
+    const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    const [asked, said] = [kernel.requestExecute({code}), []];
+    asked.onIOPub = message => { if (message.header.msg_type === "stream") said.push(message.content.text); };
+    const reply = await asked.done;
+    return reply.content.status === "ok" ? said.join("") : reply.content.evalue;
+}"""
 SETTLED = """async image => {
     for (let last = null; last !== image.src; await new Promise(later => setTimeout(later, 1000))) last = image.src;
 }"""

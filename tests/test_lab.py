@@ -144,6 +144,7 @@ def test_picture_equals_a_full_redraw_where_some_axes_change():
         (lambda: left.set_ylim(-1, 3), 1),
         (lambda: (left.set_ylabel("height"), right.set_ylim(0, 2), view.artists[0].set_color("red")), 0),
         (lambda: (left.set_xlim(0, 4), legend.get_texts()[0].set_text("other"), setattr(legend, "stale", True)), 1),
+        (lambda: (legend.get_texts()[0].set_text("another"), setattr(legend, "stale", True)), 1),
         (lambda: (right.set_visible(False), left.set_xlim(0, 5)), 0),
         (lambda: right.set_visible(True), 0),
         (lambda: middle.set_xlim(0, 3), 1),
