@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.browser import LABS, made
+from tests.test_lab import drawn, redrawn
 
 EVENTS = int(os.environ.get("OFFAC_EVENTS", "40"))
 
@@ -52,3 +53,11 @@ def test_after_any_changes_the_picture_is_that_of_the_last_values(name):
         assert lab.summary_text == fresh.summary_text and fresh.error is None
         assert lab.png == fresh.png == bytes(lab.screen.picture.value), lab.values
     assert threading.active_count() == threads and not plt.get_fignums()
+
+
+@pytest.mark.parametrize("name", LABS)
+def test_no_change_leaves_anything_of_an_earlier_picture(name):
+    lab, random = made(name), np.random.default_rng(0)
+    for event in range(max(8, EVENTS // 5)):
+        change(lab, random)
+        np.testing.assert_array_equal(drawn(lab._view), redrawn(lab._view), err_msg=f"change {event}")
