@@ -125,8 +125,8 @@ def admit(
     seed: int = 0,
     *,
     seeds: int = 10,
-    total_steps: int = 7_200,
-    evaluations: int = 25,
+    total_steps: int = 6_720,
+    evaluations: int = 24,
     max_episode_steps: int | None = None,
 ) -> Chart:
     """Train `seeds` agents made of `parts` on CartPole-v1 for `total_steps` each, and return their chart.

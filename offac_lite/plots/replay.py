@@ -117,7 +117,7 @@ class BufferView:
             when.set(xlim=(0, last_step), ylim=(0, 135), title="a batch of 256, by when it was written")
             differ.set(xlim=(0, last_step), ylim=(0, 0.55), title="|π(a|s) − β(a|s)|: writers against π now")
             for ax in (when, differ):
-                ax.set(xlabel="written at environment step", xticks=np.linspace(0, last_step, 4).round())
+                ax.set(xlabel="written at environment step", xticks=np.linspace(0, last_step, 3).round())
             when.set_ylabel("transitions")
             self.batch = states.scatter([], [], s=16, c=[], cmap=_AGE, vmin=0, vmax=1)
             (self.now,) = states.plot(
