@@ -60,7 +60,7 @@ ASK = """async code => {
     return reply.content.status === "ok" ? said.join("") : reply.content.evalue;
 }"""
 SETTLED = """async image => {
-    for (let last = null; last !== image.src; await new Promise(later => setTimeout(later, 1000))) last = image.src;
+    for (let last = null; last !== image.src; await new Promise(later => setTimeout(later, 400))) last = image.src;
 }"""
 NEW_PICTURE = f"""([image, source, pixels]) =>
     image.src !== source && image.complete && image.naturalWidth > 0 && ({PIXELS})(image) !== pixels"""

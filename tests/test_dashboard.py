@@ -13,7 +13,7 @@ from offac_lite.runs import Run
 
 @pytest.fixture
 def dashboard():
-    dashboard = labs.Dashboard(seeds=3, total_steps=4_000, refresh=0.05)
+    dashboard = labs.Dashboard(seeds=3, total_steps=2_400, refresh=0.05)
     yield dashboard
     dashboard.stop()
 
@@ -36,12 +36,12 @@ def test_a_training_to_its_end_is_an_ordinary_run_and_every_curve_grows(dashboar
     dashboard.start()
     dashboard.wait(600)
     history, run = dashboard.history, dashboard.run
-    assert history.steps == sorted(set(history.steps)) and len(history.steps) > 3 and history.steps[-1] == 4_000
+    assert history.steps == sorted(set(history.steps)) and len(history.steps) > 3 and history.steps[-1] == 2_400
     for name in ("exploring_return", "value", "delivered", "entropy", "states", "actions"):
         assert history.curves(name).shape == (3, len(history.steps))
         assert np.isfinite(history.curves(name)[:, -1]).all()
     assert run.returns.shape == (3, 4) and not run.interrupted and dashboard.error is None
-    assert bytes(dashboard.screen.picture.value) != before and "After 4000 steps" in dashboard.screen.line.value
+    assert bytes(dashboard.screen.picture.value) != before and "After 2400 steps" in dashboard.screen.line.value
     run.save(tmp_path / "run")
     assert torch.equal(Run.load(tmp_path / "run").returns, run.returns)
 
@@ -49,7 +49,7 @@ def test_a_training_to_its_end_is_an_ordinary_run_and_every_curve_grows(dashboar
 def test_watching_changes_nothing():
     runs = []
     for refresh in (0.01, 1000.0):
-        dashboard = labs.Dashboard(seeds=2, total_steps=2_000, refresh=refresh)
+        dashboard = labs.Dashboard(seeds=2, total_steps=1_200, refresh=refresh)
         dashboard.start()
         dashboard.wait(600)
         runs.append(dashboard.run)
@@ -99,7 +99,7 @@ def test_sliders_act_on_the_running_training_and_an_impossible_choice_says_so(da
     dashboard.controls["n_actions"].value = 8
     assert dashboard.error is None and dashboard.learner.config["baseline"] == "leave-one-out"
     dashboard.wait(600)
-    assert dashboard.error is None and dashboard.history.steps[-1] == 4_000
+    assert dashboard.error is None and dashboard.history.steps[-1] == 2_400
 
 
 def test_the_noise_is_that_of_the_settings_of_now(dashboard):
@@ -150,8 +150,9 @@ def test_any_buttons_and_sliders_in_any_order_leave_a_dashboard_that_works(dashb
     assert dashboard.history.steps == [] and threading.active_count() == threads
     dashboard.controls["n_actions"].value, dashboard.controls["baseline"].value = 4, "value"
     dashboard.start()
-    dashboard.wait(600)
-    assert dashboard.error is None and dashboard.run.steps[-1] == 4_000 and not dashboard.run.interrupted
+    until(lambda: len(dashboard.history.steps) > 1)
+    dashboard.stop()
+    assert dashboard.error is None and dashboard.run.interrupted and len(dashboard.run.steps) >= 1
 
 
 def test_delivered_rewards():

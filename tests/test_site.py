@@ -6,6 +6,7 @@ import math
 import re
 import subprocess
 import sys
+from functools import cache
 from urllib.parse import unquote, urldefrag
 
 import nbformat
@@ -47,6 +48,7 @@ def browser():
         browser.close()
 
 
+@cache
 def soup(site, page: str) -> BeautifulSoup:
     return BeautifulSoup((site / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
 
@@ -86,7 +88,8 @@ def test_links_lead_somewhere_and_no_picture_lacks_words(site, page):
         target = (site / f"{page}.html").parent / unquote(address) if address else site / f"{page}.html"
         assert target.exists(), link
         if part:
-            assert BeautifulSoup(target.read_text(encoding="utf-8"), "html.parser").find(id=unquote(part)), link
+            name = target.resolve().relative_to(site.resolve()).with_suffix("").as_posix()
+            assert soup(site, name).find(id=unquote(part)), link
 
 
 @pytest.mark.parametrize("page", PAGES)
