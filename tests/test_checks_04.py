@@ -129,7 +129,7 @@ WRONG = [
     (Q, lambda r, d, q, g: r + g * q.mean(-1).detach() * ~d, "your mean runs over the last axis"),
     (Q, lambda r, d, q, g: r[..., None] + g * m(r, q).detach() * ~d, "it stops with RuntimeError: The size of tensor"),
     (Q, lambda r, d, q, g: r + g * q.mean(-2).detach() * ~d, "broadcast|it stops with|has shape"),
-    (Q, lambda r, d, q, g: r + g * (1 - d) * m(r, q), "it stops with RuntimeError"),
+    (Q, lambda r, d, q, g: r + g * (1 - d) * m(r, q), "it stops with .*Error: Subtraction"),
     (Q, q_target_mutates, "changes one of its arguments in place"),
     (Q, lambda r, d, q, g: 2 * r, "compare your line with"),
     (NA, lambda policy, s, s2, a2, gen: policy(s).sample(2, generator=gen)[1], "this action is drawn at s:"),

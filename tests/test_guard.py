@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-OUTSIDE = Path(sys.executable).resolve().parent / "offac_lite_was_here"
+OUTSIDE = Path(sys.base_prefix).resolve() / "offac_lite_was_here"
 BESIDE = Path(tempfile.gettempdir() + "-offac_lite_was_here")
 ATTEMPTS = {
     "a file outside": f"open({str(OUTSIDE)!r}, 'w')",

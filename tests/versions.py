@@ -47,7 +47,7 @@ def environment(folder: Path, which: str) -> Path:
     """Make a virtual environment in `folder`, or use the one that is there; install, and return its Python."""
     if folder.exists() and any(folder.iterdir()) and not (folder / "pyvenv.cfg").exists():
         raise ValueError(f"folder {folder} is neither empty nor a virtual environment; nothing was installed")
-    venv.create(folder, with_pip=True)
+    venv.create(folder, with_pip=True, symlinks=os.name != "nt")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     groups = listed()
     pins = [oldest(one) for group in groups.values() for one in group] if which == "oldest" else []
