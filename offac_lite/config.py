@@ -78,13 +78,9 @@ def settle(config: Config, spaces: dict) -> None:
         if not low < config[name] <= high:
             limits = f"above {low}" + f" and at most {high}" * (high == 1)
             raise ValueError(f"{name} must be {limits}, got {config[name]}")
-    config["entropy_bonus"] = _check.number("entropy_bonus", config["entropy_bonus"])
-    if config["entropy_bonus"] < 0:
-        raise ValueError(f"entropy_bonus must not be negative, got {config['entropy_bonus']}")
+    config["entropy_bonus"] = _check.not_negative("entropy_bonus", config["entropy_bonus"])
     if config["importance_clip"] is not None:
-        config["importance_clip"] = _check.number("importance_clip", config["importance_clip"])
-        if not config["importance_clip"] > 0:
-            raise ValueError(f"importance_clip must be above 0, or None, got {config['importance_clip']}")
+        config["importance_clip"] = _check.positive("importance_clip", config["importance_clip"])
     config["hidden"] = list(_check.sizes("hidden", config["hidden"]))
 
     stored = config["action"] != "resampled"

@@ -206,6 +206,11 @@ def test_a_chart_is_a_small_png_of_few_colours(charts):
     assert len(picture) < 80_000
 
 
+def test_a_chart_saved_as_another_format_is_of_that_format(charts, tmp_path):
+    plots.patient_chart(charts["E"], charts[""], "Patient E").savefig(tmp_path / "chart.pdf")
+    assert (tmp_path / "chart.pdf").read_bytes().startswith(b"%PDF")
+
+
 def test_no_cell_names_a_bug_before_the_diagnosis():
     """The cells that show a chart do not hold the patient's code."""
     for source in CODE:

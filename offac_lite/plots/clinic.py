@@ -30,11 +30,11 @@ _TITLES = {  # the numbers are those of the questions in notebook 08, section 1
 class _FewColours(FigureCanvasAgg):
     """Writes a PNG with a palette of 64 colours, for notebooks with many charts."""
 
-    def print_figure(self, filename, **_) -> None:
-        """Draw once (Matplotlib's own does so twice, to find a layout), and write the file."""
+    def print_png(self, filename_or_obj, **_) -> None:
+        """Draw, and write the file; what else Matplotlib asks for has no meaning here."""
         self.draw()
         picture = Image.fromarray(np.asarray(self.buffer_rgba())).convert("RGB")
-        picture.quantize(64, dither=Image.Dither.NONE).save(filename, "png", optimize=True)
+        picture.quantize(64, dither=Image.Dither.NONE).save(filename_or_obj, "png", optimize=True)
 
 
 def patient_chart(chart: Chart, healthy: Chart, name: str) -> Figure:
