@@ -13,8 +13,9 @@ import traitlets
 from IPython.display import display
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from offac_lite.canvas import Canvas
 
 # A live lab hides the two outputs that `Lab.show` puts before it: the still picture and its line of text.
 _STYLE = """<style>
@@ -40,7 +41,7 @@ class Screen:
             raise TypeError("a lab's figure must be a matplotlib.figure.Figure, not one that pyplot manages")
         self._view, self._background = view, None
         self._lively: set[Axes] = set()  # the axes that have changed in more than their artists
-        FigureCanvasAgg(view.figure).draw()
+        Canvas(view.figure).draw()
         view.figure.set_layout_engine("none")  # the layout is computed once: nothing jumps later
         self.width, height = (round(pixels) for pixels in view.figure.bbox.size)
         self.picture = _Picture(

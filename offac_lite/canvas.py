@@ -1,0 +1,52 @@
+"""An Agg canvas that draws each line of text once: in a lab the same titles and ticks come again and again."""
+
+import functools
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+
+
+class Canvas(FigureCanvasAgg):
+    """Matplotlib's canvas; what was once drawn of text is kept as a picture, for its letters take the longest to draw.
+
+    >>> from matplotlib.figure import Figure
+    >>> figure = Figure()
+    >>> title = figure.suptitle("drawn once")
+    >>> for _ in range(3):
+    ...     Canvas(figure).draw()
+    """
+
+    def get_renderer(self) -> RendererAgg:
+        """Give the renderer of the figure's size, the same one until that changes."""
+        renderer = super().get_renderer()
+        if not isinstance(renderer, _Renderer):
+            self.renderer = renderer = _Renderer(renderer.width, renderer.height, renderer.dpi)
+        return renderer
+
+
+class _Renderer(RendererAgg):
+    def __init__(self, width: float, height: float, dpi: float):
+        super().__init__(width, height, dpi)
+        self._sheet = RendererAgg(width, height, dpi)
+        self._kept = functools.lru_cache(1000)(self._picture)
+
+    def draw_text(self, gc, x, y, s, prop, angle, ismath=False, mtext=None) -> None:
+        """Draw one line of text; see `matplotlib.backend_bases.RendererBase`."""
+        if gc.get_alpha() != 1 or gc.get_rgb()[3] != 1:
+            return super().draw_text(gc, x, y, s, prop, angle, ismath, mtext)
+        left, bottom, picture = self._kept(x, y, s, prop.copy(), angle, ismath, gc.get_rgb(), gc.get_antialiased())
+        self.draw_image(gc, left, bottom, picture)
+
+    def _picture(self, x, y, s, prop, angle, ismath, color, antialiased) -> tuple[int, int, np.ndarray]:
+        """Draw the text alone, and give the part of the sheet that it covers, with the place of that part."""
+        sheet, gc = self._sheet, self._sheet.new_gc()
+        gc.set_foreground(color, isRGBA=True)
+        gc.set_antialiased(antialiased)
+        sheet.clear()
+        sheet.draw_text(gc, x, y, s, prop, angle, ismath)
+        pixels = np.asarray(sheet.buffer_rgba())
+        rows, columns = (np.flatnonzero(pixels[..., 3].any(axis)) for axis in (1, 0))
+        if not len(rows):
+            return 0, 0, pixels[:1, :1].copy()
+        top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+        return int(left), int(self.height - bottom), pixels[top:bottom, left:right][::-1].copy()  # pictures start below
