@@ -278,26 +278,29 @@ def td_path(
     average = torch.block_diag(*pi[:, None]).numpy()  # (L, n): V = average @ Q
     to_state, rewarded = to_states(torch.ones_like(r)), to_states(r)  # γ P(s′|s, a), and the same times r
     reward, reward_square = (p * r).sum(-1).numpy(), (p * r.square()).sum(-1).numpy()
-    backup = to_state @ average - np.eye(n_live * n_actions)  # E[y − Q | Q] = reward + backup @ Q
     share = (data / data.sum())[live].flatten().numpy()
-    push, push_push = rate * batch_size * share, rate**2 * batch_size * (batch_size - 1) * np.outer(share, share)
+    push = rate * batch_size * share
 
-    q, second = np.zeros(len(share)), np.zeros((len(share), len(share)))  # E[Q] and E[Q Qᵀ]
+    # With x = (1, Q), all of this is linear in E[x xᵀ]. E[Δ | x] = step @ x, Δ being what an update adds to Q.
+    step = push[:, None] * np.column_stack([reward, to_state @ average - np.eye(len(share))])
+    value, cross = np.pad(average, ((0, 0), (1, 0))), 2 * rewarded @ average
+    onto_q = np.eye(len(share) + 1)[:, 1:] + (1 - 1 / batch_size) / 2 * step.T  # Q, and half of another transition's Δ
+    second = np.zeros((len(share) + 1, len(share) + 1))
+    second[0, 0] = 1.0
     means, variances = np.zeros((n_updates + 1, len(share))), np.zeros(n_updates + 1)
     for t in range(1, n_updates + 1):
-        delta = reward + backup @ q  # E[δ], with δ = y − Q
-        delta_q = np.outer(reward, q) + backup @ second  # E[δ Qᵀ]
-        delta_delta = np.outer(delta, reward) + delta_q @ backup.T  # E[δ δ̃ᵀ] for independent draws of δ, δ̃
-        v_square = ((average @ second) * average).sum(1)  # E[V²], and below E[Σ_a π Q²]
-        spread = average @ second.diagonal() - v_square
-        y_square = reward_square + 2 * rewarded @ (average @ q) + gamma * (to_state @ (v_square + spread / n_next))
-        own = second.diagonal()
-        delta_square = y_square - 2 * delta_q.diagonal() - own  # E[δ²] = E[y²] − 2 E[y Q] + E[Q²]
-        second = second + push[:, None] * delta_q + delta_q.T * push + push_push * delta_delta
-        second.flat[:: len(share) + 1] += rate * push * delta_square
-        second = (second + second.T) / 2  # or rounding errors would grow
-        q = q + push * delta
-        means[t], variances[t] = q, second.trace() - q @ q
+        q, own = second[0, 1:], second.diagonal()[1:]  # E[Q] and E[Q²]
+        v_square = (value @ second * value).sum(1)  # E[V²], and below E[Σ_a π Q²] − E[V²]
+        spread = average @ own - v_square
+        y_square = reward_square + cross @ q + gamma * (to_state @ (v_square + spread / n_next))
+        moved = step @ second  # E[Δ xᵀ]
+        delta_square = push * (y_square - own) - 2 * moved.diagonal(1)  # of push · δ², as E[y²] − E[Q²] − 2 E[δ Q]
+        half = moved @ onto_q
+        second[1:, 1:] += half + half.T  # exactly symmetric, or rounding errors would grow
+        second[1:, 0] += moved[:, 0]
+        second[0, 1:] = second[1:, 0]
+        second.flat[len(second) + 1 :: len(second) + 1] += rate * delta_square
+        means[t], variances[t] = q, second.trace() - 1 - q @ q
     mean = torch.zeros(n_updates + 1, *shape, dtype=torch.float64)
     mean[:, live] = torch.from_numpy(means).view(n_updates + 1, n_live, n_actions)
     return TDPath(mean, torch.from_numpy(variances.clip(0)), live)

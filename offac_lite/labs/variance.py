@@ -106,9 +106,13 @@ class VarianceModel:
             choice = dict(n_states=n_states, n_actions=k, baseline=baseline)
             return gradient_moments(mdp, logits, estimator, **choice, **data)
 
-        needs_two = baseline == "leave-one-out" and estimator == "resampled"
         here, plane = moments(n_actions), self.plane(mdp)
-        by_k = [float("nan") if needs_two and k < 2 else moments(k).variance_actions for k in VARIANCE_KS]
+        if estimator != "resampled":  # one stored action, or all
+            by_k = [here.variance_actions for _ in VARIANCE_KS]
+        elif baseline == "leave-one-out":
+            by_k = [moments(k).variance_actions if k > 1 else math.nan for k in VARIANCE_KS]
+        else:
+            by_k = [here.variance_actions * n_actions / k for k in VARIANCE_KS]
         uniforms = self.state_uniforms[:, :n_states], self.action_uniforms[:, :n_states, :n_actions]
         points = plane(gradients_from_uniforms(mdp, logits, estimator, *uniforms, baseline=baseline, **data))
         mean, surrogate, exact = (plane(g) for g in (here.mean, here.surrogate, here.target))
