@@ -16,6 +16,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
+from tqdm import tqdm
 
 from offac_lite import checks
 
@@ -126,7 +127,7 @@ def run(notebook: NotebookNode, folder: Path, timeout: int = 300) -> str:
         allow_errors=True,
     )
     try:
-        client.execute()
+        client.execute(cleanup_kc=True)  # or the kernel outlives its notebook: the manager is ours, not the client's
     except (CellTimeoutError, DeadKernelError) as error:
         return f"{type(error).__name__}: {str(error).splitlines()[0]}"
     return ""
@@ -164,6 +165,8 @@ def table(found: dict[str, dict[str, tuple[str, str]]]) -> str:
     <BLANKLINE>
     What was wrong, and how often:
        1  actor_loss: the sign
+    <BLANKLINE>
+    ✓ right, ✗ wrong, … not attempted, – no verdict
     """
     stems = [path.stem for path in NOTEBOOKS.glob("*.ipynb")]
     groups: dict[str, dict] = {}
@@ -180,7 +183,7 @@ def table(found: dict[str, dict[str, tuple[str, str]]]) -> str:
     wrong = Counter(f"{name}: {words}" for name, (mark, words) in every if mark == "✗")
     if wrong:
         lines += ["", "What was wrong, and how often:", *(f"{n:4d}  {words}" for words, n in wrong.most_common())]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", "✓ right, ✗ wrong, … not attempted, – no verdict"])
 
 
 # ------------------------------------------------------------------------------------------------- commands
@@ -227,16 +230,16 @@ def grade_command(arguments: list[str]) -> None:
     if given.csv is not None and not given.csv.absolute().parent.is_dir():
         parser.error(f"--csv: there is no folder {given.csv.parent}")
     found = {}
-    for path in paths:
+    for path in tqdm(paths, "running", unit=" notebooks", disable=not given.run):
         file = path.relative_to(given.folder).as_posix()
         try:
             notebook = nbformat.read(path, as_version=4)
             trouble = run(notebook, path.parent, given.timeout) if given.run else ""
         except (ValueError, OSError, nbformat.ValidationError) as error:
-            print(f"{file} cannot be read as a notebook: {str(error).splitlines()[0]}", file=sys.stderr)
+            tqdm.write(f"{file} cannot be read as a notebook: {str(error).splitlines()[0]}", file=sys.stderr)
             continue
         if trouble:
-            print(f"{file} was not run to its end: {trouble}", file=sys.stderr)
+            tqdm.write(f"{file} was not run to its end: {trouble}", file=sys.stderr)
         found[file] = verdicts(notebook)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8")  # a terminal that cannot write ✓ and ✗ would show ? for both

@@ -199,6 +199,19 @@ def test_it_runs_what_was_handed_in_and_believes_no_saved_output(tmp_path, with_
     assert {name: mark for name, (mark, _) in found.items()} == {"actor_loss": "✓", "v_target": "…", "bootstraps": "✗"}
 
 
+def test_no_kernel_outlives_its_notebook(tmp_path, monkeypatch):
+    managers = []
+
+    class Remembered(classroom.AsyncKernelManager):
+        def __init__(self, **options):
+            super().__init__(**options)
+            managers.append(self)
+
+    monkeypatch.setattr(classroom, "AsyncKernelManager", Remembered)
+    assert classroom.run(submission("1 / 0", RIGHT), tmp_path) == ""
+    assert [manager.has_kernel for manager in managers] == [False]
+
+
 def test_an_endless_loop_is_interrupted_and_the_next_cells_are_run(tmp_path):
     notebook = submission("while True: pass", RIGHT)
     assert classroom.run(notebook, tmp_path, timeout=2) == ""
@@ -213,7 +226,7 @@ def test_a_dead_kernel_costs_its_own_file_only_and_no_file_changes(tmp_path, wit
     main(["grade", str(tmp_path), "--run"])
     out, err = capsys.readouterr()
     assert "  –  fatal.ipynb" in out and "  ✓  good.ipynb" in out
-    assert re.fullmatch(r"fatal.ipynb was not run to its end: DeadKernelError: .*\n", err)
+    assert re.search(r"\rfatal.ipynb was not run to its end: DeadKernelError: .*\n", err), "on a line of its own"
     assert (tmp_path / "good.ipynb").read_bytes() == before
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from offac_lite.__main__ import main
+from offac_lite.__main__ import main, report
 from offac_lite.runs import Run
 
 
@@ -53,6 +53,9 @@ def test_train_prints_a_table_and_saves_curves_and_run(tmp_path, capsys):
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
     run = Run.load(tmp_path / "a.run")
     assert run.config["n_actions"] == "all" and run.returns.shape == (2, 20)
+    run.returns[:, 10:13], run.returns[:, 13:] = 500.0, 0.0
+    assert "solved                      2  " in report(run, 475)
+    assert "evaluations at goal         30% of those in the second half" in report(run, 475)
 
 
 def test_train_takes_pendulums_own_settings(tmp_path, capsys):
