@@ -100,7 +100,7 @@ class TabularMDP:
         0.0123561
         """
         base = with_table(env, **kwargs)
-        table, initial = base.P, base.initial_state_distrib
+        table = base.P
         n_states, n_actions = len(table), len(table[0])
         transition = torch.zeros(n_states, n_actions, n_states, dtype=torch.float64)
         reward = torch.zeros(n_states, n_actions, dtype=torch.float64)
@@ -110,7 +110,7 @@ class TabularMDP:
                     reward[state, action] += probability * step_reward
                     if not terminated:
                         transition[state, action, next_state] += probability
-        return cls(transition, reward, torch.as_tensor(initial, dtype=torch.float64), gamma)
+        return cls(transition, reward, base.initial_state_distrib, gamma)
 
     def with_reward_offset(self, offset: float) -> "TabularMDP":
         """Return the same MDP with `offset` added to the reward of every step.

@@ -93,6 +93,21 @@ def test_valid_leaves_rows_out_and_rings_drift_apart(n_seeds):
     assert len(buffer) == min(buffer.lengths)
 
 
+def test_one_transition_alone_can_be_left_out():
+    buffer, rows = ReplayBuffer(4, (3,)), transitions(2)
+    for i, valid in enumerate((False, True)):
+        buffer.add(**pick(rows, i), valid=valid)
+    check_rows(buffer.all(), pick(rows, slice(1, 2)))
+
+
+def test_two_hundred_thousand_transitions_and_seed_zero_unless_told():
+    silent, told = ReplayBuffer(), ReplayBuffer(200_000, seed=0)
+    assert silent.capacity == told.capacity
+    for buffer in (silent, told):
+        buffer.add(**transitions(50, ()))
+    assert torch.equal(silent.sample(50).obs, told.sample(50).obs)
+
+
 def test_one_transition_per_seed_and_batches_agree():
     rows = transitions(6, lead=(2,))
     one, many = ReplayBuffer(4, (3,), n_seeds=2), ReplayBuffer(4, (3,), n_seeds=2)
@@ -129,6 +144,17 @@ def test_integers_up_to_two_to_the_24_come_back_exactly():
     assert buffer.all().obs.tolist() == buffer.all().action.tolist() == [2**24, -(2**24), 2**24 - 1]
 
 
+def test_the_largest_numbers_of_float32_are_finite():
+    largest = float(np.finfo(np.float32).max)
+    buffer = ReplayBuffer(5, (), action_dtype=torch.float32)
+    buffer.add(largest, -largest, largest, -largest, False, largest)
+    batch = buffer.all()
+    assert [field.item() for field in batch[:4]] == [largest, -largest, largest, -largest]
+    assert batch.log_prob.item() == largest
+    with pytest.raises(ValueError, match="^reward holds NaN"):
+        buffer.add(largest, 0.0, float("nan"), 0.0, False)
+
+
 def test_samples_are_whole_rows_drawn_uniformly_and_aged():
     rows, buffer = transitions(20, lead=(2,)), ReplayBuffer(12, (3,), n_seeds=2, seed=1)
     buffer.add(**pick(rows, (slice(None), slice(0, 12))))
@@ -156,21 +182,27 @@ def check_uniform(buffer, rows, newest, draws=100):
         assert chi_square < 31.3, "beyond the 99.9% quantile with 11 degrees of freedom"
 
 
-def test_sampling_uses_the_buffer_s_own_stream_or_the_generator_given():
+@pytest.mark.parametrize("newest", [None, 400])
+@pytest.mark.parametrize("n_seeds", [None, 2])
+def test_sampling_uses_the_buffer_s_own_stream_or_the_generator_given(n_seeds, newest):
     def filled(seed):
-        buffer = ReplayBuffer(500, (), seed=seed)
-        buffer.add(np.arange(500.0), np.zeros(500, int), np.arange(500.0), np.arange(500.0), np.zeros(500, bool))
+        buffer = ReplayBuffer(500, (), n_seeds=n_seeds, seed=seed)
+        number = np.broadcast_to(np.arange(500.0), (500,) if n_seeds is None else (n_seeds, 500))
+        buffer.add(number, np.zeros(number.shape, int), number, number, np.zeros(number.shape, bool))
         return buffer
 
     state = torch.random.get_rng_state()
     first, second, third = filled(3), filled(3), filled(4)
-    draws = [buffer.sample(100).obs for buffer in (first, second, third, first)]
+    draws = [buffer.sample(100, newest=newest).obs for buffer in (first, second, third, first)]
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2]) and not torch.equal(draws[0], draws[3])
     own = first._generator.get_state()
-    given = [first.sample(100, torch.Generator().manual_seed(8)).obs for _ in range(2)]
+    assert n_seeds is None or not torch.equal(*draws[0]), "each ring must draw numbers of its own"
+    given = [first.sample(100, torch.Generator().manual_seed(8), newest=newest).obs for _ in range(2)]
     assert torch.equal(*given) and torch.equal(own, first._generator.get_state())
     assert torch.equal(state, torch.random.get_rng_state()), "the global random state must be left alone"
+    with pytest.raises(TypeError, match="^generator must be a torch.Generator, got int"):
+        first.sample(100, 8, newest=newest)
 
 
 def test_a_seed_s_draws_do_not_depend_on_the_others_lengths():
@@ -201,6 +233,7 @@ def test_memory_is_what_the_docstring_says_and_repr_shows_it():
     assert buffer.nbytes == 4 * 4 * 100 * (2 * 3 + 2 + 3)
     text = "ReplayBuffer(0 of 100 transitions for each of 4 seeds, obs (3,) float32, action (2,) float32, 17600 bytes)"
     assert repr(buffer) == text
+    assert repr(ReplayBuffer(9)) == "ReplayBuffer(0 of 9 transitions, obs () float32, action () int64, 216 bytes)"
 
 
 @pytest.mark.parametrize("n_seeds", [None, 2])
@@ -220,7 +253,7 @@ def test_all_of_rings_of_different_lengths():
     with pytest.raises(ValueError, match=r"different numbers of transitions, \[2, 1\]: read one with all\(index\)"):
         buffer.all()
     assert buffer.all(0).reward.tolist() == [0.0, 1.0] and buffer.all(1).reward.tolist() == [1.5]
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="^index must lie between -2 and 1, got 2"):
         buffer.all(2)
 
 
@@ -241,7 +274,7 @@ BAD_ROWS = [
     ("action", np.zeros(5), TypeError, r"action must hold integers, got float64: with action_shape=\(\)"),
     ("action", None, TypeError, "action must hold integers, got object"),
     ("action", np.ones(5, bool), TypeError, "action must hold integers, got bool"),
-    ("reward", np.ones(5, bool), TypeError, "reward must hold numbers, got bool"),
+    ("reward", np.ones(5, bool), TypeError, "reward must hold numbers, got bool$"),
     ("terminated", np.zeros(5), TypeError, "terminated must hold bool, got float64.*never `done`.*still bootstraps"),
     ("terminated", np.zeros(5, int), TypeError, "terminated must hold bool, got int64.*never `done`"),
     ("valid", np.ones(5), TypeError, "valid must hold bool, got float64"),
@@ -353,6 +386,7 @@ def test_bad_sample_sizes(n, error, message, n_seeds):
     ({"obs_dtype": torch.float64}, ValueError, "obs_dtype must be one of torch.float32, torch.int64"),
     ({"action_dtype": torch.bool}, ValueError, "action_dtype must be one of torch.float32, torch.int64"),
     ({"seed": -1}, ValueError, "seed must be at least 0"),
+    ({"device": "nowhere"}, ValueError, "^device must be one PyTorch can use here, such as 'cpu', got 'nowhere'"),
 ])  # fmt: skip
 def test_bad_constructor_arguments(arguments, error, message):
     with pytest.raises(error, match=message):

@@ -55,7 +55,8 @@ def enumerate_moments(mdp, logits, estimator, n_states, n_actions, baseline, beh
             continue
         for actions in itertools.product(range(3), repeat=n_actions):
             probability = rho[s] / rho.sum() * torch.stack([source[s, a] for a in actions]).prod()
-            outcomes.append((probability, estimate(s, actions)))
+            if probability > 0:
+                outcomes.append((probability, estimate(s, actions)))
     mean, second = 0.0, 0.0
     for batch in itertools.product(outcomes, repeat=n_states):
         probability = torch.stack([p for p, _ in batch]).prod()
@@ -147,6 +148,17 @@ def test_a_baseline_changes_no_mean_but_an_offset_of_the_reward_costs_variance(l
     assert value.variance_actions < plain.variance_actions / 100
 
 
+def test_no_baseline_changes_what_all_actions_give_not_even_one_without_a_second_action():
+    mdp, logits, behavior, q = small_problem()
+    plain, *others = (
+        gradient_moments(mdp, logits, "expected", baseline=b, behavior=behavior, q=q)
+        for b in (None, "value", "leave-one-out")
+    )
+    for m in others:
+        torch.testing.assert_close(m.mean, plain.mean, rtol=1e-12, atol=1e-15)
+        assert m.variance == pytest.approx(plain.variance, rel=1e-12)
+
+
 def test_break_even_number_of_actions(lake):
     uniform = torch.zeros(16, 4)
     assert break_even_actions(lake, uniform) == pytest.approx(18.5, abs=0.05)
@@ -204,10 +216,12 @@ def test_break_even_where_the_advantage_is_noiseless():
 
 def test_importance_weights_cannot_invent_actions_that_were_never_taken():
     mdp, logits, _, _ = small_problem()
-    behavior = torch.tensor([[0.5, 0.5, 0.0]] * 3)
+    behavior = torch.tensor([[0.5, 0.5, 0.0]] * 3).double()
     m = gradient_moments(mdp, logits, "importance", behavior=behavior)
     assert m.bias_surrogate > 1e-3
-    assert torch.isfinite(m.mean).all()
+    mean, variance = enumerate_moments(mdp, logits, "importance", 1, 1, None, behavior, None)
+    torch.testing.assert_close(m.mean, mean, rtol=1e-9, atol=1e-12)
+    assert m.variance == pytest.approx(variance, rel=1e-9)
     gen = torch.Generator().manual_seed(0)
     assert torch.isfinite(sample_gradients(mdp, logits, "importance", behavior=behavior, generator=gen)).all()
 
@@ -240,6 +254,40 @@ def test_uniforms_at_the_edges_pick_the_first_or_last_possible_state_and_action(
     torch.testing.assert_close(g, rho.sum() * lake.action_values(probs)[s, a] * wanted)
 
 
+def test_each_uniform_number_picks_the_state_and_the_action_in_whose_share_it_falls():
+    """γ = 0: states come from `initial` and Q is the reward. What has probability 0 is never picked."""
+    share, picked = torch.tensor([0.0, 0.2, 0.3, 0.7, 0.9999]).double(), [1, 1, 2, 2, 3]  # of [0, ¼, ½, ¼]
+    reward = torch.arange(1.0, 17.0).view(4, 4).double()
+    mdp = TabularMDP(torch.zeros(4, 4, 4), reward, [0.0, 0.25, 0.5, 0.25], 0.0)
+    states, actions = share.repeat_interleave(5).view(25, 1), share.repeat(5).view(25, 1, 1)
+    behavior = mdp.initial.expand(4, 4)
+    g = gradients_from_uniforms(mdp, torch.zeros(4, 4), "stored", states, actions, behavior=behavior)
+    wanted = torch.zeros(25, 4, 4).double()
+    for i, (s, a) in enumerate(itertools.product(picked, repeat=2)):
+        wanted[i, s] = -0.25 * reward[s, a]
+        wanted[i, s, a] = 0.75 * reward[s, a]
+    torch.testing.assert_close(g, wanted, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize(("estimator", "baseline", "n_states", "n_actions"), CASES)
+def test_samples_are_the_estimates_that_the_numbers_of_the_generator_give(estimator, baseline, n_states, n_actions):
+    mdp, logits, behavior, q = small_problem()
+    how, gen = dict(baseline=baseline, behavior=behavior, q=q), torch.Generator().manual_seed(3)
+    shape = (50, n_states)
+    numbers = [torch.rand(size, generator=gen, dtype=torch.float64) for size in (shape, (*shape, n_actions))]
+    given = gradients_from_uniforms(mdp, logits, estimator, *numbers, **how)
+    how |= dict(n_states=n_states, n_actions=n_actions, n_samples=50, generator=gen.manual_seed(3))
+    torch.testing.assert_close(sample_gradients(mdp, logits, estimator, **how), given, rtol=0, atol=0)
+
+
+def test_ten_thousand_samples_of_one_state_and_one_action_unless_told(lake):
+    silent, told = (
+        sample_gradients(lake, torch.zeros(16, 4), "resampled", generator=torch.Generator().manual_seed(0), **how)
+        for how in ({}, dict(n_samples=10_000, n_states=1, n_actions=1))
+    )
+    assert torch.equal(silent, told)
+
+
 def test_samples_carry_no_gradient():
     mdp, logits, _, _ = small_problem()
     g = sample_gradients(mdp, logits.requires_grad_(), "resampled", n_samples=3, generator=torch.Generator())
@@ -268,11 +316,11 @@ def call(**change):
             ValueError,
             "estimator 'stored' has n_actions=1",
         ),
-        (dict(logits=torch.zeros(4)), ValueError, r"logits has shape \(4,\), wanted \(3, 3\)"),
+        (dict(logits=torch.zeros(4)), ValueError, r"logits has shape \(4,\), wanted \(3, 3\) = \(S, A\)$"),
         (dict(logits=torch.full((3, 3), torch.nan)), ValueError, "logits holds NaN"),
         (dict(behavior=torch.ones(3, 3)), ValueError, "behavior has a row that sums to 3, wanted 1"),
-        (dict(behavior=torch.ones(3, 1)), ValueError, r"behavior has shape \(3, 1\)"),
-        (dict(q=torch.ones(3)), ValueError, r"q has shape \(3,\), wanted \(3, 3\)"),
+        (dict(behavior=torch.ones(3, 1)), ValueError, r"behavior has shape \(3, 1\), .* = \(S, A\)$"),
+        (dict(q=torch.ones(3)), ValueError, r"q has shape \(3,\), wanted \(3, 3\) = \(S, A\)$"),
         (dict(q=torch.full((3, 3), torch.inf)), ValueError, "q holds NaN or infinity"),
         (dict(mdp="FrozenLake-v1"), TypeError, "mdp must be a TabularMDP, got str"),
     ],
@@ -293,5 +341,11 @@ def test_bad_sampling_arguments_are_refused(lake):
         gradients_from_uniforms(lake, logits, "resampled", torch.ones(2, 1), torch.zeros(2, 1, 1))
     with pytest.raises(ValueError, match=r"action_uniforms has shape \(2, 1\), wanted \(n, N, K\)"):
         gradients_from_uniforms(lake, logits, "resampled", torch.zeros(2, 1), torch.zeros(2, 1))
-    with pytest.raises(ValueError, match=r"state_uniforms has shape \(3, 1\), wanted \(2, 1\)"):
+    with pytest.raises(ValueError, match=r"state_uniforms has shape \(2,\), wanted \(n, N\)$"):
+        gradients_from_uniforms(lake, logits, "resampled", torch.zeros(2), torch.zeros(2, 1, 1))
+    with pytest.raises(ValueError, match=r"state_uniforms has shape \(3, 1\), .* = \(n, N\) of action_uniforms$"):
         gradients_from_uniforms(lake, logits, "resampled", torch.zeros(3, 1), torch.zeros(2, 1, 1))
+    with pytest.raises(ValueError, match=r"^state_uniforms holds NaN"):
+        gradients_from_uniforms(lake, logits, "resampled", torch.full((2, 1), torch.nan), torch.zeros(2, 1, 1))
+    with pytest.raises(ValueError, match=r"^action_uniforms holds NaN"):
+        gradients_from_uniforms(lake, logits, "resampled", torch.zeros(2, 1), torch.full((2, 1, 1), torch.nan))

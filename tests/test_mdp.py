@@ -1,11 +1,14 @@
 """Exact ground truth: closed forms, central differences, autograd through the solve, outside references."""
 
+from types import SimpleNamespace
+
 import gymnasium
 import numpy as np
 import pytest
 import torch
 
 from offac_lite import TabularMDP
+from offac_lite.mdp import advantages
 
 TABLES = {
     "FrozenLake 4x4": ("FrozenLake-v1", {"map_name": "4x4"}),
@@ -95,6 +98,22 @@ def test_solutions_satisfy_their_equations(name):
     assert (mdp.transition.sum(-1) < 0.5).any(), "these environments all terminate somewhere: mass must be missing"
 
 
+def test_a_table_without_gymnasium_around_it_is_read_in_double_precision():
+    outcomes = {0: [(0.1, 0, 0.3, False), (0.2, 0, 0.7, False), (0.7, 1, 0.9, True)]}
+    table = SimpleNamespace(P={0: outcomes, 1: {0: [(1.0, 1, 0.0, True)]}}, initial_state_distrib=[0.9, 0.1])
+    mdp = TabularMDP.from_gymnasium(table)
+    assert mdp.gamma == 0.99 and mdp.initial.tolist() == [0.9, 0.1]
+    assert mdp.transition.tolist() == [[[0.1 + 0.2, 0.0]], [[0.0, 0.0]]]
+    assert mdp.reward.tolist() == [[0.1 * 0.3 + 0.2 * 0.7 + 0.7 * 0.9], [0.0]]
+
+
+def test_an_offset_is_added_to_every_reward_and_changes_nothing_else():
+    mdp, _ = two_states()
+    raised = mdp.with_reward_offset(0.5)
+    assert raised.reward.tolist() == [[1.5, 0.5], [2.5, 2.5]] and raised.gamma == mdp.gamma
+    assert torch.equal(raised.transition, mdp.transition) and torch.equal(raised.initial, mdp.initial)
+
+
 def test_termination_is_missing_mass_and_time_limits_are_not():
     env = gymnasium.make("FrozenLake-v1", map_name="4x4", is_slippery=False)
     mdp = TabularMDP.from_gymnasium(env, gamma=0.9)
@@ -118,6 +137,13 @@ def test_leading_axes_are_independent_policies():
         torch.testing.assert_close(together[1, 2], alone, rtol=1e-11, atol=1e-13)
 
 
+def test_two_policies_in_two_states_are_not_taken_for_one():
+    mdp, probs = two_states()
+    other = [[0.8, 0.2], [0.5, 0.5]]
+    alone = torch.stack([mdp.occupancy(probs), mdp.occupancy(other)])
+    torch.testing.assert_close(mdp.occupancy([probs, other]), alone, rtol=1e-14, atol=0)
+
+
 def test_policy_path_improves_and_starts_uniform():
     mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99)
     path = mdp.policy_path(60, 2.0)
@@ -125,6 +151,8 @@ def test_policy_path_improves_and_starts_uniform():
     assert path.shape == (61, 16, 4) and (path[0] == 0).all()
     assert (returns.diff() > 0).all()
     assert returns[-1] < mdp.optimal_values() @ mdp.initial
+    start = mdp.policy_path(0, 2.0)
+    assert torch.equal(start, path[:1]) and start.dtype == torch.float64
 
 
 def test_numpy_and_float32_come_in_and_float64_comes_out():
@@ -154,7 +182,8 @@ GOOD = dict(transition=np.full((2, 3, 2), 0.5), reward=np.zeros((2, 3)), initial
         (dict(initial=[0.0, 0.0]), ValueError, "initial has a row that sums to 0, wanted 1"),
         (dict(reward=np.zeros(3)), ValueError, r"reward has shape \(3,\), wanted \(2, 3\) = \(S, A\)"),
         (dict(reward=np.full((2, 3), np.inf)), ValueError, "reward holds NaN or infinity"),
-        (dict(initial=[1.0]), ValueError, r"initial has shape \(1,\), wanted \(2,\)"),
+        (dict(initial=[1.0]), ValueError, r"initial has shape \(1,\), wanted \(2,\) = \(S,\)$"),
+        (dict(initial=[np.nan, 1.0]), ValueError, "^initial holds NaN"),
         (dict(initial=[0.5, 0.4]), ValueError, "initial has a row that sums to 0.9, wanted 1"),
         (dict(gamma=1.0), ValueError, r"gamma must lie in \[0, 1\), got 1.0"),
         (dict(gamma=-0.1), ValueError, r"gamma must lie in \[0, 1\), got -0.1"),
@@ -175,9 +204,11 @@ def test_bad_policies_are_refused():
         mdp.occupancy(np.full((2, 3), 0.5))
     with pytest.raises(ValueError, match="probs holds a negative probability"):
         mdp.action_values([[1.5, -0.5, 0.0]] * 2)
+    with pytest.raises(ValueError, match="^probs holds NaN"):
+        mdp.state_values(np.full((2, 3), np.nan))
     with pytest.raises(ValueError, match="logits holds NaN"):
         mdp.policy_gradient(np.full((2, 3), np.nan))
-    with pytest.raises(ValueError, match=r"logits has shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"logits has shape \(3,\), wanted \(2, 3\) = \(S, A\) at the end"):
         mdp.policy_gradient(np.zeros(3))
     with pytest.raises(ValueError, match="n_steps must be at least 0"):
         mdp.policy_path(-1, 1.0)
@@ -185,6 +216,15 @@ def test_bad_policies_are_refused():
         mdp.policy_path(1, float("nan"))
     with pytest.raises(TypeError, match="offset must be a number, got '1'"):
         mdp.with_reward_offset("1")
+
+
+def test_advantages_of_two_shapes_or_of_whole_numbers_are_refused():
+    with pytest.raises(ValueError, match=r"q has shape \(3,\), wanted \(2, 3\) like probs: nothing is broadcast"):
+        advantages(torch.ones(2, 3), torch.ones(3))
+    with pytest.raises(TypeError, match="^probs has dtype torch.int64, wanted floating-point numbers"):
+        advantages(torch.ones(2, 3).long(), torch.ones(2, 3))
+    with pytest.raises(TypeError, match="^q has dtype torch.int64, wanted floating-point numbers"):
+        advantages(torch.ones(2, 3), torch.ones(2, 3).long())
 
 
 def test_a_table_belongs_to_the_mdp_once_it_is_made():
@@ -207,9 +247,12 @@ def test_environments_without_a_table_are_refused():
         TabularMDP.from_gymnasium("CartPole-v1")
     with pytest.raises(ValueError, match="gymnasium cannot make 'NoSuchLake-v1'"):
         TabularMDP.from_gymnasium("NoSuchLake-v1")
-    with pytest.raises(ValueError, match="gymnasium cannot make 'FrozenLake-v1' with {'map_name': '9x9'}"):
+    with pytest.raises(ValueError, match="cannot make 'FrozenLake-v1' with {'map_name': '9x9'}: KeyError: '9x9'$"):
         TabularMDP.from_gymnasium("FrozenLake-v1", map_name="9x9")
-    with pytest.raises(ValueError, match="has no transition table"):
+    with pytest.raises(ValueError, match="env <object object at .*> has no transition table"):
         TabularMDP.from_gymnasium(object())
-    with pytest.raises(TypeError, match="map_name would be ignored"):
-        TabularMDP.from_gymnasium(gymnasium.make("FrozenLake-v1"), map_name="8x8")
+    for half in ({"P": {0: {0: [(1.0, 0, 0.0, True)]}}}, {"initial_state_distrib": [1.0]}):
+        with pytest.raises(ValueError, match="has no transition table: wanted attributes P and initial_state_distrib"):
+            TabularMDP.from_gymnasium(SimpleNamespace(**half))
+    with pytest.raises(TypeError, match="so map_name, is_slippery would be ignored"):
+        TabularMDP.from_gymnasium(gymnasium.make("FrozenLake-v1"), map_name="8x8", is_slippery=False)

@@ -198,11 +198,12 @@ def test_critic_step_is_one_step_down_its_equation(n_seeds):
 @pytest.mark.parametrize("bonus", [0.0, 0.3])
 @pytest.mark.parametrize("baseline", [None, "value", "leave-one-out"])
 @pytest.mark.parametrize("n_seeds", [None, 3])
-def test_actor_step_is_one_step_up_its_equation(n_seeds, baseline, bonus):
+@pytest.mark.parametrize("k", [2, 5])
+def test_actor_step_is_one_step_up_its_equation(k, n_seeds, baseline, bonus):
     nets = dict(hidden=(16,), n_seeds=n_seeds)
     policy = CategoricalPolicy(4, 3, generator=rng(), out_gain=3.0, **nets)
     critic = DiscreteQCritic(4, 3, generator=rng(1), **nets)
-    obs, before, k = batch_of(n_seeds).obs, [p.detach().clone() for p in policy.parameters()], 5
+    obs, before = batch_of(n_seeds).obs, [p.detach().clone() for p in policy.parameters()]
     pi = policy(obs)
     action = pi.sample(k, generator=rng(7))
     with torch.no_grad():
@@ -262,6 +263,13 @@ def test_polyak_update_moves_every_parameter_by_tau():
         torch.testing.assert_close(new, 0.75 * old + 0.25 * src)
 
 
+@pytest.mark.parametrize("name", ["target", "source"])
+def test_polyak_update_of_what_is_no_network_is_refused(name):
+    nets = dict(target=VCritic(2, generator=rng(0)), source=VCritic(2, generator=rng(1)))
+    with pytest.raises(TypeError, match=f"^{name} must be a Module, got int"):
+        up.polyak_update(**(nets | {name: 3}), tau=0.5)
+
+
 def column(n=4):
     return torch.zeros(n, 1)
 
@@ -291,13 +299,26 @@ def column(n=4):
         ),
         (lambda: up.critic_loss(column(), torch.zeros(4)), ValueError, r"prediction has shape \(4, 1\), wanted \(4,\)"),
         (lambda: up.policy_gradient_loss(torch.zeros(2, 4), torch.zeros(4)), ValueError, r"advantage has shape \(4,\)"),
-        (lambda: up.policy_gradient_loss(torch.zeros(4), torch.zeros(4)), ValueError, r"wanted \(..., K, B\)"),
+        (
+            lambda: up.policy_gradient_loss(torch.zeros(4), torch.zeros(4)),
+            ValueError,
+            r"^log_prob has shape \(4,\), wanted \(..., K, B\), with .unsqueeze\(-2\) for K = 1",
+        ),
         (lambda: up.leave_one_out(torch.zeros(1, 4)), ValueError, "there is no other action to average"),
-        (lambda: up.reparameterized_loss(torch.zeros(4)), ValueError, r"q has shape \(4,\)"),
+        (
+            lambda: up.critic_loss(torch.zeros(0), torch.zeros(0)),
+            ValueError,
+            r"^prediction has .*, wanted \(..., B\), and",
+        ),
+        (
+            lambda: up.reparameterized_loss(torch.zeros(4)),
+            ValueError,
+            r"^q has shape \(4,\), wanted \(..., K, B\), and",
+        ),
         (
             lambda: up.importance_ratio(torch.zeros(4), torch.full((4,), torch.nan)),
             ValueError,
-            "log_prob was not given",
+            "^behavior_log_prob holds NaN: log_prob was not given",
         ),
         (
             lambda: up.polyak_update(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1), 0.0),
@@ -310,8 +331,17 @@ def column(n=4):
             r"value has shape \(4, 1\)",
         ),
         (lambda: up.importance_ratio(torch.zeros(2), torch.tensor([0.0, torch.nan])), ValueError, "was not given"),
-        (lambda: up.importance_ratio(torch.zeros(1), torch.tensor([-torch.inf])), ValueError, "cannot be 0"),
-        (lambda: up.importance_ratio(torch.full((1,), torch.nan), torch.zeros(1)), ValueError, "log_prob holds NaN"),
+        (
+            lambda: up.importance_ratio(torch.zeros(1), torch.tensor([-torch.inf])),
+            ValueError,
+            "^behavior_log_prob is inf",
+        ),
+        (lambda: up.importance_ratio(torch.full((1,), torch.nan), torch.zeros(1)), ValueError, "^log_prob holds NaN"),
+        (
+            lambda: up.importance_ratio(torch.full((1,), torch.inf), torch.zeros(1)),
+            ValueError,
+            "^log_prob holds NaN or",
+        ),
         (lambda: up.importance_ratio(torch.zeros(1), torch.zeros(1), clip=-1.0), ValueError, "clip must be above 0"),
         (lambda: up.importance_ratio(torch.zeros(1), torch.zeros(1), clip=0.0), ValueError, "clip must be above 0"),
         (
@@ -330,9 +360,14 @@ def column(n=4):
             r"next_q has shape \(4, 1\), wanted \(4,\)",
         ),
         (
+            lambda: up.q_target(torch.zeros(4), torch.zeros(4, dtype=torch.bool), torch.zeros(0, 4), 0.9),
+            ValueError,
+            r"^next_q has shape \(0, 4\), wanted \(..., M, B\), and not empty",
+        ),
+        (
             lambda: up.actor_step(None, None, None, None, baseline="leave-one-out", generator=rng()),
             ValueError,
-            "n_actions is 1, wanted at least 2",
+            "^baseline 'leave-one-out' averages the other K − 1 actions: n_actions is 1, wanted at least 2",
         ),
         (
             lambda: up.actor_step(
@@ -344,13 +379,43 @@ def column(n=4):
                 generator=rng(),
             ),
             ValueError,
-            "which only discrete actions allow",
+            "^baseline 'value' sums over all actions, which only discrete actions allow",
         ),
     ],
 )
 def test_bad_shapes_are_refused(attempt, error, words):
     with pytest.raises(error, match=words):
         attempt()
+
+
+INTEGERS = torch.ones(2, 4, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "name"),
+    [
+        (lambda x: up.q_target(x[0], x[0] > 0, INTEGERS, 0.9), "next_q"),
+        (lambda x: up.td_advantage(x, x > 0, INTEGERS, x, 0.9), "value"),
+        (lambda x: up.critic_loss(INTEGERS, x), "prediction"),
+        (lambda x: up.critic_loss(x, INTEGERS), "target"),
+        (lambda x: up.policy_gradient_loss(INTEGERS, x), "log_prob"),
+        (lambda x: up.reparameterized_loss(INTEGERS), "q"),
+        (lambda x: up.leave_one_out(INTEGERS), "q"),
+        (lambda x: up.log_ratio(INTEGERS, x), "log_prob"),
+        (lambda x: up.log_ratio(x, INTEGERS), "behavior_log_prob"),
+        (lambda x: up.descend(torch.optim.SGD([x.requires_grad_()], 1.0), INTEGERS), "loss"),
+    ],
+)
+def test_whole_numbers_are_refused_by_name(attempt, name):
+    with pytest.raises(TypeError, match=f"^{name} has dtype torch.int64, wanted floating-point numbers"):
+        attempt(torch.ones(2, 4))
+
+
+@pytest.mark.parametrize("name", ["reward", "terminated", "next_q"])
+def test_what_is_no_tensor_is_refused_by_name(name):
+    given = dict(reward=torch.ones(4), terminated=torch.ones(4) > 0, next_q=torch.ones(4), gamma=0.9)
+    with pytest.raises(TypeError, match=f"^{name} must be a tensor, got list"):
+        up.q_target(**(given | {name: [0.0] * 4}))
 
 
 def twins(n_seeds, seed=1):
@@ -552,6 +617,16 @@ def test_not_finite_error_says_which_seeds():
     assert caught.value.seeds.tolist() == [False, True, True] and parameter.tolist() == [1.0] * 3
 
 
+def test_a_loss_that_could_teach_the_optimizer_s_parameters_nothing_is_refused():
+    parameter, other = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
+    sgd = torch.optim.SGD([parameter], 1.0)
+    with pytest.raises(ValueError, match="^loss carries no gradient: it was computed without any parameter"):
+        up.descend(sgd, parameter.detach())
+    with pytest.raises(ValueError, match="^loss depends on no parameter of optimizer: was it made for another network"):
+        up.descend(sgd, other.square())
+    assert parameter.tolist() == other.tolist() == [1.0] * 3
+
+
 @pytest.mark.parametrize("rows", [3, 6], ids=["one network of each seed", "twins"])
 def test_seeds_given_up_stay_where_they_are_and_do_not_stop_the_others(rows):
     parameter, alive = torch.nn.Parameter(torch.ones(rows, 2)), torch.tensor([True, False, True])
@@ -586,13 +661,13 @@ def critic_step_of_all(policy, critic, batch):
         ),
         (
             lambda p, c, b: up.stored_actor_step(p, None, b, b.reward.unsqueeze(-1)),
-            "advantage has shape .* wanted .* like log_prob: nothing is broadcast",
+            r"advantage has shape \(32, 1\), wanted \(32,\) like log_prob: nothing is broadcast",
         ),
         (
             lambda p, c, b: up.reparameterized_actor_step(
                 CategoricalPolicy(4, 2, generator=rng()), c, None, b.obs, generator=rng()
             ),
-            "a discrete action has no derivative",
+            "^a discrete action has no derivative",
         ),
         (
             lambda p, c, b: up.v_critic_step(
@@ -609,3 +684,58 @@ def critic_step_of_all(policy, critic, batch):
 def test_steps_refuse_what_they_cannot_do(attempt, words):
     with pytest.raises(ValueError, match=words):
         attempt(*continuous())
+
+
+def step_with(step, **change):
+    """Take `step` with arguments that are right but for `change`."""
+    policy, critic = CategoricalPolicy(4, 3, generator=rng()), DiscreteQCritic(4, 3, generator=rng(1))
+    (gaussian, of_pairs, _), value, batch = continuous(), VCritic(4, generator=rng()), batch_of()
+    of_batch, of_states = dict(batch=batch, gamma=0.9), dict(obs=batch.obs, generator=rng())
+    learns, given = {
+        "critic_step": (critic, dict(critic=critic, target_critic=critic, policy=policy, **of_batch, generator=rng())),
+        "v_critic_step": (value, dict(critic=value, target_critic=value, **of_batch)),
+        "actor_step": (policy, dict(policy=policy, critic=critic, **of_states)),
+        "reparameterized_actor_step": (gaussian, dict(policy=gaussian, critic=of_pairs, **of_states)),
+        "stored_actor_step": (policy, dict(policy=policy, batch=batch, advantage=batch.reward)),
+    }[step]
+    return getattr(up, step)(**(given | dict(optimizer=torch.optim.SGD(learns.parameters(), 0.1)) | change))
+
+
+FUNCTIONS = {
+    "critic_step": ["critic", "target_critic", "policy", "q_target"],
+    "v_critic_step": ["critic", "target_critic", "v_target"],
+    "actor_step": ["policy", "critic", "policy_gradient_loss", "leave_one_out"],
+    "reparameterized_actor_step": ["policy", "critic", "reparameterized_loss"],
+    "stored_actor_step": ["policy", "policy_gradient_loss"],
+}
+WRONG = [
+    (step, name, 3, f"{name} must be a function, got 3") for step, names in FUNCTIONS.items() for name in names
+] + [
+    ("critic_step", "batch", 3, "batch must be a Transition, .*, got int"),
+    ("v_critic_step", "batch", 3, "batch must be a Transition, .*, got int"),
+    ("stored_actor_step", "batch", 3, "batch must be a Transition, .*, got int"),
+    ("critic_step", "policy", len, "policy must give a distribution of actions, .*, got int"),
+    ("actor_step", "policy", len, "policy must give a distribution of actions, .*, got int"),
+    ("critic_step", "n_actions", 0, "n_actions must be at least 1, got 0"),
+    ("actor_step", "n_actions", 0, "n_actions must be at least 1, got 0"),
+    ("reparameterized_actor_step", "n_actions", 0, "n_actions must be at least 1, got 0"),
+    ("actor_step", "entropy_bonus", -1.0, "entropy_bonus must not be negative, got -1.0"),
+    ("reparameterized_actor_step", "entropy_bonus", -1.0, "entropy_bonus must not be negative, got -1.0"),
+    ("stored_actor_step", "entropy_bonus", -1.0, "entropy_bonus must not be negative, got -1.0"),
+    ("actor_step", "policy_gradient_loss", lambda *_: INTEGERS, "loss has dtype torch.int64"),
+    ("stored_actor_step", "policy_gradient_loss", lambda *_: INTEGERS, "loss has dtype torch.int64"),
+    ("critic_step", "optimizer", 3, "optimizer must be a Optimizer, got int"),
+]
+
+
+@pytest.mark.parametrize(("step", "name", "value", "words"), WRONG)
+def test_steps_say_which_argument_is_wrong(step, name, value, words):
+    step_with(step)
+    with pytest.raises((TypeError, ValueError), match=f"^{words}"):
+        step_with(step, **{name: value})
+
+
+def test_a_critic_of_other_actions_than_the_policy_s_is_refused():
+    critic = DiscreteQCritic(4, 1, generator=rng())
+    with pytest.raises(ValueError, match=r"^q has shape \(32, 1\), wanted \(32, 3\) like probs: nothing is broadcast"):
+        step_with("actor_step", critic=critic, n_actions="all")
