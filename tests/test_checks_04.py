@@ -125,7 +125,7 @@ WRONG = [
     (Q, lambda r, d, q, g: torch.where(d, r, r + g * q.detach()), "with M next actions their mean is wanted"),
     (Q, lambda r, d, q, g: (r + g * q.detach() * ~d) + 1, r"target \(one a′\) is not|\(M = 3\) has shape.*broadcast"),
     (Q, q_target_where_two_axes, "two axes as well"),
-    (Q, q_target_over_batch, "it stops with ValueError: with M next actions your mean runs over the last axis"),
+    (Q, q_target_over_batch, "^with M next actions your mean runs over the last axis"),
     (Q, lambda r, d, q, g: r + g * q.mean(-1).detach() * ~d, "your mean runs over the last axis"),
     (Q, lambda r, d, q, g: r[..., None] + g * m(r, q).detach() * ~d, "it stops with RuntimeError: The size of tensor"),
     (Q, lambda r, d, q, g: r + g * q.mean(-2).detach() * ~d, "broadcast|it stops with|has shape"),

@@ -26,6 +26,10 @@ class _NotAttempted(Exception):
     pass
 
 
+class Refused(Exception):
+    """What a check says at once of what a function did, in a student's words."""
+
+
 def to_tensor(value) -> torch.Tensor:
     """Return what a student's function returned, a number as a tensor; nothing at all is "not attempted yet"."""
     if value is None or value is Ellipsis or value is NotImplemented:
@@ -33,7 +37,7 @@ def to_tensor(value) -> torch.Tensor:
     if isinstance(value, float | int):
         value = torch.tensor(float(value), dtype=torch.float64)
     if not isinstance(value, torch.Tensor):
-        raise TypeError(f"your function returned a {type(value).__name__}; a tensor is wanted")
+        raise Refused(f"your function returned a {type(value).__name__}; a tensor is wanted")
     return value
 
 
@@ -43,7 +47,7 @@ def call(function: Callable, *args) -> torch.Tensor:
     result = to_tensor(function(*args))
     for old, new in zip(before, args, strict=True):
         if isinstance(old, torch.Tensor) and not torch.equal(old, new.detach()):
-            raise ValueError("your function changes one of its arguments in place; build a new tensor instead")
+            raise Refused("your function changes one of its arguments in place; build a new tensor instead")
     return result
 
 
@@ -55,7 +59,8 @@ def gradient(output: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
     return torch.zeros_like(source) if gradient is None else gradient
 
 
-def _same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+    """Tell whether all that was seen of the second function was seen of the first one too."""
     return all(
         one[k].shape == two[k].shape and torch.allclose(one[k].double(), two[k].double(), 1e-4, 1e-6, equal_nan=True)
         for k in two
@@ -76,6 +81,8 @@ def diagnose(exercise: Exercise, function: Callable) -> tuple[bool | None, str]:
     right = exercise.observe(exercise.right)
     try:
         seen = exercise.observe(function)
+    except Refused as words:
+        return False, str(words)
     except Exception as error:  # whatever the student's code does, the notebook goes on
         stub = type(error) is NotImplementedError and not error.args  # with words it comes from PyTorch: "1 - d", say
         if stub or isinstance(error, _NotAttempted):
@@ -84,13 +91,13 @@ def diagnose(exercise: Exercise, function: Callable) -> tuple[bool | None, str]:
         lines = [f.lineno for f in theirs]
         where = f" (line {lines[0]} of the cell or file)" if lines else ""
         return False, f"it stops with {type(error).__name__}: {error}{where}"
-    if _same(seen, right):
+    if same(seen, right):
         return True, exercise.praise
     constants = {k for k, wanted in right.items() if "gradient" in k and not wanted.any()}  # nothing may flow there
     for watched, also in ((right, ""), ({k: right[k] for k in right.keys() - constants}, _LEAK)):
         for wrong, words in exercise.mistakes:
             try:
-                if _same(seen, {k: v for k, v in exercise.observe(wrong).items() if k in watched}):
+                if same(seen, {k: v for k, v in exercise.observe(wrong).items() if k in watched}):
                     return False, words + also
             except Exception:  # a mistake that cannot be made on these inputs
                 continue
@@ -100,7 +107,7 @@ def diagnose(exercise: Exercise, function: Callable) -> tuple[bool | None, str]:
             if seen[key].ndim > wanted.ndim and seen[key].numel() > wanted.numel() > 1:
                 return False, f"{shapes}: two tensors of different shapes were broadcast against each other"
             return False, f"{shapes}: did you average over the right axes?"
-    worst = next(k for k in right if not _same({k: seen[k]}, {k: right[k]}))
+    worst = next(k for k in right if not same({k: seen[k]}, {k: right[k]}))
     return False, f"{worst} is not what it should be; compare your line with what the text asks for, term by term"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from offac_lite import replayed
-from offac_lite.checks.exercise import Exercise, call, report, to_tensor
+from offac_lite.checks.exercise import Exercise, Refused, call, report, to_tensor
 
 
 def _old_share(n_updates, older_than, per_update, capacity):
@@ -309,14 +309,14 @@ def _observe_owners(function: Callable) -> dict[str, torch.Tensor]:
     if answers is None or answers is Ellipsis:
         raise NotImplementedError
     if not isinstance(answers, dict):
-        raise TypeError(f"your function returned a {type(answers).__name__}; a dictionary is wanted")
+        raise Refused(f"your function returned a {type(answers).__name__}; a dictionary is wanted")
     if missing := [name for name in _OWNERS if name not in answers]:
-        raise ValueError(f"{missing[0]} is missing from your dictionary")
+        raise Refused(f"{missing[0]} is missing from your dictionary")
     given = {name: str(answers[name]).strip().lower() for name in _OWNERS}
     if set(given.values()) == {"?"}:
         raise NotImplementedError
     if unknown := [f"{answers[name]!r} for {name}" for name, letter in given.items() if letter not in _LETTERS]:
-        raise ValueError(f"one of the two letters 'β' and 'π' is wanted, and you say {unknown[0]}")
+        raise Refused(f"one of the two letters 'β' and 'π' is wanted, and you say {unknown[0]}")
     return {name: torch.tensor(_LETTERS[letter]) for name, letter in given.items()}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from offac_lite import updates
-from offac_lite.checks.exercise import Exercise, call, gradient, report, to_tensor
+from offac_lite.checks.exercise import Exercise, Refused, call, gradient, report, to_tensor
 from offac_lite.networks import Categorical
 
 F, T = False, True
@@ -31,7 +31,7 @@ def _observe_q_target(function: Callable) -> dict[str, torch.Tensor]:
             y = call(function, r.clone(), d.clone(), q, 0.9)
         except RuntimeError as error:
             if q.ndim > r.ndim and _averages_over_the_batch(function):
-                raise ValueError(
+                raise Refused(
                     "with M next actions your mean runs over the last axis, the batch; the axis of M comes before it"
                 ) from error
             raise

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 
 from offac_lite import updates
-from offac_lite.checks.exercise import Exercise, report, to_tensor
+from offac_lite.checks.exercise import Exercise, Refused, report, to_tensor
 from offac_lite.networks import DiscreteQCritic, VCritic
 
 
@@ -16,7 +16,7 @@ def _critic(seed: int) -> DiscreteQCritic:
 
 def _numbers(network) -> torch.Tensor:
     if not isinstance(network, torch.nn.Module):
-        raise TypeError(f"your function returned a {type(network).__name__}; a network is wanted")
+        raise Refused(f"your function returned a {type(network).__name__}; a network is wanted")
     return torch.cat([p.detach().flatten().clone() for p in network.parameters()])
 
 

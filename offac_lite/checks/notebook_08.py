@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from offac_lite import clinic, updates
-from offac_lite.checks.exercise import Exercise, call, gradient, report, to_tensor
+from offac_lite.checks.exercise import Exercise, Refused, call, gradient, report, to_tensor
 from offac_lite.checks.notebook_05 import _Scripted
 from offac_lite.networks import Categorical, of_actions
 
@@ -236,7 +236,7 @@ def _observe_resample(function: Callable) -> dict[str, torch.Tensor]:
         if pair is None or pair is Ellipsis:
             raise NotImplementedError
         if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise TypeError("two tensors are wanted: log π of the actions, and Q of the actions")
+            raise Refused("two tensors are wanted: log π of the actions, and Q of the actions")
         log_prob, q = map(to_tensor, pair)
         seen[f"log π (K = {k})"] = log_prob.detach()
         seen[f"Q (K = {k})"] = q.detach()
@@ -389,7 +389,7 @@ def _observe_ended(function: Callable) -> dict[str, torch.Tensor]:
     terminated, truncated = torch.tensor([[False, True], [False, True]]), torch.tensor([[False, False], [True, True]])
     d = call(function, terminated, truncated)
     if d.dtype != torch.bool:
-        raise TypeError("d is a yes or a no, and yours holds numbers")
+        raise Refused("d is a yes or a no, and yours holds numbers")
     return {"d": d.double()}
 
 
