@@ -108,6 +108,10 @@ def refused_by_torch(reward, terminated, next_value, gamma):
     raise NotImplementedError("Subtraction, the `-` operator, with a bool tensor is not supported.")  # 1 - d
 
 
+def v_target_without_return(reward, terminated, next_value, gamma):
+    y = reward + gamma * torch.where(terminated, 0.0, next_value.detach())  # noqa: F841
+
+
 def v_target_mutates(reward, terminated, next_value, gamma):
     reward += gamma * torch.where(terminated, 0.0, next_value.detach())
     return reward
@@ -200,6 +204,7 @@ WRONG = [
     (checks.V_TARGET, lambda r, d, v, g: r[:, None] + g * v.detach() * ~d, r"has shape \(4, 4\).*broadcast"),
     (checks.V_TARGET, lambda r, d, v, g: r + g * (1 - d) * v, "it stops with .*Error: Subtraction"),
     (checks.V_TARGET, refused_by_torch, "it stops with NotImplementedError: Subtraction"),
+    (checks.V_TARGET, v_target_without_return, "^it returns nothing: is a return missing"),
     (checks.V_TARGET, v_target_mutates, "changes one of its arguments in place"),
     (checks.V_TARGET, lambda r, d, v, g: [1.0, 2.0], "returned a list; a tensor is wanted"),
     (checks.V_TARGET, lambda r: r, "it stops with TypeError"),

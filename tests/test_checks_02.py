@@ -185,6 +185,10 @@ def marked(*wrong, **unlike):
     return my_owners
 
 
+def owners_without_return():
+    answers = dict.fromkeys(NAMES, "β")  # noqa: F841
+
+
 WRONG = [
     (checks.OLD_SHARE, share("no capacity"), "forget the capacity: a full"),
     (checks.OLD_SHARE, share("no capacity, negative"), "capacity, and where nothing is that old"),
@@ -245,6 +249,7 @@ WRONG = [
     (checks.OWNERS, marked(0, 4), "the state s is not what it should be"),
     (checks.OWNERS, marked(**{"the state s": "?"}), r"you say '\?' for the state s"),
     (checks.OWNERS, lambda: {"the state s": "β"}, "the action a is missing"),
+    (checks.OWNERS, owners_without_return, "^it returns nothing"),
     (checks.OWNERS, lambda: "β" * 7, "returned a str; a dictionary is wanted"),
 ]
 

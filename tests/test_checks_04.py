@@ -95,6 +95,12 @@ def q_target_over_batch(reward, terminated, next_q, gamma):
     return reward + gamma * next_q.detach() * ~terminated
 
 
+def q_target_with_one_return(reward, terminated, next_q, gamma):
+    if next_q.ndim == reward.ndim:
+        return reward + gamma * next_q.detach() * ~terminated
+    next_q = next_q.mean(-2)
+
+
 def q_target_mutates(reward, terminated, next_q, gamma):
     reward += gamma * m(reward, next_q).detach() * ~terminated
     return reward
@@ -130,6 +136,7 @@ WRONG = [
     (Q, lambda r, d, q, g: r[..., None] + g * m(r, q).detach() * ~d, "it stops with RuntimeError: The size of tensor"),
     (Q, lambda r, d, q, g: r + g * q.mean(-2).detach() * ~d, "broadcast|it stops with|has shape"),
     (Q, lambda r, d, q, g: r + g * (1 - d) * m(r, q), "it stops with .*Error: Subtraction"),
+    (Q, q_target_with_one_return, "^it returns nothing: .* in one of the branches"),
     (Q, q_target_mutates, "changes one of its arguments in place"),
     (Q, lambda r, d, q, g: 2 * r, "compare your line with"),
     (NA, lambda policy, s, s2, a2, gen: policy(s).sample(2, generator=gen)[1], "this action is drawn at s:"),

@@ -1,5 +1,7 @@
 """How a check judges a student's function: a tick, or what is wrong in words."""
 
+import dis
+import inspect
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,9 +22,10 @@ class Exercise:
     mistakes: Sequence[tuple[Callable, str]]  # what a wrong function does, and what to say of it
     praise: str
     planted: Callable | None = None  # in "find the bug", the code as the notebook gives it
+    stub: Callable | None = None  # the code as the notebook gives it, where that is not an empty function
 
 
-class _NotAttempted(Exception):
+class _Nothing(Exception):
     pass
 
 
@@ -30,11 +33,18 @@ class Refused(Exception):
     """What a check says at once of what a function did, in a student's words."""
 
 
+def something(value):
+    """Return what a student's function returned, if that is anything."""
+    if value is Ellipsis or value is NotImplemented:
+        raise NotImplementedError
+    if value is None:
+        raise _Nothing
+    return value
+
+
 def to_tensor(value) -> torch.Tensor:
-    """Return what a student's function returned, a number as a tensor; nothing at all is "not attempted yet"."""
-    if value is None or value is Ellipsis or value is NotImplemented:
-        raise _NotAttempted
-    if isinstance(value, float | int):
+    """Return what a student's function returned, a number as a tensor."""
+    if isinstance(something(value), float | int):
         value = torch.tensor(float(value), dtype=torch.float64)
     if not isinstance(value, torch.Tensor):
         raise Refused(f"your function returned a {type(value).__name__}; a tensor is wanted")
@@ -76,17 +86,20 @@ def diagnose(exercise: Exercise, function: Callable) -> tuple[bool | None, str]:
     """
     if not callable(function):
         return False, f"a function is wanted, and this is a {type(function).__name__}"
-    if _same_code(function, exercise.planted):
+    if untouched(function, exercise.planted):
         return None, "not attempted yet: the bug is still there"
     right = exercise.observe(exercise.right)
     try:
         seen = exercise.observe(function)
     except Refused as words:
         return False, str(words)
+    except _Nothing:
+        if untouched(function, empty) or untouched(function, exercise.stub):
+            return None, _NOT_ATTEMPTED
+        return False, "it returns nothing: is a return missing at the end, or in one of the branches?"
     except Exception as error:  # whatever the student's code does, the notebook goes on
-        stub = type(error) is NotImplementedError and not error.args  # with words it comes from PyTorch: "1 - d", say
-        if stub or isinstance(error, _NotAttempted):
-            return None, "not attempted yet (nothing is returned)"
+        if type(error) is NotImplementedError and not error.args:  # with words it comes from PyTorch: "1 - d", say
+            return None, _NOT_ATTEMPTED
         theirs = (f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).parent != _HERE)
         lines = [f.lineno for f in theirs]
         where = f" (line {lines[0]} of the cell or file)" if lines else ""
@@ -111,15 +124,20 @@ def diagnose(exercise: Exercise, function: Callable) -> tuple[bool | None, str]:
     return False, f"{worst} is not what it should be; compare your line with what the text asks for, term by term"
 
 
+_NOT_ATTEMPTED = "not attempted yet (nothing is returned)"
 _LEAK = "; and besides, a gradient flows where a constant is wanted"
 
 
-def _same_code(function: Callable, planted: Callable | None) -> bool:
-    """Tell whether `function` is `planted` as it stands in the notebook, untouched."""
-    codes = [getattr(f, "__code__", None) for f in (function, planted)]
+def empty():
+    """Do what a stub does."""
+
+
+def untouched(function: Callable, given: Callable | None) -> bool:
+    """Tell whether `function` has the code of `given`, as it stands in the notebook, a docstring aside."""
+    codes = [getattr(f and inspect.unwrap(f), "__code__", None) for f in (function, given)]
     if None in codes:
         return False
-    one, two = ((code.co_code, code.co_names, code.co_varnames) for code in codes)
+    one, two = ([(step.opname, step.argrepr or step.arg) for step in dis.get_instructions(code)] for code in codes)
     return one == two
 
 

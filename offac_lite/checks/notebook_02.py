@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from offac_lite import replayed
-from offac_lite.checks.exercise import Exercise, Refused, call, report, to_tensor
+from offac_lite.checks.exercise import Exercise, Refused, call, report, something, to_tensor
 
 
 def _old_share(n_updates, older_than, per_update, capacity):
@@ -305,9 +305,7 @@ _LETTERS = {"β": 1.0, "beta": 1.0, "b": 1.0, "π": -1.0, "pi": -1.0, "p": -1.0}
 
 
 def _observe_owners(function: Callable) -> dict[str, torch.Tensor]:
-    answers = function()
-    if answers is None or answers is Ellipsis:
-        raise NotImplementedError
+    answers = something(function())
     if not isinstance(answers, dict):
         raise Refused(f"your function returned a {type(answers).__name__}; a dictionary is wanted")
     if missing := [name for name in _OWNERS if name not in answers]:
