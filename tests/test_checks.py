@@ -168,6 +168,8 @@ def wrong_resampled(variant):
             return -(pi.log_prob(a) * critic(obs, a).detach()).sum(0).mean() / n_actions
         if variant == "row by row":
             return sum(-(pi.log_prob(row) * critic(obs, row).detach()).mean() for row in a) / n_actions
+        if variant == "number":
+            return -(pi.log_prob(a) * critic(obs, a).detach()).mean().item()
         if variant == "multinomial":
             a = torch.multinomial(pi.probs, n_actions, replacement=True, generator=generator).T
             return -(pi.log_prob(a) * critic(obs, a).detach()).mean()
@@ -206,6 +208,9 @@ WRONG = [
     (checks.V_TARGET, refused_by_torch, "it stops with NotImplementedError: Subtraction"),
     (checks.V_TARGET, v_target_without_return, "^it returns nothing: is a return missing"),
     (checks.V_TARGET, v_target_mutates, "changes one of its arguments in place"),
+    (checks.V_TARGET, lambda r, d, v, g: r + g * v.requires_grad_(False) * ~d, "changes one of its .* any more"),
+    (checks.V_TARGET, lambda r, d, v, g: r + g * v.detach_() * ~d, "changes one of its .* any more"),
+    (checks.V_TARGET, lambda r, d, v, g: r + g * v.mul_(~d).detach(), "^your function changes .* in place"),
     (checks.V_TARGET, lambda r, d, v, g: [1.0, 2.0], "returned a list; a tensor is wanted"),
     (checks.V_TARGET, lambda r: r, "it stops with TypeError"),
     (checks.V_TARGET, lambda r, d, v, g: 2 * r, "compare your line with"),
@@ -217,6 +222,7 @@ WRONG = [
     (checks.ACTOR_LOSS, lambda lp, a: -(lp.detach() * a).mean(-1), "log π is detached, .* advantage gets it"),
     (checks.ACTOR_LOSS, lambda lp, a: -(lp * a).detach().mean(-1), "log π is detached"),
     (checks.ACTOR_LOSS, lambda lp, a: -(lp.exp() * a.detach()).mean(-1), "weights by π, not by log π"),
+    (checks.ACTOR_LOSS, lambda lp, a: -(lp * a.detach()).mean(-1).item(), "^a plain number is returned"),
     (checks.ACTOR_LOSS, lambda lp, a: -lp.mean(-1), "the advantage is missing"),
     (checks.ACTOR_LOSS, lambda lp, a: -lp * a.detach(), "no mean over the batch yet"),
     (checks.ACTOR_LOSS, lambda lp, a: -(lp * a.detach()).sum(), "seeds included"),
@@ -259,6 +265,7 @@ WRONG = [
     (checks.RESAMPLED_LOSS, wrong_resampled("len(obs)"), "^right without seeds.*divide by a number of seeds"),
     (checks.RESAMPLED_LOSS, wrong_resampled("K B"), "^right without seeds.*you add up over the seeds"),
     (checks.RESAMPLED_LOSS, wrong_resampled("sum of means"), "with an axis of seeds in front, as in notebook 06"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("number"), "^a plain number is returned, .* no gradient can flow"),
     (checks.RESAMPLED_LOSS, wrong_resampled("multinomial"), "draw the actions with .sample"),
     (checks.RESAMPLED_LOSS, wrong_resampled("torch's own"), "draw the actions with .sample"),
     (checks.LEAVE_ONE_OUT, lambda q: q - q.mean(-2, keepdim=True), "your mean contains the action's own Q"),

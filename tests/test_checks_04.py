@@ -136,6 +136,7 @@ WRONG = [
     (Q, lambda r, d, q, g: r[..., None] + g * m(r, q).detach() * ~d, "it stops with RuntimeError: The size of tensor"),
     (Q, lambda r, d, q, g: r + g * q.mean(-2).detach() * ~d, "broadcast|it stops with|has shape"),
     (Q, lambda r, d, q, g: r + g * (1 - d) * m(r, q), "it stops with .*Error: Subtraction"),
+    (Q, lambda r, d, q, g: r + g * m(r, q.requires_grad_(False)) * ~d, "changes one of its arguments"),
     (Q, q_target_with_one_return, "^it returns nothing: .* in one of the branches"),
     (Q, q_target_mutates, "changes one of its arguments in place"),
     (Q, lambda r, d, q, g: 2 * r, "compare your line with"),

@@ -52,13 +52,36 @@ def to_tensor(value) -> torch.Tensor:
 
 
 def call(function: Callable, *args) -> torch.Tensor:
-    """Call, and refuse a function that writes into its arguments."""
-    before = [a.detach().clone() if isinstance(a, torch.Tensor) else a for a in args]
-    result = to_tensor(function(*args))
-    for old, new in zip(before, args, strict=True):
-        if isinstance(old, torch.Tensor) and not torch.equal(old, new.detach()):
-            raise Refused("your function changes one of its arguments in place; build a new tensor instead")
+    """Call, and refuse a function that changes its arguments: their numbers, or whether a gradient flows."""
+    tensors = [a for a in args if isinstance(a, torch.Tensor)]
+    before = [(a.detach().clone(), a.requires_grad) for a in tensors]
+    try:
+        result = to_tensor(function(*args))
+    except RuntimeError as error:
+        if "leaf" in str(error):  # "a leaf Variable that requires grad is being used in an in-place operation"
+            raise Refused(_IN_PLACE) from error
+        raise
+    for new, (old, learns) in zip(tensors, before, strict=True):
+        if not torch.equal(old, new.detach()):
+            raise Refused(_IN_PLACE)
+        if new.requires_grad != learns:
+            raise Refused("your function changes one of its arguments: no gradient flows through it any more, for "
+                          "whoever uses it later; build a constant from it instead")  # fmt: skip
     return result
+
+
+_IN_PLACE = "your function changes one of its arguments in place; build a new tensor instead"
+
+
+def call_loss(function: Callable, *args) -> torch.Tensor:
+    """Call, and refuse a plain number besides."""
+
+    def loss(*args):
+        if isinstance(result := function(*args), float | int):
+            raise Refused("a plain number is returned, through which no gradient can flow; a loss is a tensor")
+        return result
+
+    return call(loss, *args)
 
 
 def gradient(output: torch.Tensor, source: torch.Tensor) -> torch.Tensor:

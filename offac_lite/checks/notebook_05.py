@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from offac_lite import updates
-from offac_lite.checks.exercise import Exercise, Refused, call, gradient, report, same, to_tensor
+from offac_lite.checks.exercise import Exercise, Refused, call, call_loss, gradient, report, same, to_tensor
 from offac_lite.networks import Categorical, of_actions
 
 
@@ -55,7 +55,7 @@ def _resampled_loss(policy, critic, obs, stored_action, n_actions, generator):
 def _observe_one_loss(function: Callable, k: int, two_seeds: bool = False) -> dict[str, torch.Tensor]:
     r, generator = _Replayed(two_seeds), torch.Generator()
     before = generator.get_state(), torch.get_rng_state()
-    loss = call(function, r.policy, r.critic, r.obs, r.action, k, generator)
+    loss = call_loss(function, r.policy, r.critic, r.obs, r.action, k, generator)
     if not all(map(torch.equal, before, (generator.get_state(), torch.get_rng_state()))):
         raise Refused("draw the actions with .sample of the policy's distribution: the check follows no other draws")
     if two_seeds and loss.shape in ((), (2,)):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from offac_lite import clinic, updates
-from offac_lite.checks.exercise import Exercise, Refused, call, gradient, report, something, to_tensor
+from offac_lite.checks.exercise import Exercise, Refused, call, call_loss, gradient, report, something, to_tensor
 from offac_lite.checks.notebook_05 import _Scripted
 from offac_lite.networks import Categorical, of_actions
 
@@ -64,7 +64,7 @@ def _observe_actor_loss(function: Callable) -> dict[str, torch.Tensor]:
     for batch, sign in (("", 1), (", another batch", -1)):  # a loss above zero, and one below
         log_prob = torch.tensor([[-0.3, -1.2, -0.7], [-2.0, -0.1, -0.4]], requires_grad=True)
         q = (sign * torch.tensor([[1.0, 4.0, -2.0], [0.5, 3.0, 6.0]])).requires_grad_()
-        loss = call(function, log_prob, q, sign * torch.tensor([0.75, 2.0, 1.0]))
+        loss = call_loss(function, log_prob, q, sign * torch.tensor([0.75, 2.0, 1.0]))
         seen[f"the gradient with respect to log π{batch}"] = gradient(loss, log_prob)
         seen[f"the gradient that reaches Q{batch}"] = gradient(loss, q)
         seen[f"the loss{batch}"] = loss.detach()
@@ -157,7 +157,7 @@ def patient_f(function: Callable) -> Callable:
 
 def _observe_critic_loss(function: Callable) -> dict[str, torch.Tensor]:
     q_all = torch.tensor([[1.0, 5.0, -2.0], [0.5, 3.0, 8.0], [4.0, -1.0, 2.0]], requires_grad=True)
-    loss = call(function, q_all, torch.tensor([0, 2, 1]), torch.tensor([4.0, 1.0, 2.5]))
+    loss = call_loss(function, q_all, torch.tensor([0, 2, 1]), torch.tensor([4.0, 1.0, 2.5]))
     return {"the gradient with respect to Q": gradient(loss, q_all), "the loss": loss.detach()}
 
 
