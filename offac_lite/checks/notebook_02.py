@@ -172,16 +172,26 @@ def _fixed_point(transition, reward, buffer_policy, gamma):
 
 
 def _small_world() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Two states in which the episode may end, two actions, and a buffer that prefers one of them."""
-    transition = torch.tensor([[[0.1, 0.7], [0.5, 0.5]], [[0.0, 0.3], [0.6, 0.2]]], dtype=torch.float64)
-    reward = torch.tensor([[1.0, 0.0], [-0.5, 2.0]], dtype=torch.float64)
-    return transition, reward, torch.tensor([[0.9, 0.1], [0.4, 0.6]], dtype=torch.float64)
+    """Three states in which the episode may end, two actions, and a buffer that prefers one of them."""
+    transition = torch.tensor(
+        [[[0.1, 0.5, 0.2], [0.5, 0.2, 0.3]], [[0.0, 0.2, 0.1], [0.6, 0.1, 0.1]], [[0.3, 0.0, 0.6], [0.1, 0.4, 0.2]]],
+        dtype=torch.float64,
+    )
+    reward = torch.tensor([[1.0, 0.0], [-0.5, 2.0], [0.5, -1.0]], dtype=torch.float64)
+    return transition, reward, torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]], dtype=torch.float64)
 
 
 def _observe_fixed_point(function: Callable) -> dict[str, torch.Tensor]:
     transition, reward, policy = _small_world()
     lasting = 0.96 * transition / transition.sum(-1, keepdim=True)  # an episode goes on with probability 0.96
-    point = call(function, transition, reward, policy, 0.9).detach()
+    try:
+        point = call(function, transition, reward, policy, 0.9).detach()
+    except RuntimeError as error:
+        if not error.args:  # the NotImplementedError of a stub
+            raise
+        error.args = (f"{error} (here transition is (S, A, S) = (3, 2, 3), reward and buffer_policy (S, A) = (3, 2); "
+                      "a mean over the actions takes away the axis A alone)",)  # fmt: skip
+        raise
     return {
         "the fixed point": point,
         "the fixed point with another discount": call(function, transition, reward, policy, 0.5).detach(),
