@@ -16,7 +16,15 @@ def unwritten(*arguments):
     raise NotImplementedError
 
 
-STUBS = {"None": lambda *a: None, "NotImplementedError": unwritten}
+def documented(*arguments):
+    """Do nothing yet."""
+
+
+def unfinished(*arguments):
+    return ...
+
+
+STUBS = {"None": lambda *a: None, "NotImplementedError": unwritten, "docstring": documented, "...": unfinished}
 
 
 def check_of(exercise):

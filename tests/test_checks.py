@@ -57,6 +57,13 @@ def resampled_loss_at_once(policy, critic, obs, stored_action, n_actions, genera
     return -(pi.log_prob(a) * critic(obs, a).detach()).mean()
 
 
+def resampled_loss_a_number_for_each_seed(policy, critic, obs, stored_action, n_actions, generator):
+    pi = policy(obs)
+    a = pi.sample(n_actions, generator=generator)
+    terms = pi.log_prob(a) * critic(obs, a).detach()
+    return -terms.mean(-1).sum(-1) / n_actions
+
+
 def leave_one_out_by_sum(q):
     k = q.shape[-2]
     return q - (q.sum(-2, keepdim=True) - q) / (k - 1)
@@ -76,7 +83,12 @@ RIGHT = {
     checks.V_TARGET: [v_target_in_two_steps, v_target_with_a_product],
     checks.ACTOR_LOSS: [actor_loss_by_negation, actor_loss_by_division],
     checks.BOOTSTRAPS: [bootstraps_by_where, lambda te, tr: te.logical_not()],
-    checks.RESAMPLED_LOSS: [resampled_loss_in_a_loop, resampled_loss_at_once, resampled_loss_one_policy_a_draw],
+    checks.RESAMPLED_LOSS: [
+        resampled_loss_in_a_loop,
+        resampled_loss_at_once,
+        resampled_loss_one_policy_a_draw,
+        resampled_loss_a_number_for_each_seed,
+    ],
     checks.LEAVE_ONE_OUT: [leave_one_out_by_sum, leave_one_out_with_a_mask],
     checks.TOTAL_VARIANCE: [
         lambda s, a, n, k: s / n + a / (n * k),
@@ -94,6 +106,10 @@ RIGHT = {
 
 def refused_by_torch(reward, terminated, next_value, gamma):
     raise NotImplementedError("Subtraction, the `-` operator, with a bool tensor is not supported.")  # 1 - d
+
+
+def v_target_without_return(reward, terminated, next_value, gamma):
+    y = reward + gamma * torch.where(terminated, 0.0, next_value.detach())  # noqa: F841
 
 
 def v_target_mutates(reward, terminated, next_value, gamma):
@@ -140,11 +156,39 @@ def wrong_resampled(variant):
                 return -(pi.log_prob(a) * critic(obs, a)).mean()
         if variant == "only Q":
             return -critic(obs, a).detach().mean()
+        if variant == "first axes":
+            return -(pi.log_prob(a) * critic(obs, a).detach()).mean(0).mean(0)
+        if variant == "last, first":
+            return -(pi.log_prob(a) * critic(obs, a).detach()).mean(-1).mean(0)
+        if variant == "len(obs)":
+            return -(pi.log_prob(a) * critic(obs, a).detach()).sum() / (n_actions * len(obs))
+        if variant == "K B":
+            return -(pi.log_prob(a) * critic(obs, a).detach()).sum() / (n_actions * obs.shape[-2])
+        if variant == "sum of means":
+            return -(pi.log_prob(a) * critic(obs, a).detach()).sum(0).mean() / n_actions
+        if variant == "row by row":
+            return sum(-(pi.log_prob(row) * critic(obs, row).detach()).mean() for row in a) / n_actions
+        if variant == "number":
+            return -(pi.log_prob(a) * critic(obs, a).detach()).mean().item()
+        if variant == "multinomial":
+            a = torch.multinomial(pi.probs, n_actions, replacement=True, generator=generator).T
+            return -(pi.log_prob(a) * critic(obs, a).detach()).mean()
+        if variant == "torch's own":
+            a = torch.distributions.Categorical(pi.probs).sample((n_actions,))
+            return -(pi.log_prob(a) * critic(obs, a).detach()).mean()
         if variant == "π":
             return -(pi.log_prob(a).exp() * critic(obs, a).detach()).mean()
         raise AssertionError(variant)
 
     return loss
+
+
+def resampled_loss_first_of_one(policy, critic, obs, stored_action, n_actions, generator):
+    pi, total = policy(obs), 0.0
+    for _ in range(n_actions):
+        a = pi.sample(1, generator=generator)[0]
+        total = total - (pi.log_prob(a) * critic(obs, a).detach()).mean()
+    return total / n_actions
 
 
 WRONG = [
@@ -162,7 +206,11 @@ WRONG = [
     (checks.V_TARGET, lambda r, d, v, g: r[:, None] + g * v.detach() * ~d, r"has shape \(4, 4\).*broadcast"),
     (checks.V_TARGET, lambda r, d, v, g: r + g * (1 - d) * v, "it stops with .*Error: Subtraction"),
     (checks.V_TARGET, refused_by_torch, "it stops with NotImplementedError: Subtraction"),
+    (checks.V_TARGET, v_target_without_return, "^it returns nothing: is a return missing"),
     (checks.V_TARGET, v_target_mutates, "changes one of its arguments in place"),
+    (checks.V_TARGET, lambda r, d, v, g: r + g * v.requires_grad_(False) * ~d, "changes one of its .* any more"),
+    (checks.V_TARGET, lambda r, d, v, g: r + g * v.detach_() * ~d, "changes one of its .* any more"),
+    (checks.V_TARGET, lambda r, d, v, g: r + g * v.mul_(~d).detach(), "^your function changes .* in place"),
     (checks.V_TARGET, lambda r, d, v, g: [1.0, 2.0], "returned a list; a tensor is wanted"),
     (checks.V_TARGET, lambda r: r, "it stops with TypeError"),
     (checks.V_TARGET, lambda r, d, v, g: 2 * r, "compare your line with"),
@@ -174,6 +222,7 @@ WRONG = [
     (checks.ACTOR_LOSS, lambda lp, a: -(lp.detach() * a).mean(-1), "log π is detached, .* advantage gets it"),
     (checks.ACTOR_LOSS, lambda lp, a: -(lp * a).detach().mean(-1), "log π is detached"),
     (checks.ACTOR_LOSS, lambda lp, a: -(lp.exp() * a.detach()).mean(-1), "weights by π, not by log π"),
+    (checks.ACTOR_LOSS, lambda lp, a: -(lp * a.detach()).mean(-1).item(), "^a plain number is returned"),
     (checks.ACTOR_LOSS, lambda lp, a: -lp.mean(-1), "the advantage is missing"),
     (checks.ACTOR_LOSS, lambda lp, a: -lp * a.detach(), "no mean over the batch yet"),
     (checks.ACTOR_LOSS, lambda lp, a: -(lp * a.detach()).sum(), "seeds included"),
@@ -209,6 +258,16 @@ WRONG = [
     (checks.RESAMPLED_LOSS, wrong_resampled("detached"), "log π is detached"),
     (checks.RESAMPLED_LOSS, wrong_resampled("only Q"), "log π is missing|log π is detached"),
     (checks.RESAMPLED_LOSS, wrong_resampled("π"), "weights by π, not by log π"),
+    (checks.RESAMPLED_LOSS, resampled_loss_first_of_one, "^right without seeds.*cannot take it: ValueError: action"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("row by row"), "^right without seeds.*cannot take it"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("first axes"), "^right without seeds.*mean over the first two axes"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("last, first"), "^right without seeds.*mean over the first axis is"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("len(obs)"), "^right without seeds.*divide by a number of seeds"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("K B"), "^right without seeds.*you add up over the seeds"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("sum of means"), "with an axis of seeds in front, as in notebook 06"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("number"), "^a plain number is returned, .* no gradient can flow"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("multinomial"), "draw the actions with .sample"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("torch's own"), "draw the actions with .sample"),
     (checks.LEAVE_ONE_OUT, lambda q: q - q.mean(-2, keepdim=True), "your mean contains the action's own Q"),
     (checks.LEAVE_ONE_OUT, lambda q: q - q.mean(-1, keepdim=True), "average over the batch of states"),
     (checks.LEAVE_ONE_OUT, lambda q: (q - q.mean(0)) * len(q) / (len(q) - 1), "not what it should be|first axis"),

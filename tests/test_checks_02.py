@@ -168,6 +168,16 @@ def point(variant):
             for _ in range(variant):
                 value = r + gamma * p @ value
             return value
+        if variant == "no new axis":
+            p = (buffer_policy * transition).sum(1)
+        if variant == "last axis":
+            p = (buffer_policy.unsqueeze(-1) * transition).sum(-1)
+        if variant == "first axis":
+            p = (buffer_policy.unsqueeze(-1) * transition).sum(0)
+        if variant == "reward, first axis":
+            r = (buffer_policy * reward).sum(0)
+        if variant in ("no new axis", "last axis", "first axis", "reward, first axis"):
+            return (eye - gamma * p).inverse() @ r
         if variant == "summed":
             return torch.linalg.solve(eye - gamma * p, r).sum()
         raise AssertionError(variant)
@@ -183,6 +193,10 @@ def marked(*wrong, **unlike):
         return answers | unlike
 
     return my_owners
+
+
+def owners_without_return():
+    answers = dict.fromkeys(NAMES, "β")  # noqa: F841
 
 
 WRONG = [
@@ -229,7 +243,11 @@ WRONG = [
     (checks.NAIVE_FIXED_POINT, point("sign and precision"), "the fixed point is not what it should be"),
     *[(checks.NAIVE_FIXED_POINT, point(rounds), "you stop going round too early") for rounds in (10, 20, 30, 50, 100)],
     (checks.NAIVE_FIXED_POINT, point(70), "where episodes are long is not what"),
-    (checks.NAIVE_FIXED_POINT, point("summed"), r"has shape \(\), and \(2,\) is wanted"),
+    *[
+        (checks.NAIVE_FIXED_POINT, point(variant), r"\(S, A, S\) = \(3, 2, 3\).*takes away the axis A alone")
+        for variant in ("no new axis", "last axis", "first axis", "reward, first axis")
+    ],
+    (checks.NAIVE_FIXED_POINT, point("summed"), r"has shape \(\), and \(3,\) is wanted"),
     (checks.OWNERS, marked(0), "s was stored with a: whoever"),
     (checks.OWNERS, marked(0, 3), "so whoever wrote a, wrote s"),
     (checks.OWNERS, marked(0, 1), "come out of the buffer together"),
@@ -245,6 +263,7 @@ WRONG = [
     (checks.OWNERS, marked(0, 4), "the state s is not what it should be"),
     (checks.OWNERS, marked(**{"the state s": "?"}), r"you say '\?' for the state s"),
     (checks.OWNERS, lambda: {"the state s": "β"}, "the action a is missing"),
+    (checks.OWNERS, owners_without_return, "^it returns nothing"),
     (checks.OWNERS, lambda: "β" * 7, "returned a str; a dictionary is wanted"),
 ]
 

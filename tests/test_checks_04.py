@@ -95,6 +95,12 @@ def q_target_over_batch(reward, terminated, next_q, gamma):
     return reward + gamma * next_q.detach() * ~terminated
 
 
+def q_target_with_one_return(reward, terminated, next_q, gamma):
+    if next_q.ndim == reward.ndim:
+        return reward + gamma * next_q.detach() * ~terminated
+    next_q = next_q.mean(-2)
+
+
 def q_target_mutates(reward, terminated, next_q, gamma):
     reward += gamma * m(reward, next_q).detach() * ~terminated
     return reward
@@ -125,11 +131,13 @@ WRONG = [
     (Q, lambda r, d, q, g: torch.where(d, r, r + g * q.detach()), "with M next actions their mean is wanted"),
     (Q, lambda r, d, q, g: (r + g * q.detach() * ~d) + 1, r"target \(one a′\) is not|\(M = 3\) has shape.*broadcast"),
     (Q, q_target_where_two_axes, "two axes as well"),
-    (Q, q_target_over_batch, "it stops with ValueError: with M next actions your mean runs over the last axis"),
+    (Q, q_target_over_batch, "^with M next actions your mean runs over the last axis"),
     (Q, lambda r, d, q, g: r + g * q.mean(-1).detach() * ~d, "your mean runs over the last axis"),
     (Q, lambda r, d, q, g: r[..., None] + g * m(r, q).detach() * ~d, "it stops with RuntimeError: The size of tensor"),
     (Q, lambda r, d, q, g: r + g * q.mean(-2).detach() * ~d, "broadcast|it stops with|has shape"),
     (Q, lambda r, d, q, g: r + g * (1 - d) * m(r, q), "it stops with .*Error: Subtraction"),
+    (Q, lambda r, d, q, g: r + g * m(r, q.requires_grad_(False)) * ~d, "changes one of its arguments"),
+    (Q, q_target_with_one_return, "^it returns nothing: .* in one of the branches"),
     (Q, q_target_mutates, "changes one of its arguments in place"),
     (Q, lambda r, d, q, g: 2 * r, "compare your line with"),
     (NA, lambda policy, s, s2, a2, gen: policy(s).sample(2, generator=gen)[1], "this action is drawn at s:"),
@@ -139,7 +147,9 @@ WRONG = [
     (NA, lambda policy, s, s2, a2, gen: torch.randint(4, (3,), generator=gen), "π never takes at s′"),
     (NA, lambda policy, s, s2, a2, gen: policy(s2).sample(1, generator=gen), "an axis of M = 1 in front"),
     (NA, lambda policy, s, s2, a2, gen: torch.softmax(policy(s2).log_probs, -1), "these are π's probabilities"),
-    (NA, lambda policy, s, s2, a2, gen: policy(s2).sample(generator=gen).float(), "its dtype"),
+    (NA, lambda policy, s, s2, a2, gen: policy(s2).sample(generator=gen).float(), "actions are whole numbers"),
+    (NA, lambda policy, s, s2, a2, gen: torch.multinomial(policy(s2).probs, 1, generator=gen), r"as \(B, 1\)"),
+    (NA, lambda policy, s, s2, a2, gen: policy(s2).sample(generator=gen)[0], r"has shape \(\), and \(3,\) is"),
     (NA, lambda policy, s, s2, a2, gen: policy(s2).sample(), "it stops with TypeError"),
     (EV, lambda p, q: q.max(-1).values, "the best action's Q"),
     (EV, lambda p, q: q.mean(-1), "the value of the uniform policy"),

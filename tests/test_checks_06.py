@@ -57,6 +57,15 @@ def rebound(target, source, tau):
         old = (1 - tau) * old + tau * new
 
 
+def nothing_done(target, source, tau):
+    for _, _ in pairs(target, source):
+        pass
+
+
+def copy_without_return(critic):
+    target = copy.deepcopy(critic)  # noqa: F841
+
+
 def copied(target, source, tau):
     target.load_state_dict(source.state_dict())
 
@@ -120,6 +129,7 @@ def frozen(critic):
 WRONG = [
     (checks.POLYAK_UPDATE, swapped, "τ and 1 − τ are swapped"),
     (checks.POLYAK_UPDATE, rebound, "keeps its old numbers"),
+    (checks.POLYAK_UPDATE, nothing_done, "keeps its old numbers"),
     (checks.POLYAK_UPDATE, copied, "you copy the network whatever τ says"),
     (checks.POLYAK_UPDATE, other_way, "towards its target"),
     (checks.POLYAK_UPDATE, into_the_source, "the source has changed"),
@@ -130,6 +140,7 @@ WRONG = [
     (checks.POLYAK_UPDATE, both_moved, "the network itself is changed too"),
     (checks.POLYAK_UPDATE, without_no_grad, "it stops with RuntimeError: a leaf Variable"),
     (checks.MAKE_TARGET, lambda critic: critic, "under a second name: whatever"),
+    (checks.MAKE_TARGET, copy_without_return, "^it returns nothing"),
     (checks.MAKE_TARGET, copy.copy, "shares its parameters"),
     (checks.MAKE_TARGET, frozen, "the critic itself has been frozen"),
     (checks.MAKE_TARGET, lambda critic: critic.requires_grad_(False), "neither of them can learn"),

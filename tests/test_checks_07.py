@@ -104,6 +104,12 @@ RIGHT = {
 # --------------------------------------------------------------------- wrong answers, and what must be said
 
 
+def log_prob_without_return(action, mean, log_std, mid, half):
+    u = torch.atanh((action - mid) / half)
+    log_prob = Normal(mean, log_std.exp()).log_prob(u).sum(-1)
+    log_prob = log_prob - torch.log(half * (1 - torch.tanh(u) ** 2)).sum(-1)
+
+
 def wrong_log_prob(variant):
     def log_prob(action, mean, log_std, mid, half):
         t = (action - mid) / half
@@ -224,6 +230,7 @@ WRONG = [
     (checks.SQUASHED_LOG_PROB, wrong_log_prob("scale sign, per dimension"), "scale of the action has.*per dimension"),
     (checks.SQUASHED_LOG_PROB, wrong_log_prob("only scale, per dimension"), "slope of tanh is missing.*per dimension"),
     (checks.SQUASHED_LOG_PROB, wrong_log_prob("detached"), "no gradient arrives"),
+    (checks.SQUASHED_LOG_PROB, log_prob_without_return, "^it returns nothing"),
     (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("own mean"), "takes all of it away"),
     (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("minus abs"), "where Q is negative"),
     (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("abs"), "where Q is positive"),

@@ -249,7 +249,7 @@ WRONG = [
     (D, wrong_critic("distance"), "this is the distance"),
     (D, wrong_critic("per row"), "one for each row"),
     (D, wrong_critic("no gradient"), "no gradient reaches Q"),
-    (D, wrong_critic("number"), "no gradient reaches Q"),
+    (D, wrong_critic("number"), "^a plain number is returned"),
     (E, wrong_resample("bug"), "of one draw and Q of another"),
     (E, wrong_resample("mode"), "the most probable actions"),
     (E, wrong_resample("one"), "whatever n_actions says"),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from offac_lite import updates
-from offac_lite.checks.exercise import Exercise, call, gradient, report
+from offac_lite.checks.exercise import Exercise, call, call_loss, gradient, report
 
 F, T = False, True
 
@@ -82,7 +82,7 @@ def _observe_actor_loss(function: Callable) -> dict[str, torch.Tensor]:
     for name, shape in (("one seed", (4,)), ("two seeds", (2, 4))):
         log_prob = torch.tensor([-0.3, -1.2, -2.0, -0.7]).expand(shape).clone().requires_grad_()
         advantage = torch.tensor([1.0, -2.0, 0.5, 3.0]).expand(shape).clone().requires_grad_()
-        loss = call(function, log_prob, advantage)
+        loss = call_loss(function, log_prob, advantage)
         seen[f"the gradient with respect to log π ({name})"] = gradient(loss, log_prob)
         seen[f"the gradient with respect to the advantage ({name})"] = gradient(loss, advantage)
         seen[f"the loss ({name})"] = loss.detach()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from offac_lite import updates
-from offac_lite.checks.exercise import Exercise, call, gradient, report, to_tensor
+from offac_lite.checks.exercise import Exercise, Refused, call, gradient, report, to_tensor
 from offac_lite.networks import Categorical
 
 F, T = False, True
@@ -31,7 +31,7 @@ def _observe_q_target(function: Callable) -> dict[str, torch.Tensor]:
             y = call(function, r.clone(), d.clone(), q, 0.9)
         except RuntimeError as error:
             if q.ndim > r.ndim and _averages_over_the_batch(function):
-                raise ValueError(
+                raise Refused(
                     "with M next actions your mean runs over the last axis, the batch; the axis of M comes before it"
                 ) from error
             raise
@@ -175,7 +175,7 @@ def _observe_next_action(function: Callable) -> dict[str, torch.Tensor]:
             break
         occurs += torch.nn.functional.one_hot(action, 4)
     return {
-        "the shape of what you return": torch.tensor(action.shape),
+        "what you return": torch.zeros(action.shape),
         "its dtype (whole numbers are wanted)": torch.tensor(action.dtype == torch.int64),
         "the set of actions that you draw": occurs > 0,
     }
@@ -211,6 +211,14 @@ NEXT_ACTION = Exercise(
         (
             lambda policy, s, s2, stored, gen: policy(s2).sample(1, generator=gen),
             "right, but with an axis of M = 1 in front: here one action for each transition is wanted, of shape (B,)",
+        ),
+        (
+            lambda policy, s, s2, stored, gen: policy(s2).sample(generator=gen).unsqueeze(-1),
+            "one action for each transition is (B,), and yours came as (B, 1)",
+        ),
+        (
+            lambda policy, s, s2, stored, gen: policy(s2).sample(generator=gen).double(),
+            "actions are whole numbers, and yours have another dtype",
         ),
         (
             lambda policy, s, s2, stored, gen: policy(s2).probs,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from offac_lite import updates
-from offac_lite.checks.exercise import Exercise, call, gradient, report, to_tensor
+from offac_lite.checks.exercise import Exercise, Refused, call, call_loss, gradient, report, same, to_tensor
 from offac_lite.networks import Categorical, of_actions
 
 
@@ -17,26 +17,33 @@ class _Scripted(Categorical):
         self.script = script  # shared by all the policies of one exercise, and used up
 
     def sample(self, n_actions: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
-        rows = torch.stack([self.script.pop(0) for _ in range(1 if n_actions is None else n_actions)])
-        return rows[0] if n_actions is None else rows
+        rows = torch.stack([self.script.pop(0) for _ in range(1 if n_actions is None else n_actions)], -2)
+        return rows.squeeze(-2) if n_actions is None else rows
 
 
 class _Replayed:
-    """A batch and a policy for which every way of getting the actions wrong gives another gradient."""
+    """A batch and a policy for which every way of getting the actions wrong gives another gradient.
 
-    def __init__(self):
-        self.logits = torch.tensor([[0.2, -0.4, 0.9], [1.0, 0.3, -0.2], [-0.5, 0.1, 0.4]], requires_grad=True)
-        self.q_table = torch.tensor([[1.0, 5.0, -2.0], [0.0, 3.0, 8.0], [4.0, -1.0, 2.0]], requires_grad=True)
-        self.obs, self.action = torch.arange(3), torch.tensor([1, 2, 0])
-        self.reward = torch.tensor([0.5, -1.0, 2.0])
-        script = torch.tensor([[0, 2, 1], [2, 0, 1], [0, 1, 2], [2, 0, 2], [0, 0, 1], [1, 1, 2], [0, 2, 0]])
-        self.script = list(script.repeat(8, 1))
+    `two_seeds` puts an axis of two seeds in front of everything, each with numbers of its own.
+    """
+
+    def __init__(self, two_seeds: bool = False):
+        def numbers(*rows):
+            own = torch.tensor(rows)
+            return torch.stack([own, own.flip(-1)]) if two_seeds else own
+
+        self.logits = numbers([0.2, -0.4, 0.9], [1.0, 0.3, -0.2], [-0.5, 0.1, 0.4]).requires_grad_()
+        self.q_table = numbers([1.0, 5.0, -2.0], [0.0, 3.0, 8.0], [4.0, -1.0, 2.0]).requires_grad_()
+        self.obs, self.action = numbers(0.0, 1.0, 2.0).unsqueeze(-1), numbers(1, 2, 0)
+        self.reward = numbers(0.5, -1.0, 2.0)
+        draws = [0, 2, 1], [2, 0, 1], [0, 1, 2], [2, 0, 2], [0, 0, 1], [1, 1, 2], [0, 2, 0]
+        self.script = 8 * [numbers(*draw) for draw in draws]
 
     def policy(self, obs: torch.Tensor) -> Categorical:
-        return _Scripted(self.logits[obs], self.script)
+        return _Scripted(torch.take_along_dim(self.logits, obs.long(), -2), self.script)
 
     def critic(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-        return of_actions(self.q_table[obs], action)
+        return of_actions(torch.take_along_dim(self.q_table, obs.long(), -2), action)
 
 
 def _resampled_loss(policy, critic, obs, stored_action, n_actions, generator):
@@ -45,15 +52,39 @@ def _resampled_loss(policy, critic, obs, stored_action, n_actions, generator):
     return updates.policy_gradient_loss(pi.log_prob(action_resampled), critic(obs, action_resampled))
 
 
+def _observe_one_loss(function: Callable, k: int, two_seeds: bool = False) -> dict[str, torch.Tensor]:
+    r, generator = _Replayed(two_seeds), torch.Generator()
+    before = generator.get_state(), torch.get_rng_state()
+    loss = call_loss(function, r.policy, r.critic, r.obs, r.action, k, generator)
+    if not all(map(torch.equal, before, (generator.get_state(), torch.get_rng_state()))):
+        raise Refused("draw the actions with .sample of the policy's distribution: the check follows no other draws")
+    if two_seeds and loss.shape in ((), (2,)):
+        loss = loss.expand(2)  # as `train` does: one number for all seeds, or one for each
+    seen = {"the gradient with respect to the policy": gradient(loss, r.logits)}
+    seen |= {"the gradient that reaches Q": gradient(loss, r.q_table)}
+    if loss.shape == (2,):
+        loss = loss.mean()
+    seen |= {"the loss": loss.detach()}
+    which = f"K = {k}" + two_seeds * ", with an axis of seeds in front, as in notebook 06"
+    return {f"{name} ({which})": value for name, value in seen.items()}
+
+
+def _observe_without_seeds(function: Callable) -> dict[str, torch.Tensor]:
+    return _observe_one_loss(function, 1) | _observe_one_loss(function, 6)
+
+
 def _observe_resampled_loss(function: Callable) -> dict[str, torch.Tensor]:
-    seen = {}
-    for k in (1, 6):
-        r = _Replayed()
-        loss = call(function, r.policy, r.critic, r.obs, r.action, k, torch.Generator())
-        seen[f"the gradient with respect to the policy (K = {k})"] = gradient(loss, r.logits)
-        seen[f"the gradient that reaches Q (K = {k})"] = gradient(loss, r.q_table)
-        seen[f"the loss (K = {k})"] = loss.detach()
-    return seen
+    """Observe it with seeds too, where it is right without them."""
+    seen, right = _observe_without_seeds(function), _observe_one_loss(_resampled_loss, 6, two_seeds=True)
+    if not same(seen, _observe_without_seeds(_resampled_loss)):
+        return seen | {name: torch.zeros_like(value) for name, value in right.items()}
+    try:
+        return seen | _observe_one_loss(function, 6, two_seeds=True)
+    except Exception as error:
+        raise Refused(f"{_SEEDS}, and this function cannot take it: {type(error).__name__}: {error}") from error
+
+
+_SEEDS = "right without seeds; but in notebook 06 an axis of seeds stands in front: obs is (S, B, …), actions (S, K, B)"
 
 
 def _with_actions(choose: Callable, weigh: Callable = lambda log_prob, q: -(log_prob * q.detach()).mean()):
@@ -151,6 +182,24 @@ RESAMPLED_LOSS = Exercise(
         (
             _with_actions(_draw, lambda lp, q: -(lp.exp() * q.detach()).mean()),
             "this weights by π, not by log π: drawing the actions already contributes the factor π",
+        ),
+        (
+            _with_actions(_draw, lambda lp, q: -(lp * q.detach()).mean((0, 1))),
+            f"{_SEEDS}, and your mean over the first two axes leaves the states: count the axes from the end, or "
+            "average over everything",
+        ),
+        (
+            _with_actions(_draw, lambda lp, q: -(lp * q.detach()).mean(-1).mean(0)),
+            f"{_SEEDS}, and your mean over the first axis is one over seeds: count the axes from the end, or average "
+            "over everything",
+        ),
+        (
+            _with_actions(_draw, lambda lp, q: -(lp * q.detach()).sum() / (lp.shape[-2] * len(lp.select(-2, 0)))),
+            f"{_SEEDS}, and you divide by a number of seeds where the number of states is meant",
+        ),
+        (
+            _with_actions(_draw, lambda lp, q: -(lp * q.detach()).sum() / (lp.shape[-1] * lp.shape[-2])),
+            f"{_SEEDS}, and you add up over the seeds: the step would grow with their number",
         ),
     ],
     "right: K fresh actions from π at every replayed state, and Q a constant",

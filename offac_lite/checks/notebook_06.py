@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 
 from offac_lite import updates
-from offac_lite.checks.exercise import Exercise, report, to_tensor
+from offac_lite.checks.exercise import Exercise, Refused, empty, report, something, to_tensor, untouched
 from offac_lite.networks import DiscreteQCritic, VCritic
 
 
@@ -16,17 +16,8 @@ def _critic(seed: int) -> DiscreteQCritic:
 
 def _numbers(network) -> torch.Tensor:
     if not isinstance(network, torch.nn.Module):
-        raise TypeError(f"your function returned a {type(network).__name__}; a network is wanted")
+        raise Refused(f"your function returned a {type(network).__name__}; a network is wanted")
     return torch.cat([p.detach().flatten().clone() for p in network.parameters()])
-
-
-def _empty(function: Callable) -> bool:
-    """Tell whether the body of a function is nothing but `...`."""
-
-    def nothing(target, source, tau): ...
-
-    code = getattr(function, "__code__", None)
-    return code is not None and code.co_code == nothing.__code__.co_code
 
 
 class _Pair(torch.nn.Module):
@@ -38,12 +29,13 @@ class _Pair(torch.nn.Module):
 
 
 def _observe_polyak(function: Callable) -> dict[str, torch.Tensor]:
-    if _empty(function):
+    if untouched(function, empty):
         raise NotImplementedError
     seen = {}
     for tau in (0.1, 1.0):
         target, source = _Pair(1), _Pair(2)
-        function(target, source, tau)
+        if function(target, source, tau) is Ellipsis:
+            raise NotImplementedError
         seen[f"the target network (τ = {tau:g})"] = _numbers(target)
         seen[f"the network itself (τ = {tau:g})"] = _numbers(source)
     function(target, source, 0.5)
@@ -117,9 +109,7 @@ def polyak_update(function: Callable) -> Callable:
 
 def _observe_make_target(function: Callable) -> dict[str, torch.Tensor]:
     critic = _critic(1)
-    target = function(critic)
-    if target is None or target is Ellipsis or target is NotImplemented:
-        raise NotImplementedError
+    target = something(function(critic))
     seen = {"the target network at first": _numbers(target)}
     seen["whether the two names stand for one object"] = torch.tensor(float(target is critic))
     with torch.no_grad():

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from offac_lite import clinic, updates
-from offac_lite.checks.exercise import Exercise, call, gradient, report, to_tensor
+from offac_lite.checks.exercise import Exercise, Refused, call, call_loss, gradient, report, something, to_tensor
 from offac_lite.checks.notebook_05 import _Scripted
 from offac_lite.networks import Categorical, of_actions
 
@@ -64,7 +64,7 @@ def _observe_actor_loss(function: Callable) -> dict[str, torch.Tensor]:
     for batch, sign in (("", 1), (", another batch", -1)):  # a loss above zero, and one below
         log_prob = torch.tensor([[-0.3, -1.2, -0.7], [-2.0, -0.1, -0.4]], requires_grad=True)
         q = (sign * torch.tensor([[1.0, 4.0, -2.0], [0.5, 3.0, 6.0]])).requires_grad_()
-        loss = call(function, log_prob, q, sign * torch.tensor([0.75, 2.0, 1.0]))
+        loss = call_loss(function, log_prob, q, sign * torch.tensor([0.75, 2.0, 1.0]))
         seen[f"the gradient with respect to log π{batch}"] = gradient(loss, log_prob)
         seen[f"the gradient that reaches Q{batch}"] = gradient(loss, q)
         seen[f"the loss{batch}"] = loss.detach()
@@ -157,7 +157,7 @@ def patient_f(function: Callable) -> Callable:
 
 def _observe_critic_loss(function: Callable) -> dict[str, torch.Tensor]:
     q_all = torch.tensor([[1.0, 5.0, -2.0], [0.5, 3.0, 8.0], [4.0, -1.0, 2.0]], requires_grad=True)
-    loss = call(function, q_all, torch.tensor([0, 2, 1]), torch.tensor([4.0, 1.0, 2.5]))
+    loss = call_loss(function, q_all, torch.tensor([0, 2, 1]), torch.tensor([4.0, 1.0, 2.5]))
     return {"the gradient with respect to Q": gradient(loss, q_all), "the loss": loss.detach()}
 
 
@@ -232,11 +232,9 @@ def _observe_resample(function: Callable) -> dict[str, torch.Tensor]:
         logits = torch.tensor([[0.2, -0.4, 0.9], [1.0, 0.3, -0.2], [-0.5, 0.1, 0.4]], requires_grad=True)
         q_all = torch.tensor([[1.0, 5.0, -2.0], [0.5, 3.0, 8.0], [4.0, -1.0, 2.0]])
         rows = torch.tensor([[0, 2, 1], [2, 0, 1], [0, 1, 2], [2, 0, 0], [0, 0, 1], [1, 1, 2], [0, 2, 0], [1, 0, 1]])
-        pair = function(_Scripted(logits, list(rows)), q_all, k, torch.Generator())
-        if pair is None or pair is Ellipsis:
-            raise NotImplementedError
+        pair = something(function(_Scripted(logits, list(rows)), q_all, k, torch.Generator()))
         if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise TypeError("two tensors are wanted: log π of the actions, and Q of the actions")
+            raise Refused("two tensors are wanted: log π of the actions, and Q of the actions")
         log_prob, q = map(to_tensor, pair)
         seen[f"log π (K = {k})"] = log_prob.detach()
         seen[f"Q (K = {k})"] = q.detach()
@@ -389,7 +387,7 @@ def _observe_ended(function: Callable) -> dict[str, torch.Tensor]:
     terminated, truncated = torch.tensor([[False, True], [False, True]]), torch.tensor([[False, False], [True, True]])
     d = call(function, terminated, truncated)
     if d.dtype != torch.bool:
-        raise TypeError("d is a yes or a no, and yours holds numbers")
+        raise Refused("d is a yes or a no, and yours holds numbers")
     return {"d": d.double()}
 
 
