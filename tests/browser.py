@@ -107,6 +107,8 @@ def served(folder: Path, app: str = "jupyterlab"):
         file.write_text(json.dumps(values))
     own = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
     own |= {"IPYTHONDIR": "ipython", "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
+    for part in own.values():
+        (home / part).mkdir(parents=True, exist_ok=True)  # not all of them are made by whoever needs them first
     environment = os.environ | {name: str(home / part) for name, part in own.items()}
     environment |= {"JUPYTER_TOKEN": token, "JUPYTER_PREFER_ENV_PATH": "1"}
     environment["PYTHONPATH"] = os.pathsep.join([environment.get("PYTHONPATH", ""), str(ROOT)]).strip(os.pathsep)
