@@ -134,6 +134,9 @@ def wrong_resampled(variant):
         if variant == "own baseline":
             q = critic(obs, a).detach()
             return -(pi.log_prob(a) * (q - q.mean(0))).mean()
+        if variant == "the others":
+            q = critic(obs, a).detach()
+            return -(pi.log_prob(a) * (q * n_actions - q.sum(-2, keepdim=True)) / torch.tensor(n_actions - 1.0)).mean()
         if variant == "sign, attached":
             return (pi.log_prob(a) * critic(obs, a)).mean()
         if variant == "stored log π":
@@ -230,6 +233,12 @@ WRONG = [
     (checks.ACTOR_LOSS, lambda lp, a: -(lp * a.detach()).mean(0), "over the right axes"),
     (checks.ACTOR_LOSS, lambda lp, a: -(lp * a.detach()).mean(-1, keepdim=True), "over the right axes"),
     (checks.ACTOR_LOSS, lambda lp, a: (lp * a).mean(-1), "the sign is flipped.*and besides, a gradient flows"),
+    (checks.ACTOR_LOSS, lambda lp, a: (lp * (a.mean(-1, True) - a).detach()).mean(-1), "you centre the advantages"),
+    (
+        checks.ACTOR_LOSS,
+        lambda lp, a: -(lp * ((a - a.mean(-1, True)) / a.std(-1, keepdim=True)).detach()).sum(-1) / 4,
+        "you normalise the advantages",
+    ),
     (checks.V_TARGET, lambda r, d, v, g: r + v * ~d, "the discount γ is missing.*and besides, a gradient flows"),
     (checks.V_TARGET, lambda r, d, v, g: r + g * d * v, "the wrong way round.*and besides, a gradient flows"),
     (checks.BOOTSTRAPS, lambda te, tr: ~(te & tr), "an episode can end by termination alone"),
@@ -250,6 +259,7 @@ WRONG = [
     (checks.RESAMPLED_LOSS, wrong_resampled("batch mean"), "average over the batch only"),
     (checks.RESAMPLED_LOSS, wrong_resampled("two draws"), "one draw and Q of another"),
     (checks.RESAMPLED_LOSS, wrong_resampled("own baseline"), "subtract a baseline"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("the others"), "with one action there is no other"),
     (checks.RESAMPLED_LOSS, wrong_resampled("sign, attached"), "sign is flipped.*and besides"),
     (checks.RESAMPLED_LOSS, wrong_resampled("sum"), "add up where the mean over states and actions"),
     (checks.RESAMPLED_LOSS, wrong_resampled("sum over K"), "add up the K actions"),
@@ -287,6 +297,12 @@ WRONG = [
         lambda q: (q - q.mean(-2, keepdim=True)) / q.std(-2, keepdim=True),
         "divide by the spread of Q",
     ),
+    (checks.LEAVE_ONE_OUT, lambda q: q - (q.sum(-1, True) - q) / (q.size(-1) - 1), "the others.* are other states"),
+    (checks.LEAVE_ONE_OUT, lambda q: q - (q.sum(0) - q) / (q.size(0) - 1), "your sum runs over the first axis"),
+    (checks.LEAVE_ONE_OUT, lambda q: q - (q.sum(-2, True) - q) / (len(q) - 1), "from the length of the first axis"),
+    (checks.TOTAL_VARIANCE, lambda s, a, n, k: s / k + a / n / k, "K and N are swapped"),
+    (checks.TOTAL_VARIANCE, lambda s, a, n, k: s / n + a / n * k, "K ends up above the line"),
+    (checks.TOTAL_VARIANCE, lambda s, a, n, k: (s / n + a / n / k) ** 0.5, "this is the standard deviation"),
     (checks.TOTAL_VARIANCE, lambda s, a, n, k: (s + a) / n / k, "K divides the states' term too"),
     (checks.TOTAL_VARIANCE, lambda s, a, n, k: s / n + a / k, "N is missing from the second term"),
     (checks.TOTAL_VARIANCE, lambda s, a, n, k: s + a / n / k, "N is missing from the first term"),
@@ -306,6 +322,16 @@ WRONG = [
     (checks.RESAMPLED_ADVANTAGE, lambda critic, obs, a, r, nv, v, g: r + critic(obs, a) - v, "added on top of Q"),
     (checks.RESAMPLED_ADVANTAGE, lambda critic, obs, a, r, nv, v, g: r + g * critic(obs, a) - v, "as the value of s′"),
     (checks.RESAMPLED_ADVANTAGE, lambda critic, obs, a, r, nv, v, g: critic(obs, a) - nv, "not V"),
+    (
+        checks.RESAMPLED_ADVANTAGE,
+        lambda critic, obs, a, r, nv, v, g: critic(obs, a) - critic(obs, a).sum(0) / len(a),
+        "contains the action's own Q; V",
+    ),
+    (
+        checks.RESAMPLED_ADVANTAGE,
+        lambda critic, obs, a, r, nv, v, g: critic(obs, a) - r - g * nv,
+        "what the stored action led to, and no baseline",
+    ),
     (checks.RESAMPLED_ADVANTAGE, lambda critic, obs, a, r, nv, v, g: critic(obs, a), "this is Q itself"),
     (checks.RESAMPLED_ADVANTAGE, lambda critic, obs, a, r, nv, v, g: v - critic(obs, a), "the sign is flipped"),
     (checks.RESAMPLED_ADVANTAGE, lambda critic, obs, a, r, nv, v, g: g * critic(obs, a) - v, "not discounted here"),

@@ -115,6 +115,10 @@ def mixed(variant):
             return product / product.sum(-1, keepdim=True)
         if variant == "reciprocal":
             return (probs / weight).sum(0) / (1 / weight).sum(0)
+        if variant == "mean over sum":
+            return (probs * weight).mean(0) / weight.sum(0)
+        if variant == "softmax":
+            return torch.einsum("ns,nsa->sa", visits.softmax(0), probs)
         if variant == "in place":
             probs *= weight
             return probs.sum(0) / weight.sum(0)
@@ -224,6 +228,8 @@ WRONG = [
     (checks.BUFFER_POLICY, mixed("winner"), "most frequent visitor alone"),
     (checks.BUFFER_POLICY, mixed("logarithms"), "mix the logarithms"),
     (checks.BUFFER_POLICY, mixed("reciprocal"), "the wrong way round"),
+    (checks.BUFFER_POLICY, mixed("mean over sum"), "divide by the number of writers too"),
+    (checks.BUFFER_POLICY, mixed("softmax"), "a softmax makes weights of scores"),
     (checks.BUFFER_POLICY, mixed("in place"), "changes one of its arguments in place"),
     (checks.BUFFER_POLICY, mixed("broadcast"), "it stops with RuntimeError"),
     (checks.NAIVE_FIXED_POINT, point("reward"), "the mean reward of one step"),

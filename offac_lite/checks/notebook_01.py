@@ -122,6 +122,16 @@ ACTOR_LOSS = Exercise(
             lambda lp, a: -(lp * a.detach()).sum(),
             "you add everything up, seeds included: average over the last axis only",
         ),
+        (
+            lambda lp, a: -(lp * (a - a.mean(-1, keepdim=True)).detach()).mean(-1),
+            "you centre the advantages of the batch: often done, but not what is asked; an action that was good stays "
+            "good, however good the others were",
+        ),
+        (
+            lambda lp, a: -(lp * ((a - a.mean(-1, keepdim=True)) / a.std(-1, keepdim=True)).detach()).mean(-1),
+            "you normalise the advantages of the batch: often done, but not what is asked; their size and sign belong "
+            "to the estimate",
+        ),
     ],
     "right: its gradient is minus the policy gradient, and the advantage is a constant",
 )

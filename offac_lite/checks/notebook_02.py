@@ -154,6 +154,14 @@ BUFFER_POLICY = Exercise(
             lambda p, v: (p / v[..., None]).sum(0) / (1 / v).sum(0)[:, None],
             "your weights are the wrong way round: who is there more often counts for less",
         ),
+        (
+            lambda p, v: (v[..., None] * p).mean(0) / v.sum(0)[:, None],
+            "you divide by the number of writers too: in each state the probabilities have to add up to 1",
+        ),
+        (
+            lambda p, v: (torch.softmax(v, 0)[..., None] * p).sum(0),
+            "a softmax makes weights of scores, and visits are weights already: each counts in proportion",
+        ),
     ],
     "right: in each state a writer counts as often as it has been there",
     planted=_planted_buffer_policy,

@@ -160,6 +160,13 @@ RESAMPLED_LOSS = Exercise(
             "you subtract a baseline that contains the action's own Q; this exercise wants Q itself as the weight",
         ),
         (
+            _with_actions(
+                _draw, lambda lp, q: -(lp * (q - (q.sum(-2, keepdim=True) - q) / (q.shape[-2] - 1)).detach()).mean()
+            ),
+            "you subtract the mean of the other actions, and with one action there is no other; this exercise wants Q "
+            "itself as the weight",
+        ),
+        (
             _with_actions(_draw, lambda lp, q: -(lp * q.detach()).sum(-2).mean()),
             "you add up the K actions of a state where their mean is wanted: more actions would mean larger steps",
         ),
@@ -259,6 +266,18 @@ LEAVE_ONE_OUT = Exercise(
             lambda q: (q - q.mean(-2, keepdim=True)) / q.std(-2, keepdim=True),
             "you also divide by the spread of Q: that changes the direction of the gradient, not just its noise",
         ),
+        (
+            lambda q: q - (q.sum(-1, keepdim=True) - q) / (q.shape[-1] - 1),
+            "the others in your mean are other states: the actions of one state stand along the axis before the last",
+        ),
+        (
+            lambda q: q - (q.sum(0, keepdim=True) - q) / (q.shape[0] - 1),
+            "your sum runs over the first axis: with seeds that is not the K axis",
+        ),
+        (
+            lambda q: q - (q.sum(-2, keepdim=True) - q) / (len(q) - 1),
+            "you take K from the length of the first axis: with seeds in front that is their number",
+        ),
     ],
     "right: a baseline for free, and still unbiased",
 )
@@ -291,7 +310,13 @@ TOTAL_VARIANCE = Exercise(
         (lambda s, a, n, k: s + a / k, "N is missing: the estimate is a mean over N independent states"),
         (lambda s, a, n, k: (s + a) / n, "K is missing: the K actions of a state average their own noise out"),
         (lambda s, a, n, k: s / k + a / n, "K and N are swapped"),
+        (lambda s, a, n, k: (s + a / n) / k, "K and N are swapped"),
         (lambda s, a, n, k: (s / k + a) / n, "K divides the wrong term"),
+        (lambda s, a, n, k: s / n + a / n * k, "K ends up above the line: a product below a line wants its brackets"),
+        (
+            lambda s, a, n, k: ((s + a / k) / n) ** 0.5,
+            "this is the standard deviation: the variance is wanted, before any root",
+        ),
         (
             lambda s, a, n, k: (s + a / k**0.5) / n**0.5,
             "that is how a standard deviation shrinks; a variance shrinks without the root",
@@ -358,6 +383,14 @@ RESAMPLED_ADVANTAGE = Exercise(
         (
             lambda c, o, a, r, nv, v, g: c(o, a) - c(o, a).mean(-1, keepdim=True),
             "you average over the batch of states: the baseline is each state's own V(s)",
+        ),
+        (
+            lambda c, o, a, r, nv, v, g: c(o, a) - c(o, a).mean(-2, keepdim=True),
+            "the mean over the drawn actions contains the action's own Q; V(s) is there, and contains none of them",
+        ),
+        (
+            lambda c, o, a, r, nv, v, g: c(o, a) - (r + g * nv),
+            "r + γV(s′) is what the stored action led to, and no baseline: that is V(s)",
         ),
     ],
     "right: what the resampled action is worth, only Q can tell",
