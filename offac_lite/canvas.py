@@ -28,7 +28,7 @@ class _Renderer(RendererAgg):
     def __init__(self, width: float, height: float, dpi: float):
         super().__init__(width, height, dpi)
         self._sheet = RendererAgg(width, height, dpi)
-        self._kept = functools.lru_cache(1000)(self._picture)
+        self._kept = functools.lru_cache(300)(self._picture)  # a figure has some eighty lines
 
     def draw_text(self, gc, x, y, s, prop, angle, ismath=False, mtext=None) -> None:
         """Draw one line of text; see `matplotlib.backend_bases.RendererBase`."""

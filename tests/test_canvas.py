@@ -75,7 +75,7 @@ def test_a_line_is_drawn_once_and_again_only_where_it_changes(monkeypatch):
 def test_the_pictures_kept_are_bounded():
     figure = Figure(figsize=(1, 1), dpi=20)
     canvas, text = Canvas(figure), figure.text(0, 0.5, "")
-    for number in range(1200):
+    for number in range(500):
         text.set_text(str(number))
         canvas.draw()
-    assert canvas.get_renderer()._kept.cache_info().currsize == 1000
+    assert canvas.get_renderer()._kept.cache_info().currsize == 300
