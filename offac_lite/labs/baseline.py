@@ -43,7 +43,9 @@ class BaselineModel:
         self.mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4")
         path = self.mdp.policy_path(LATER, 5.0)
         self.logits = {"uniform": path[0], "after 20 updates": path[-1]}
-        self.variances = {name: [self._moments(name, c).variance for c in (0.0, 1.0, 2.0)] for name in self.logits}
+        self.variances = {
+            name: [self._moments(name, self._weight(name, c)).variance for c in (0.0, 1.0, 2.0)] for name in self.logits
+        }
         generator = torch.Generator().manual_seed(seed)
         self.uniforms = torch.rand(2, n_points, MOST_STATES, generator=generator, dtype=torch.float64)
 
@@ -51,9 +53,8 @@ class BaselineModel:
         pi = torch.softmax(self.logits[policy], -1)
         return self.mdp.action_values(pi) - share * self.mdp.state_values(pi)[:, None]
 
-    def _moments(self, policy: str, share: float, n_states: int = 1) -> GradientMoments:
-        choice = dict(n_states=n_states, q=self._weight(policy, share))
-        return gradient_moments(self.mdp, self.logits[policy], "resampled", **choice)
+    def _moments(self, policy: str, weight: torch.Tensor, n_states: int = 1) -> GradientMoments:
+        return gradient_moments(self.mdp, self.logits[policy], "resampled", n_states=n_states, q=weight)
 
     def __call__(self, policy: str = "uniform", n_states: int = 32, share: float = 0.0) -> BaselineResult:
         """Compute the moments and the cloud. Raises `ValueError` outside the sliders."""
@@ -61,13 +62,14 @@ class BaselineModel:
         _check.count("n_states", n_states, at_most=MOST_STATES)
         if not SHARES[0] <= _check.number("share", share) <= SHARES[-1]:
             raise ValueError(f"share must lie between {SHARES[0]:g} and {SHARES[-1]:g}, got {share}")
-        here, at = self._moments(policy, share, n_states), [v / n_states for v in self.variances[policy]]
+        weight = self._weight(policy, share)
+        here, at = self._moments(policy, weight, n_states), [v / n_states for v in self.variances[policy]]
         curve = (at[2] - 2 * at[1] + at[0]) / 2  # the parabola through three points
         slope = at[1] - at[0] - curve
         shares = torch.tensor(SHARES, dtype=torch.float64)
         states, actions = self.uniforms[:, :, :n_states]
-        logits, q = self.logits[policy], self._weight(policy, share)
-        estimates = gradients_from_uniforms(self.mdp, logits, "resampled", states, actions[..., None], q=q)
+        choice = dict(action_uniforms=actions[..., None], q=weight)
+        estimates = gradients_from_uniforms(self.mdp, self.logits[policy], "resampled", states, **choice)
         (other,) = (theta for name, theta in self.logits.items() if name != policy)
         plane = plots.Plane(here.target, self.mdp.policy_gradient(other))
         return BaselineResult(
