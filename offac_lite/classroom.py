@@ -43,6 +43,7 @@ TRUE_WITHOUT_ANSWERS = {
 """What the notebooks say of themselves, and what copies say instead."""
 
 MARKS = {"✓": "right", "✗": "wrong", "…": "not attempted", "–": "no verdict"}
+_LEGEND = ", ".join(f"{mark} {words}" for mark, words in MARKS.items())
 _VERDICT = re.compile(r"^([✓✗…]) ([^:\n]+): (.*)$", re.MULTILINE)
 _CHECK = re.compile(r"\bchecks\.(\w+)\(")
 
@@ -183,7 +184,7 @@ def table(found: dict[str, dict[str, tuple[str, str]]]) -> str:
     wrong = Counter(f"{name}: {words}" for name, (mark, words) in every if mark == "✗")
     if wrong:
         lines += ["", "What was wrong, and how often:", *(f"{n:4d}  {words}" for words, n in wrong.most_common())]
-    return "\n".join([*lines, "", "✓ right, ✗ wrong, … not attempted, – no verdict"])
+    return "\n".join([*lines, "", _LEGEND])
 
 
 # ------------------------------------------------------------------------------------------------- commands
@@ -212,9 +213,8 @@ def grade_command(arguments: list[str]) -> None:
     """Parse `grade ...` and print what the checks say."""
     parser = argparse.ArgumentParser(
         prog="python -m offac_lite grade",
-        description="Print what the checks say in every notebook of a folder and its subfolders: ✓ right, ✗ wrong, "
-        "… not attempted, – no verdict. Nothing is run and nothing changed unless --run is given: the verdicts are "
-        "read from the outputs that were saved.",
+        description=f"Print what the checks say in every notebook of a folder and its subfolders: {_LEGEND}. Nothing "
+        "is run and nothing changed unless --run is given: the verdicts are read from the outputs that were saved.",
     )
     parser.add_argument("folder", type=Path, help="where the students' notebooks are")
     parser.add_argument(
