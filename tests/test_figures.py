@@ -55,8 +55,22 @@ def test_what_the_readme_says_of_the_runs(runs):
         assert min(seed[-1] for seed in runs["pendulum"][name]["returns"]) > -200
     for name in ("K = 1, Q", "K = 8, Q"):
         assert max(seed[-1] for seed in runs["pendulum"][name]["returns"]) < -1000
-    k_star = [statistics.median(values) for values in runs["break-even"]["k_star"]]
-    assert 80 < k_star[0] < 120 and all(3000 < k < 10_000 for k in k_star[2:])
+
+
+def test_what_the_readme_says_of_break_even(runs):
+    """The sentence's numbers are read from the text, and compared with the medians of the eight seeds."""
+    steps, k_star = runs["break-even"].values()
+    assert all(len(values) == 8 for values in k_star)
+    medians = dict(zip(steps, map(statistics.median, k_star), strict=True))
+    said = re.search(
+        r"is about (\S+) after (\S+) steps, (\S+) after (\S+), and (\S+) to (\S+) from (\S+) on \(medians of 8", README
+    )
+    first, at_first, second, at_second, low, high, since = (int(n.replace(",", "")) for n in said.groups())
+    assert medians[at_first] == pytest.approx(first, rel=0.05)
+    assert medians[at_second] == pytest.approx(second, rel=0.05)
+    late = [k for step, k in medians.items() if step >= since]
+    assert low == round(min(late), -3) and high == round(max(late), -3)
+    assert at_first < at_second < since and len(late) == len(medians) - 2, "every checkpoint is told of"
 
 
 def test_the_manifest_says_what_is_drawn():
