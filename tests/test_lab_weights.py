@@ -102,6 +102,26 @@ def test_every_edge_of_the_controls_can_be_drawn(model):
         assert len(plots.png(view.figure)) > 10_000
 
 
+def test_n_moves_the_errors_on_an_axis_that_stays(model):
+    view, limits = plots.WeightsView(HORIZONS), set()
+    for n in labs.weights.COUNTS:
+        result = model(n=n)
+        view.update(result)
+        low, high = view.curve.get_ylim()
+        limits.add((low, high))
+        assert low < min(error.min() for error in result.errors.values())
+        assert high > max(error.max() for error in result.errors.values())
+    assert len(limits) == 1
+
+
+def test_an_error_of_zero_does_not_stretch_the_axis(model):
+    result = model(baseline="value")  # with V, and β the mirror of π, one weighting makes no error over one step
+    assert min(error.min() for error in result.errors.values()) < 1e-12
+    view = plots.WeightsView(HORIZONS)
+    view.update(result)
+    assert view.curve.get_ylim() == pytest.approx((1e-3, 1e4))
+
+
 @pytest.mark.parametrize(
     "outside", [dict(horizon=0), dict(horizon=21), dict(right=0.0), dict(right=1.0), dict(weighting="none")], ids=str
 )

@@ -108,6 +108,18 @@ def test_only_the_controls_asked_for_are_shown():
         labs.variance_lab("trained")
 
 
+@pytest.mark.parametrize("policy", ["half trained", "untrained"])
+def test_k_and_the_age_move_the_curves_on_an_axis_that_stays(policy):
+    lab = labs.variance_lab(policy)
+    limits = set()
+    for setting in [dict(n_actions=k) for k in labs.VARIANCE_KS] + [dict(age=age) for age in range(21)]:
+        lab.set(**setting)
+        limits.add(lab._view.curve.get_ylim())
+        low, high = lab._view.curve.get_ylim()
+        assert low < lab.result.moments.variance_states and lab.result.moments.variance < high
+    assert len(limits) == 1
+
+
 def test_every_edge_of_the_controls_can_be_drawn():
     """All corners of the numeric sliders, with every estimator: no warning, no error, no empty picture."""
     view = plots.VarianceView(labs.VARIANCE_KS)

@@ -158,7 +158,8 @@ def variance_lab(policy: str = "half trained", controls: Sequence[str] | None = 
         q_error=slider(value=0.0, min=0.0, max=1.0, step=0.05, description="error of Q / spread of Q", **wide),
         age=ipywidgets.IntSlider(0, 0, AGES, description="age of the data, updates"),
     )
-    return Lab(chosen(every, controls), VarianceModel(policy), plots.VarianceView(VARIANCE_KS), _in_words)
+    view = plots.VarianceView(VARIANCE_KS, steady=(1e-5, 10.0 if policy == "half trained" else 0.01))
+    return Lab(chosen(every, controls), VarianceModel(policy), view, _in_words)
 
 
 def _in_words(result: VarianceResult) -> str:

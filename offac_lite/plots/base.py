@@ -46,11 +46,12 @@ def figure(width: float = 9.0, height: float = 3.4, **subplots) -> tuple[Figure,
     return fig, np.ravel(axes)
 
 
-def whole_decades(ax, low: float, high: float, step: int = 1) -> None:
-    """Let a logarithmic y-axis reach from the decade of `low` to `high`, there in steps of `step` decades.
+def whole_decades(ax, low: float, high: float, steady: tuple[float, float], step: int = 1) -> None:
+    """Let a logarithmic y-axis reach over whole decades from `low` to `high`, the upper end in steps of `step` decades.
 
-    So the limits seldom change, which redraws the axes.
+    It reaches at least over `steady`: so the limits seldom change, which moves what else is there and redraws the axes.
     """
+    low, high = min(low, steady[0]), max(high, steady[1])
     limits = (10.0 ** math.floor(math.log10(low)), 10.0 ** (step * math.ceil(math.log10(high) / step)))
     if limits != ax.get_ylim():
         ax.set_ylim(limits)

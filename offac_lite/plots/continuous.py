@@ -133,7 +133,7 @@ class ContinuousView:
         self.here.set_data([result.std], [max(result.score.variance, below)])
         self.other.set_data([result.std], [max(result.pathwise.variance, below)])
         lowest, highest = min(np.nanmin(score), np.nanmin(pathwise)), max(np.nanmax(score), np.nanmax(pathwise))
-        whole_decades(self.curve, lowest / 2, 2 * highest)
+        whole_decades(self.curve, lowest / 2, 2 * highest, steady=(1e-5, 1e6), step=3)
         rows = [
             ("exact ∂J/∂μ", result.gradient),
             ("", None),

@@ -83,11 +83,11 @@ class VarianceView:
     """The variance lab's figure: the cloud of estimates, the variance against K with its floor, and the numbers.
 
     `update(result)` takes a `labs.VarianceResult` and changes the artists in place. `figure` is the Matplotlib
-    figure and `artists` are all that changes in it.
+    figure and `artists` are all that changes in it. The axis of the variance reaches at least over `steady`.
     """
 
-    def __init__(self, ks: Sequence[int]):
-        self.ks = np.asarray(ks)
+    def __init__(self, ks: Sequence[int], steady: tuple[float, float] = (1e-5, 10.0)):
+        self.ks, self.steady = np.asarray(ks), steady
         self.figure, (cloud, self.curve, numbers) = figure(9.8, 4.0, ncols=3, width_ratios=[1, 1.1, 0.62])
         with matplotlib.rc_context(STYLE):
             self._build_cloud(cloud)
@@ -145,7 +145,7 @@ class VarianceView:
         self.reference.set_data(self.ks, np.full(len(self.ks), max(result.reference_variance, below)))
         self.here.set_data([m.n_actions], [max(m.variance, below)])
         low = min(x for x in (*floor, actions[-1] + floor[-1], result.reference_variance) if x > below)
-        whole_decades(self.curve, low / 2, 2 * np.nanmax(floor + actions))
+        whole_decades(self.curve, low / 2, 2 * np.nanmax(floor + actions), self.steady)
         rows = [
             ("the mean is off", None),
             (" exact ∇J by", m.bias),

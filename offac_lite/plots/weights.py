@@ -150,13 +150,13 @@ class WeightsView:
         top = next(y for y in (0.32, 0.64, 1.05) if y > max(result.data_mass.max(), result.wanted_mass.max()))
         if (reach, top) != (self.mass.get_xlim()[1], self.mass.get_ylim()[1]):
             self.mass.set(xlim=(-reach, reach), ylim=(0, top), xticks=np.linspace(-reach, reach, 5))
-        low, high = math.inf, 0.0
+        low, high, below = math.inf, 0.0, 1e-9  # what the logarithmic axis does not reach: an error of 0
         for name, line in self.lines.items():
-            error = 10 ** np.round(np.log10(np.maximum(result.errors[name], 1e-9)), STEADY)
+            error = 10 ** np.round(np.log10(np.maximum(result.errors[name], below)), STEADY)
             line.set_data(self.horizons, error)
-            low, high = min(low, error.min()), max(high, error.max())
+            low, high = min(low, *error[error > 2 * below]), max(high, error.max())
         self.here.set_data([result.horizon], [result.error])
-        whole_decades(self.curve, low / 1.2, 1.2 * high, step=3)
+        whole_decades(self.curve, low / 1.2, 1.2 * high, steady=(1e-3, 1e4), step=2)
         rows = [
             ("the weights", None),
             (" largest", result.largest),
