@@ -1,8 +1,10 @@
 """The variance lab of notebooks 00 and 05."""
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import ipywidgets
 import torch
@@ -39,6 +41,16 @@ VARIANCE_KS = (1, 2, 4, 8, 16, 32, 64)
 AGES = 20  # how many policy updates ago the oldest policy of the labs was
 
 
+class _World(NamedTuple):
+    """What neither estimator nor batch changes."""
+
+    mdp: TabularMDP
+    data: dict[str, torch.Tensor]  # β and the critic's Q
+    plane: plots.Plane
+    reference_variance: float  # of one state
+    k_star: float
+
+
 class VarianceModel:
     """The variance lab's computation: exact moments, and one set of random numbers that every setting transforms.
 
@@ -61,6 +73,19 @@ class VarianceModel:
         self.state_uniforms = torch.rand(n_points, most, generator=generator, dtype=torch.float64)
         self.action_uniforms = torch.rand(n_points, most, most, generator=generator, dtype=torch.float64)
         self.q_noise = torch.randn(self.path[-1].shape, generator=generator, dtype=torch.float64)
+        self.world = functools.lru_cache(maxsize=512)(self._world)
+
+    def _world(self, reward_offset: float, q_error: float, age: int) -> "_World":
+        mdp, logits = self.mdp.with_reward_offset(reward_offset), self.path[-1]
+        q = mdp.action_values(torch.softmax(logits, -1))
+        data = dict(behavior=torch.softmax(self.path[-1 - age], -1), q=q + q_error * q.std() * self.q_noise)
+        return _World(
+            mdp=mdp,
+            data=data,
+            plane=self.plane(mdp),
+            reference_variance=gradient_moments(mdp, logits, "resampled", baseline="value", **data).variance,
+            k_star=break_even_actions(mdp, logits, **data),
+        )
 
     def plane(self, mdp: TabularMDP) -> plots.Plane:
         """Span the plane of the picture by ∇J and, across it, by the mean of the oldest stored actions.
@@ -97,16 +122,15 @@ class VarianceModel:
                 "leave-one-out averages the other K − 1 actions of a state: choose the estimator 'resampled' and a K "
                 "of at least 2"
             )
-        mdp, logits = self.mdp.with_reward_offset(reward_offset), self.path[-1]
-        q = mdp.action_values(torch.softmax(logits, -1))
-        q = q + q_error * q.std() * self.q_noise
-        data = dict(behavior=torch.softmax(self.path[-1 - age], -1), q=q)
+        reward_offset, q_error = _check.number("reward_offset", reward_offset), _check.number("q_error", q_error)
+        world, logits = self.world(reward_offset, q_error, age), self.path[-1]
+        mdp, data, plane = world.mdp, world.data, world.plane
 
         def moments(k: int) -> GradientMoments:
             choice = dict(n_states=n_states, n_actions=k, baseline=baseline)
             return gradient_moments(mdp, logits, estimator, **choice, **data)
 
-        here, plane = moments(n_actions), self.plane(mdp)
+        here = moments(n_actions)
         if estimator != "resampled":  # one stored action, or all
             by_k = [here.variance_actions for _ in VARIANCE_KS]
         elif baseline == "leave-one-out":
@@ -117,7 +141,6 @@ class VarianceModel:
         points = plane(gradients_from_uniforms(mdp, logits, estimator, *uniforms, baseline=baseline, **data))
         mean, surrogate, exact = (plane(g) for g in (here.mean, here.surrogate, here.target))
         extent = max(points.abs().quantile(0.95), *(x.abs().max() for x in (mean, surrogate, exact)))
-        with_value = gradient_moments(mdp, logits, "resampled", n_states=n_states, baseline="value", **data)
         return VarianceResult(
             estimator=estimator,
             moments=here,
@@ -127,8 +150,8 @@ class VarianceModel:
             exact=exact,
             scale=2.0 ** math.ceil(math.log2(1.1 * extent)),
             actions_by_k=by_k,
-            reference_variance=with_value.variance,
-            k_star=break_even_actions(mdp, logits, **data),
+            reference_variance=world.reference_variance / n_states,
+            k_star=world.k_star,
         )
 
 

@@ -5,7 +5,7 @@
     python -m tests.benchmarks.bench_labs --memory   # what 1,000 changes of each add to a process, no browser
 
 Side by side in one run: a slider that only changes a text (the floor), `interact` with a new pyplot figure for every
-change (the common way), and each lab. p50 and p95 are over 40 presses, one after another; "burst" is the time from the
+change (the common way), and each lab. p50 and p95 are over 80 presses, one after another; "burst" is the time from the
 last of 30 presses within a second to the last change of the picture. Ratios are to the floor's p95 and to the common
 way's. Milliseconds do not travel between machines.
 """
@@ -52,7 +52,7 @@ WATCH = """selector => {
         requestAnimationFrame(() => { seen.changed = performance.now(); seen.count += 1; });
     }).observe(root, {subtree: true, childList: true, attributes: true, characterData: true});
 }"""
-CHANGES, BURST = 40, 30
+CHANGES, BURST = 80, 30
 
 
 def presses(page, slider: int) -> tuple[list[float], float]:
