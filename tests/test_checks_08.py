@@ -190,8 +190,17 @@ def wrong_resample(variant):
             a = pi.mode() if variant == "mode" else pi.sample(generator=generator)
             a = a.unsqueeze(0).repeat(1 if variant == "one" else n_actions, 1)
             return pi.log_prob(a), of_actions(q_all, a)
-        a = pi.sample(n_actions, generator=generator)
+        if variant == "uniform":
+            a = torch.randint(q_all.shape[-1], (n_actions, len(q_all)), generator=generator)
+        elif variant == "other draws":
+            a = torch.multinomial(pi.probs, n_actions, replacement=True, generator=generator).T
+        elif variant == "global draws":
+            a = torch.multinomial(pi.probs, n_actions, replacement=True).T
+        else:
+            a = pi.sample(n_actions, generator=generator)
         log_prob, q = pi.log_prob(a), of_actions(q_all, a)
+        if variant in ("uniform", "other draws", "global draws"):
+            return log_prob, q
         return {
             "order": lambda: (q, log_prob),
             "all actions": lambda: (log_prob, q_all),
@@ -263,6 +272,9 @@ WRONG = [
     (E, wrong_resample("all actions"), r"each of the \*drawn\* actions"),
     (E, wrong_resample("no axis"), "axis of the drawn actions is missing"),
     (E, wrong_resample("mean"), "average over the drawn actions"),
+    (E, wrong_resample("uniform"), r"with \.sample of the policy's distribution"),
+    (E, wrong_resample("other draws"), r"with \.sample of the policy's distribution"),
+    (E, wrong_resample("global draws"), r"with \.sample of the policy's distribution"),
     (G, wrong_next_value("bug"), "a′ is still the stored one"),
     (G, wrong_next_value("max"), "Q-learning"),
     (G, wrong_next_value("mode"), "most probable action"),

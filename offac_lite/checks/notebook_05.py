@@ -21,6 +21,15 @@ class _Scripted(Categorical):
         return rows.squeeze(-2) if n_actions is None else rows
 
 
+def no_other_draws(generator: torch.Generator, function: Callable, *arguments):
+    """Give what the function gives; refuse draws other than those that are written down."""
+    before = generator.get_state(), torch.get_rng_state()
+    result = function(*arguments)
+    if not all(map(torch.equal, before, (generator.get_state(), torch.get_rng_state()))):
+        raise Refused("draw the actions with .sample of the policy's distribution: the check follows no other draws")
+    return result
+
+
 class _Replayed:
     """A batch and a policy for which every way of getting the actions wrong gives another gradient.
 
@@ -54,10 +63,8 @@ def _resampled_loss(policy, critic, obs, stored_action, n_actions, generator):
 
 def _observe_one_loss(function: Callable, k: int, two_seeds: bool = False) -> dict[str, torch.Tensor]:
     r, generator = _Replayed(two_seeds), torch.Generator()
-    before = generator.get_state(), torch.get_rng_state()
-    loss = call_loss(function, r.policy, r.critic, r.obs, r.action, k, generator)
-    if not all(map(torch.equal, before, (generator.get_state(), torch.get_rng_state()))):
-        raise Refused("draw the actions with .sample of the policy's distribution: the check follows no other draws")
+    arguments = r.policy, r.critic, r.obs, r.action, k, generator
+    loss = no_other_draws(generator, call_loss, function, *arguments)
     if two_seeds and loss.shape in ((), (2,)):
         loss = loss.expand(2)  # as `train` does: one number for all seeds, or one for each
     seen = {"the gradient with respect to the policy": gradient(loss, r.logits)}

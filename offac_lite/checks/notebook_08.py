@@ -6,7 +6,7 @@ import torch
 
 from offac_lite import clinic, updates
 from offac_lite.checks.exercise import Exercise, Refused, call, call_loss, gradient, report, something, to_tensor
-from offac_lite.checks.notebook_05 import _Scripted
+from offac_lite.checks.notebook_05 import _Scripted, no_other_draws
 from offac_lite.networks import Categorical, of_actions
 
 # ------------------------------------------------------------------------------------------------- A: the target
@@ -232,7 +232,8 @@ def _observe_resample(function: Callable) -> dict[str, torch.Tensor]:
         logits = torch.tensor([[0.2, -0.4, 0.9], [1.0, 0.3, -0.2], [-0.5, 0.1, 0.4]], requires_grad=True)
         q_all = torch.tensor([[1.0, 5.0, -2.0], [0.5, 3.0, 8.0], [4.0, -1.0, 2.0]])
         rows = torch.tensor([[0, 2, 1], [2, 0, 1], [0, 1, 2], [2, 0, 0], [0, 0, 1], [1, 1, 2], [0, 2, 0], [1, 0, 1]])
-        pair = something(function(_Scripted(logits, list(rows)), q_all, k, torch.Generator()))
+        generator = torch.Generator()
+        pair = something(no_other_draws(generator, function, _Scripted(logits, list(rows)), q_all, k, generator))
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise Refused("two tensors are wanted: log π of the actions, and Q of the actions")
         log_prob, q = map(to_tensor, pair)
