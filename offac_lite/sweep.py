@@ -12,7 +12,7 @@ import torch
 from tqdm.auto import tqdm
 
 from offac_lite import _check, stats
-from offac_lite.config import name_of
+from offac_lite.config import Config, name_of, settle
 from offac_lite.runs import Run
 from offac_lite.training import train
 
@@ -87,7 +87,8 @@ def sweep(
 
     A variant that fails is a row with its error. Interrupting returns what is finished. With a `folder`, each run is
     saved there as it finishes, as NAME.run, on the machine that ran it; one that is there already and was not
-    interrupted is loaded instead of run again where all its options are the same (functions go by their name).
+    interrupted is loaded instead of run again where all its options are the same. Functions go by their name; what a
+    file does not hold is run again: checkpoints, and old data from a buffer or a network.
 
     Raises `TypeError` or `ValueError` before anything runs where `variants` is no such mapping.
 
@@ -149,12 +150,17 @@ def _one(name: str, options: dict, path: Path | None) -> Row:
 
 def _kept(path: Path, options: dict) -> Run | None:
     """Load a finished run of the same options; None for any other."""
+    defaults = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()}
+    asked = Config(defaults | options)
     try:
         run = Run.load(path)
-    except ValueError:
+        settle(asked, run.spaces)  # what is "auto" depends on the rest
+    except (TypeError, ValueError):
         return None
-    asked = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()} | options
+    old = asked["prefill"]
+    known = old is None or (isinstance(old, list) and not callable(old[0]))  # by value: a file names other old data
+    if run.interrupted or asked["checkpoints"] or not known:
+        return None
     asked = json.loads(json.dumps(asked, default=lambda value: name_of(value) or repr(value)))
-    irrelevant = {name for name, value in asked.items() if value == "auto"} | {"progress"}
-    same = all(name in irrelevant or run.config.get(name) == value for name, value in asked.items())
-    return run if same and not run.interrupted else None
+    same = all(run.config.get(name) == value for name, value in asked.items() if name != "progress")
+    return run if same and "<lambda>" not in asked.values() else None

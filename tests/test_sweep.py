@@ -11,7 +11,9 @@ import joblib
 import pytest
 import torch
 
+from offac_lite import ReplayBuffer
 from offac_lite import sweep as module
+from offac_lite.networks import CategoricalPolicy
 from offac_lite.sweep import sweep
 
 SHORT = dict(seeds=2, total_steps=800, random_steps=200, evaluations=2, eval_episodes=2, progress=False)
@@ -86,6 +88,39 @@ def test_a_folder_keeps_runs_and_saves_running_them_again(alone, tmp_path, monke
     ran.clear()
     check_same(sweep(VARIANTS, n_jobs=1, folder=tmp_path / "runs", **SHORT), alone | {"all": results["all"]} | alone)
     assert set(ran) == {"all", "wrong", "tau 1"}
+
+
+def filled(value):
+    buffer, n = ReplayBuffer(500, (4,)), 300
+    buffer.add(torch.full((n, 4), value), [0] * n, [value] * n, torch.full((n, 4), value), [False] * n)
+    return buffer
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (dict(baseline=None), {}),
+        (dict(obs_scale=7.0), {}),
+        (dict(n_next_actions=1, random_steps=0), dict(random_steps=0)),
+        (dict(prefill=filled(1.0)), dict(prefill=filled(2.0))),
+        (dict(q_target=lambda r, d, v, gamma: r), dict(q_target=lambda r, d, v, gamma: r + gamma * v * ~d)),
+        (dict(prefill=(CategoricalPolicy(4, 2, generator=torch.Generator()), 300)),) * 2,
+        (dict(checkpoints=True),) * 2,
+    ],
+    ids=["baseline", "obs_scale", "n_next_actions", "buffer", "lambda", "network", "checkpoints"],
+)
+def test_a_run_of_other_options_or_with_more_than_a_file_holds_is_not_taken_from_the_folder(first, second, tmp_path):
+    common = SHORT | dict(seeds=1, total_steps=400, random_steps=0, n_jobs=1, folder=tmp_path)
+    once, twice = (sweep({"a": options}, **(common | options))["a"].run for options in (first, second))
+    assert once.seconds != twice.seconds
+    assert len(twice.checkpoints) == (2 if "checkpoints" in second else 0)
+
+
+@pytest.mark.parametrize("options", [{}, dict(obs_scale=0.5), dict(prefill=((0.25, 0.75), 300), hidden=(8,))])
+def test_a_run_of_the_same_options_is_taken_from_the_folder(options, tmp_path):
+    common = SHORT | dict(seeds=1, total_steps=400, random_steps=0, n_jobs=1, folder=tmp_path)
+    once, twice = (sweep({"a": options}, **common)["a"].run for _ in range(2))
+    assert once.seconds == twice.seconds and torch.equal(once.policy.net.theta, twice.policy.net.theta)
 
 
 LONG = """
