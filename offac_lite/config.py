@@ -99,10 +99,11 @@ def settle(config: Config, spaces: dict) -> None:
     if config["baseline"] == "auto":
         without = config["gradient"] == "reparameterized" or config["n_actions"] == 1
         config["baseline"] = "value" if discrete or stored else None if without else "leave-one-out"
-    if config["baseline"] == "leave-one-out" and (stored or config["n_actions"] == 1):
+    score = config["gradient"] == "score"  # the other gradient needs no baseline, and takes no notice of it
+    if config["baseline"] == "leave-one-out" and score and (stored or config["n_actions"] == 1):
         raise ValueError('baseline="leave-one-out" averages over the other resampled actions: it needs '
                          'action="resampled" and n_actions of at least 2')  # fmt: skip
-    if config["baseline"] == "value" and not discrete and not stored:
+    if config["baseline"] == "value" and score and not discrete and not stored:
         raise ValueError('baseline="value" for resampled actions sums over all of them, which only discrete actions '
                          'allow: take "leave-one-out"')  # fmt: skip
     if config["entropy_bonus"] and stored and not discrete:
@@ -117,19 +118,23 @@ def settle(config: Config, spaces: dict) -> None:
         old_or_fresh = config["prefill"] is not None or config["on_policy"]
         config["random_steps"] = 0 if old_or_fresh else min(1000, config["total_steps"] // 4)
     config["random_steps"] = _check.count("random_steps", config["random_steps"], at_least=0)
+    if config["on_policy"] and config["batch_size"] < config["n_envs"]:
+        raise ValueError(f"batch_size = {config['batch_size']} is less than n_envs = {config['n_envs']}, the "
+                         "transitions that on_policy=True collects at a time")  # fmt: skip
     if config["on_policy"] and config["random_steps"]:
         raise ValueError("on_policy=True learns from the actions of its own policy: random_steps must be 0")
     if config["random_steps"] >= config["total_steps"]:
         raise ValueError(f"random_steps = {config['random_steps']} of total_steps = {config['total_steps']} leaves "
                          "none to learn in")  # fmt: skip
     if config["capacity"] is not None:
-        config["capacity"] = _check.count("capacity", config["capacity"], at_least=config["batch_size"])
+        least = max(config["batch_size"], config["n_envs"])
+        config["capacity"] = _check.count("capacity", config["capacity"], at_least=least)
     n_old = prefill.settle(config, spaces)
     ever = n_old + config["total_steps"] * config["collect"]
     if ever < config["batch_size"]:
         raise ValueError(f"batch_size = {config['batch_size']} is more than the {ever} transitions ever stored")
-    if config["capacity"] is not None and n_old > config["capacity"]:
-        raise ValueError(f"prefill has {n_old} transitions per seed, more than capacity = {config['capacity']}")
+    if config["capacity"] is not None and (most := prefill.most(config["prefill"])) > config["capacity"]:
+        raise ValueError(f"prefill has {most} transitions per seed, more than capacity = {config['capacity']}")
     if config["evaluations"] > (rounds := math.ceil(config["total_steps"] / config["n_envs"])):
         raise ValueError(f"evaluations = {config['evaluations']} is more than the {rounds} steps of an environment, "
                          "total_steps / n_envs")  # fmt: skip

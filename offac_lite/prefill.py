@@ -36,9 +36,8 @@ def settle(config: dict, spaces: Mapping) -> int:
     elif policy is not None:
         if spaces["n_actions"] is None:
             raise ValueError("prefill with one probability per action needs discrete actions")
-        probs = _check.finite_tensor("the policy of prefill", policy)
-        _check.shape("the policy of prefill", probs, (spaces["n_actions"],), "(A,): one probability per action")
-        policy = _check.probabilities("the policy of prefill", probs).tolist()
+        size, meaning = (spaces["n_actions"],), "(A,): one probability per action"
+        policy = _check.distributions("the policy of prefill", policy, size, meaning).tolist()
     config["prefill"] = [policy, count]
     return count
 

@@ -275,6 +275,8 @@ class Learner:
 
     def _retire_broken_seeds(self, env: VectorEnv, error: ValueError) -> None:
         """Stop the seeds whose numbers are no longer finite; raise `error` again where there are none."""
+        if not torch.isfinite(env.obs).all():  # the environment's fault, and no seed's
+            raise error
         broken = self.agent.broken(flat(env.obs, env).to(self.config["device"]))
         if isinstance(error, NotFiniteError):
             broken |= error.seeds.reshape(broken.shape)

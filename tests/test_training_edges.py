@@ -106,6 +106,55 @@ def test_act_takes_an_observation_as_the_environment_gives_it():
     assert policy.of_seed(0).act(np.zeros((2, 3))).shape == (2,)
 
 
+class NaNs(gymnasium.Env):
+    """Observes NaN after so many steps, or at once."""
+
+    observation_space, action_space = Box(-np.inf, np.inf, (2,), np.float32), gymnasium.spaces.Discrete(2)
+
+    def __init__(self, when):
+        self.when = when
+
+    def seen(self):
+        return np.full(2, np.nan if self.t == self.when else self.t, np.float32), {}
+
+    def reset(self, seed=None, options=None):
+        self.t = 0
+        return self.seen()
+
+    def step(self, action):
+        self.t += 1
+        obs, info = self.seen()
+        return obs, 1.0, self.t >= 20, False, info
+
+
+@pytest.mark.filterwarnings("error")  # no seed is said to have broken
+@pytest.mark.parametrize(("when", "message"), [(15, "next_obs holds NaN"), (0, "the observations, are not finite")])
+def test_an_environment_that_gives_nan_is_named_and_ends_the_run(when, message):
+    gymnasium.register(f"NaN{when}-v0", NaNs, kwargs={"when": when}, disable_env_checker=True)
+    with pytest.raises(ValueError, match=message):
+        small(env_id=f"NaN{when}-v0", obs_scale=1.0, random_steps=0)
+
+
+def test_room_for_one_step_of_all_environments():
+    refused("capacity must be at least 8", capacity=4, batch_size=4, n_envs=8)
+    refused("batch_size = 4 is less than n_envs = 8", batch_size=4, n_envs=8, on_policy=True, critic="v",
+            action="stored")  # fmt: skip
+
+
+def test_the_longest_ring_of_old_data_must_fit():
+    buffer = ReplayBuffer(500, (4,), n_seeds=2)
+    ones, zeros = torch.ones(2, 300, 4), torch.zeros(2, 300)
+    valid = torch.arange(300).expand(2, -1) < torch.tensor([[300], [200]])
+    buffer.add(ones, zeros.long(), zeros, ones, zeros.bool(), valid=valid)
+    refused("prefill has 300 transitions per seed, more than capacity = 250", prefill=buffer, capacity=250)
+
+
+@pytest.mark.parametrize("baseline", ["value", "leave-one-out", None])
+def test_the_reparameterised_gradient_takes_no_notice_of_a_baseline(baseline):
+    options = dict(env_id="Pendulum-v1", gradient="reparameterized", n_actions=1)
+    assert torch.equal(small(**options, baseline=baseline).returns, small(**options).returns)
+
+
 def refused(name, error=(TypeError, ValueError), **options):
     with pytest.raises(error, match=name):
         Learner(**{"seeds": 2, "total_steps": 4000} | options)
