@@ -134,7 +134,9 @@ def break_even_actions(q: Callable[[torch.Tensor], torch.Tensor], mean: float, s
     """
     _check.positive("std", std)
     with_q, with_value = (gaussian_moments(q, mean, std, baseline=b).variance for b in (None, "value"))
-    return with_q / with_value if with_value > 0 else math.inf if with_q > 0 else 1.0
+    if with_value <= 1e-24 * with_q:  # nothing but rounding error
+        return math.inf if with_q > 0 else 1.0
+    return with_q / with_value
 
 
 def _values(q: Callable[[torch.Tensor], torch.Tensor], action: torch.Tensor) -> torch.Tensor:

@@ -122,3 +122,8 @@ def test_break_even_actions_are_as_quiet_as_one_with_the_baseline():
 def test_what_makes_no_sense_is_refused(choice, words):
     with pytest.raises(ValueError, match=words):
         gaussian_moments(quadratic, **({"mean": 0.0, "std": 0.5} | choice))
+
+
+@pytest.mark.parametrize("c", [10.0, 1 / 3, -1e6])
+def test_a_constant_q_never_breaks_even(c):
+    assert break_even_actions(lambda action: torch.full_like(action, c), 0.0, 0.5) == math.inf

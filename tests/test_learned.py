@@ -1,5 +1,7 @@
 """The variance of a network's gradient: against sampled gradients, and against the exact K* of a table."""
 
+import math
+
 import pytest
 import torch
 
@@ -51,6 +53,15 @@ def test_on_a_table_it_is_the_exact_break_even():
             bias.copy_((q[0].float() if row is None else row)[:, None])
     exact = break_even_actions(mdp, logits.double().expand(2, 3))
     assert learned_break_even(policy, critic, torch.eye(2)).item() == pytest.approx(exact, rel=1e-4)
+
+
+def test_a_policy_without_any_noise_left_by_v_breaks_even_nowhere():
+    """Two actions, equally likely: Q − V is the same up to its sign, and its gradient has no variance."""
+    generator = rng()
+    policy = CategoricalPolicy(3, 2, (8,), generator=generator, out_gain=0.0)
+    for _ in range(4):
+        critic = DiscreteQCritic(3, 2, (8,), generator=generator)
+        assert learned_break_even(policy, critic, torch.randn(32, 3, generator=generator)).item() == math.inf
 
 
 def test_bad_input():
