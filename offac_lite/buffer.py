@@ -230,9 +230,11 @@ class ReplayBuffer:
             raise ValueError(f"{name} holds NaN or infinity (as float32); every entry must be finite")
         if with_log_prob:
             discrete = self.action_dtype == torch.int64  # then a probability, not a density; 1e-4 is for rounding
-            if (rows[..., -1] > (1e-4 if discrete else _LARGEST)).any():
-                wanted = "at most 0, the logarithm of a probability" if discrete else "finite"
-                raise ValueError(f"log_prob holds {np.nanmax(rows[..., -1]):g}, wanted {wanted} (NaN where unknown)")
+            log_prob = rows[..., -1]
+            wrong = (log_prob > (1e-4 if discrete else _LARGEST)) | np.isneginf(log_prob)
+            if wrong.any():
+                wanted = "at most 0, the logarithm of a probability above 0" if discrete else "finite"
+                raise ValueError(f"log_prob holds {log_prob[wrong].max():g}, wanted {wanted} (NaN where unknown)")
 
     def _read(self, slot: np.ndarray, rings) -> Transition:
         """Gather the places `slot`, (n,) or (S, n), of the rings `rings`, a number or (S, 1)."""

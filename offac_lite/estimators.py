@@ -260,7 +260,7 @@ def sample_gradients(
 
     The same arguments, and the same errors, as `gradient_moments`, whose mean and variance these samples
     have. `generator` is a local `torch.Generator`: the global random state is never touched. The result takes
-    n_samples · S · A · 8 bytes, and a few times as much while it is made.
+    n_samples · S · A · 8 bytes, and making it about n_samples · N · K · 32.
 
     >>> mdp = TabularMDP([[[0.0], [0.0]]], [[1.0, 0.0]], [1.0], gamma=0.5)
     >>> g = sample_gradients(mdp, [[0.0, 0.0]], "resampled", n_samples=4, generator=torch.Generator().manual_seed(0))

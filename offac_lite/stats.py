@@ -16,6 +16,7 @@ def _seeds_by(name: str, values) -> np.ndarray:
 
 def iqm(values) -> np.ndarray:
     """Interquartile mean over seeds, (S, ...) → (...): the mean of the middle half, which no single seed can sway.
+    Of fewer than four seeds it is the mean of all.
 
     Raises `ValueError` for NaN: say first what a seed that was stopped counts for. Agarwal et al. (2021), section 4.3.
 

@@ -311,6 +311,7 @@ def test_bad_rows_are_refused_and_change_nothing(name, value, error, message, st
     ("reward", float("inf"), ValueError, "reward holds NaN or infinity"),
     ("terminated", 0, TypeError, "terminated must hold bool, got int64.*never `done`"),
     ("log_prob", float("inf"), ValueError, "log_prob holds inf"),
+    ("log_prob", -float("inf"), ValueError, "log_prob holds -inf, wanted at most 0"),
     ("valid", 1, TypeError, "valid must hold bool, got int64"),
 ])  # fmt: skip
 def test_one_bad_transition_is_refused_and_changes_nothing(name, value, error, message):
@@ -350,11 +351,13 @@ def test_more_rows_than_capacity_are_refused_unless_enough_are_left_out():
 
 def test_continuous_actions_take_densities_above_one():
     buffer = ReplayBuffer(4, (3,), (2,))
-    rows = transitions(3, action_shape=(2,)) | {"log_prob": np.array([2.5, np.nan, -np.inf])}
+    rows = transitions(3, action_shape=(2,)) | {"log_prob": np.array([2.5, np.nan, -80.0])}
     buffer.add(**rows)
     np.testing.assert_array_equal(buffer.all().log_prob.numpy(), rows["log_prob"])
     with pytest.raises(ValueError, match="log_prob holds inf, wanted finite"):
         buffer.add(**(rows | {"log_prob": np.array([0.0, np.inf, 0.0])}))
+    with pytest.raises(ValueError, match="log_prob holds -inf, wanted finite"):  # what was done was not impossible
+        buffer.add(**(rows | {"log_prob": np.array([0.0, -np.inf, 0.0])}))
 
 
 @pytest.mark.parametrize(("n", "error", "message"), [

@@ -62,8 +62,8 @@ class Album:
     def look_up(self, index: int, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Give π(·|s) and Q(s, ·) of every agent at one checkpoint: obs (B, 4) → (S, B, 2) and (S, B, 2)."""
         policy, critic = self.checkpoints[index]
-        everybody = obs.expand(self.n_agents, *obs.shape)
-        return policy(everybody).probs, critic.all_actions(everybody)
+        everybody = obs.expand(self.n_agents, *obs.shape).to(policy.net.theta.device)
+        return policy(everybody).probs.cpu(), critic.all_actions(everybody).cpu()
 
     def episode(self, index: int, agent: int) -> Played:
         """Give the episode of an agent as it was at a checkpoint."""
