@@ -119,6 +119,13 @@ def report(run: Run, goal: float | None) -> str:
     return "\n".join(lines)
 
 
+def _no_file(path: Path) -> str | None:
+    """Say why nothing could be written to `path`; None where a file can be made there, or is there."""
+    if path.is_dir():
+        return f"{path} is a folder, wanted a file"
+    return None if path.absolute().parent.is_dir() else f"there is no folder {path.parent}"
+
+
 def train_command(arguments: list[str]) -> None:
     """Parse `train ...` and run it: a progress bar, a table, the learning curves."""
     parser = argparse.ArgumentParser(
@@ -138,6 +145,8 @@ def train_command(arguments: list[str]) -> None:
                        "Pendulum-v1: 8)"}),
         ("--baseline", {"choices": ["none", "value", "leave-one-out"],
                         "help": "what is subtracted from Q (default value; Pendulum-v1: leave-one-out)"}),
+        ("--entropy-bonus", {"type": float, "metavar": "ALPHA", "help": "in scaled reward per nat (default 0.05; "
+                             "Pendulum-v1: 0.02); 0 for stored continuous actions"}),
         ("--seed", {"type": int, "default": 0, "help": "starts all random streams (default %(default)s)"}),
         ("--threads", {"type": int, "default": 1, "help": "PyTorch's threads (default 1, the fastest for small "
                        "networks)"}),
@@ -149,8 +158,8 @@ def train_command(arguments: list[str]) -> None:
         parser.add_argument(name, **setting)
     given = parser.parse_args(arguments)
     for name, path in ("--figure", given.figure), ("--save", given.save):
-        if path is not None and not path.absolute().parent.is_dir():
-            parser.error(f"{name}: there is no folder {path.parent}")
+        if path is not None and (fault := _no_file(path)):
+            parser.error(f"{name}: {fault}")
     if given.threads < 1:
         parser.error(f"--threads must be at least 1, got {given.threads}")
     options: dict[str, Any] = dict(PENDULUM) if given.env == "Pendulum-v1" else {}
@@ -158,6 +167,8 @@ def train_command(arguments: list[str]) -> None:
         options["total_steps"] = given.steps
     if given.actions is not None:
         options["n_actions"] = int(given.actions) if given.actions.isdecimal() else given.actions
+    if given.entropy_bonus is not None:
+        options["entropy_bonus"] = given.entropy_bonus
     if given.baseline is not None:
         options["baseline"] = None if given.baseline == "none" else given.baseline
     torch.set_num_threads(given.threads)
@@ -220,8 +231,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.states < 1 or options.actions < 2:
         parser.error("--states must be at least 1 and --actions at least 2 (leave-one-out needs another action)")
-    if not options.figure.absolute().parent.is_dir():
-        parser.error(f"--figure: there is no folder {options.figure.parent}")
+    if fault := _no_file(options.figure):
+        parser.error(f"--figure: {fault}")
     headline(options.states, options.actions, options.seed, options.figure)
 
 

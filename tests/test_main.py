@@ -34,6 +34,7 @@ def test_as_a_command_it_works_without_a_display_or_unicode(tmp_path):
         (["--actions", "1"], "--actions at least 2"),
         (["--actions", "many"], "invalid int value: 'many'"),
         (["--figure", "no/such/folder/k.png"], "--figure: there is no folder"),
+        (["--figure", "."], "--figure: . is a folder, wanted a file"),
     ],
 )
 def test_bad_arguments_are_refused_before_anything_runs(arguments, words, capsys):
@@ -63,6 +64,9 @@ def test_train_takes_pendulums_own_settings(tmp_path, capsys):
           "--save", str(tmp_path / "a.run"), "--baseline", "none"])  # fmt: skip
     config = Run.load(tmp_path / "a.run").config
     assert config["n_envs"] == 4 and config["n_actions"] == 8 and config["baseline"] is None
+    main(["train", "--env", "Pendulum-v1", "--seeds", "1", "--steps", "400", "--figure", str(tmp_path / "c.png"),
+          "--action", "stored", "--entropy-bonus", "0", "--save", str(tmp_path / "b.run")])  # fmt: skip
+    assert Run.load(tmp_path / "b.run").config["entropy_bonus"] == 0
 
 
 @pytest.mark.parametrize(
@@ -73,7 +77,10 @@ def test_train_takes_pendulums_own_settings(tmp_path, capsys):
         (["--critic", "v"], 'critic="v" cannot be combined with action="resampled"'),
         (["--actions", "many"], "n_actions must be a whole number"),
         (["--figure", "no/such/folder/c.png"], "--figure: there is no folder"),
+        (["--figure", "."], "--figure: . is a folder, wanted a file"),
+        (["--save", "."], "--save: . is a folder, wanted a file"),
         (["--threads", "0"], "--threads must be at least 1"),
+        (["--env", "Pendulum-v1", "--action", "stored"], "set entropy_bonus=0"),
     ],
 )
 def test_bad_options_of_train_are_refused(arguments, words, capsys):
