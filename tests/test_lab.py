@@ -446,13 +446,13 @@ def drag_while_plotting(kernel):
             value = value % 5 + 1
             kernel.move(model, value)
 
-    request, hand = kernel.start("dragging = True; plot()"), threading.Thread(target=drag)
+    request, hand = kernel.start("dragging = True; plot()"), threading.Thread(target=drag, daemon=True)
     hand.start()
     try:
         outputs = kernel.outputs(request)
     finally:
         done.set()
-        hand.join()
+        hand.join(10)  # it waits for ever to send anything to a kernel that has died
     pictures = [[out["data"]["image/png"] for out in outs if "data" in out] for outs in (alone, outputs)]
     text = "".join(out["text"] for out in outputs if "text" in out)
     return *pictures, text
