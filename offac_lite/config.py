@@ -96,10 +96,10 @@ def settle(config: Config, spaces: dict) -> None:
             config[name] = _check.count(name, config[name])
         elif not discrete:
             raise ValueError(f'{name}="all" sums over all actions, which only discrete actions allow')
-    if config["baseline"] == "auto":
-        without = config["gradient"] == "reparameterized" or config["n_actions"] == 1
-        config["baseline"] = "value" if discrete or stored else None if without else "leave-one-out"
     score = config["gradient"] == "score"  # the other gradient needs no baseline, and takes no notice of it
+    if config["baseline"] == "auto":
+        without = not score or config["n_actions"] == 1
+        config["baseline"] = "value" if discrete or stored else None if without else "leave-one-out"
     if config["baseline"] == "leave-one-out" and score and (stored or config["n_actions"] == 1):
         raise ValueError('baseline="leave-one-out" averages over the other resampled actions: it needs '
                          'action="resampled" and n_actions of at least 2')  # fmt: skip
@@ -141,8 +141,8 @@ def settle(config: Config, spaces: dict) -> None:
     for name in OWN_FUNCTIONS:
         if config[name] is not None:
             _check.function(name, config[name])
-    scored = not stored and config["gradient"] == "score" and config["n_actions"] != "all"
-    if config["resampled_loss"] is not None and not scored:
+    sampled_score = not stored and score and config["n_actions"] != "all"
+    if config["resampled_loss"] is not None and not sampled_score:
         raise ValueError('resampled_loss takes the place of the actor step with action="resampled", gradient="score" '
                          "and a number of n_actions")  # fmt: skip
     _refuse_unused_functions(config)

@@ -1,6 +1,5 @@
 """Many runs that differ in their options: on the cores of one machine, or on a cluster, through joblib."""
 
-import inspect
 import json
 import re
 from collections.abc import Mapping
@@ -12,9 +11,9 @@ import torch
 from tqdm.auto import tqdm
 
 from offac_lite import _check, stats
-from offac_lite.config import Config, name_of, settle
+from offac_lite.config import name_of, settle
 from offac_lite.runs import Run
-from offac_lite.training import train
+from offac_lite.training import asked_for, train
 
 INTERRUPTED = "interrupted"
 FILE_NAME = r"""[^/\\:*?"<>|.\s][^/\\:*?"<>|]*"""  # on any system
@@ -150,10 +149,8 @@ def _one(name: str, options: dict, path: Path | None) -> Row:
 
 def _kept(path: Path, options: dict) -> Run | None:
     """Load a finished run of the same options; None for any other."""
-    defaults = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()}
-    asked = Config(defaults | options)
     try:
-        run = Run.load(path)
+        run, asked = Run.load(path), asked_for(options)
         settle(asked, run.spaces)  # what is "auto" depends on the rest
     except (TypeError, ValueError):
         return None

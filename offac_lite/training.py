@@ -6,7 +6,7 @@ import inspect
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -144,6 +144,17 @@ def train(
     return run
 
 
+def asked_for(options: Mapping) -> Config:
+    """Give every option of `train`, those that are not in `options` as their defaults; `settle` is yet to check them.
+
+    Raises `TypeError` for what is no option of `train`.
+    """
+    defaults = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()}
+    if unknown := options.keys() - defaults.keys():
+        raise TypeError(f"train has no option {', '.join(sorted(unknown))}; it has {', '.join(defaults)}")
+    return Config({**defaults, **options})
+
+
 class Learner:
     """A training in progress: `for _ in learner` takes a step in every environment, with its updates, at a time.
 
@@ -160,10 +171,7 @@ class Learner:
     def __init__(self, **options):
         """Check every option, then make environments, buffer and agents. Raises before anything runs."""
         started = time.perf_counter()
-        defaults = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()}
-        if unknown := options.keys() - defaults.keys():
-            raise TypeError(f"train has no option {', '.join(sorted(unknown))}; it has {', '.join(defaults)}")
-        self.config = config = Config(defaults | options)
+        self.config = config = asked_for(options)
         seed = _check.count("seed", config["seed"], at_least=0)
         streams = np.random.SeedSequence(seed).generate_state(7).tolist()
         config["seed"] = seed

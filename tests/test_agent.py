@@ -1,7 +1,6 @@
 """The steps that the options choose, against the same quantities written out by hand."""
 
 import copy
-import inspect
 
 import pytest
 import torch
@@ -9,7 +8,7 @@ import torch
 from offac_lite import updates
 from offac_lite.agent import Agent, make_networks
 from offac_lite.buffer import Transition
-from offac_lite.config import Config, settle
+from offac_lite.config import settle
 from offac_lite.networks import (
     CategoricalPolicy,
     ContinuousQCritic,
@@ -18,7 +17,7 @@ from offac_lite.networks import (
     TwinQCritic,
     VCritic,
 )
-from offac_lite.training import train
+from offac_lite.training import asked_for
 
 OBS = {"obs_shape": [4], "obs_size": 4}
 DISCRETE = OBS | {"action_shape": [], "n_actions": 3, "low": None, "high": None}
@@ -30,8 +29,7 @@ def rng(seed=0):
 
 
 def agent_of(spaces, **options):
-    defaults = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()}
-    config = Config(defaults | {"seeds": 3, "hidden": [8], "obs_scale": [1.0, 2.0, 0.5, 1.0]} | options)
+    config = asked_for({"seeds": 3, "hidden": [8], "obs_scale": [1.0, 2.0, 0.5, 1.0]} | options)
     settle(config, spaces)
     agent = Agent(config, spaces, rng(1), rng(2))
     with torch.no_grad():  # away from the uniform policy, and a target network that is not the critic
