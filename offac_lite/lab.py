@@ -4,19 +4,16 @@ What a lab draws belongs in `plots` and what it computes in the modules that the
 their meeting; the labs themselves stand in `labs`.
 """
 
-import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import ipywidgets
 import traitlets
-from IPython.core.getipython import get_ipython
 
-from offac_lite import _check
+from offac_lite import _check, _threads
 from offac_lite.screen import Screen
 
 
@@ -53,7 +50,6 @@ class Lab:
         self.result: Any = None
         self.png, self.summary_text = b"", ""
         self.error: str | None = None
-        _keep_cell_hooks_on_the_main_thread()
 
         self.screen = Screen(view)
         self._seen = self.values
@@ -110,7 +106,7 @@ class Lab:
             if self._silent or values == self._seen:
                 return
             self._seen = values
-            with _hearing() as heard:
+            with _threads.hearing() as heard:
                 try:
                     self._update(values)
                 except Exception as error:
@@ -189,55 +185,3 @@ def _set_control(controls: dict[str, ipywidgets.ValueWidget], name: str, value: 
     elif hasattr(control, "min") and hasattr(control, "max"):
         reason = f"; it takes values from {control.min} to {control.max}"
     raise ValueError(f"the control {name!r} does not take {value!r}{reason}")
-
-
-class _Ear:
-    """A stand-in for a stream: keeps what one thread writes, passes on what the others write."""
-
-    def __init__(self, stream, heard: list[str]):
-        self.stream, self.heard, self.thread = stream, heard, threading.get_ident()
-
-    def write(self, text: str) -> int:
-        """Keep or pass on `text`."""
-        if threading.get_ident() != self.thread:
-            return self.stream.write(text)
-        self.heard.append(text)
-        return len(text)
-
-    def __getattr__(self, name):
-        return getattr(self.stream, name)
-
-
-@contextmanager
-def _hearing() -> Iterator[list[str]]:
-    """Collect what this thread prints; a cell that runs at the same time keeps printing under itself."""
-    heard: list[str] = []
-    ears = {name: _Ear(getattr(sys, name), heard) for name in ("stdout", "stderr")}
-    for name, ear in ears.items():
-        setattr(sys, name, ear)
-    try:
-        yield heard
-    finally:
-        for name, ear in ears.items():
-            ear.thread = None  # whoever still holds it, a redirection in a cell say, gets the stream behind it
-            if getattr(sys, name) is ear:
-                setattr(sys, name, ear.stream)
-
-
-def _keep_cell_hooks_on_the_main_thread() -> None:
-    """Keep IPython's after-cell hooks, such as "draw and close all pyplot figures", to the thread of the cells.
-
-    A widget's message may be handled on another thread (a kernel subshell) while a cell runs, and fires those hooks
-    too: they would draw and close the figure that the cell is still building.
-    """
-    shell = get_ipython()
-    if shell is None or hasattr(shell.events, "unguarded_trigger"):
-        return
-    trigger = shell.events.unguarded_trigger = shell.events.trigger
-
-    def guarded(event: str, *args, **kwargs) -> None:
-        of_cell = threading.current_thread() is threading.main_thread()
-        if of_cell or event not in ("pre_execute", "post_execute"):
-            trigger(event, *args, **kwargs)
-
-    shell.events.trigger = guarded

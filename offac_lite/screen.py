@@ -15,6 +15,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from offac_lite import _threads
 from offac_lite.canvas import Canvas
 
 # A live lab hides the two outputs that `Lab.show` puts before it: the still picture and its line of text.
@@ -39,6 +40,7 @@ class Screen:
     def __init__(self, view: Any):
         if view.figure.canvas.manager is not None:
             raise TypeError("a lab's figure must be a matplotlib.figure.Figure, not one that pyplot manages")
+        _threads.keep_from_cells()
         self._view, self._background = view, None
         self._lively: set[Axes] = set()  # the axes that have changed in more than their artists
         Canvas(view.figure).draw()

@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import ipywidgets
@@ -234,14 +235,88 @@ def test_prints_are_shown_in_place_and_other_threads_keep_theirs(capsys):
             other.join()
         return value
 
-    streams = sys.stdout, sys.stderr
     lab = Lab({"value": ipywidgets.IntSlider(0, 0, 3)}, talk, PanelsView(), str)
     lab.set(value=1)
     assert lab.error == "from the lab\nto stderr" and lab.result == 1
     assert capsys.readouterr() == ("from a cell\n", "")
-    assert (sys.stdout, sys.stderr) == streams
     lab.set(value=0)
     assert lab.error is None
+    print("from the cell of the lab")
+    assert capsys.readouterr() == ("from the cell of the lab\n", "")
+
+
+def test_a_lab_in_a_computation_of_a_lab_hears_its_own_prints(capsys):
+    def talk(value):
+        print("before", value)
+        if value < 2:
+            inner.set(value=value + 1)
+        print("after", value)
+        return value
+
+    inner, outer = (Lab({"value": ipywidgets.IntSlider(2, 0, 3)}, talk, PanelsView(), str) for _ in range(2))
+    capsys.readouterr()
+    inner.set(value=3)
+    outer.set(value=1)
+    assert outer.error == "before 1\nafter 1" and inner.error == "before 2\nafter 2"
+    assert capsys.readouterr() == ("", "")
+
+
+MEANWHILE = """
+import threading
+from tests.demo_lab import demo_lab, wave
+inside, go_on = threading.Event(), threading.Event()
+def compute(frequency, **others):
+    if frequency == 2:
+        inside.set()
+        assert go_on.wait(30)
+    return wave(frequency, **others)
+lab = demo_lab(compute=compute)
+moving = threading.Thread(target=lab.controls["frequency"].set_trait, args=["value", 2])
+class Slow:
+    def __str__(self):
+        go_on.set()
+        moving.join()
+        return f"frequency {lab.result[0]},"
+moving.start()
+assert inside.wait(30)
+print(Slow(), "and nothing is lost")
+"""
+
+
+def test_a_cell_may_print_while_a_computation_begins_and_ends():
+    """A stream put in the place of stdout for a computation only, and gone after it, would take the process along."""
+    out = subprocess.run([sys.executable, "-c", MEANWHILE], cwd=ROOT, capture_output=True, text=True)
+    assert (out.returncode, out.stdout) == (0, "frequency 2, and nothing is lost\n"), out.stderr
+
+
+FORMULAS = r"""
+import sys, threading
+from matplotlib.mathtext import MathTextParser
+def read(k):
+    for i in range(100):
+        try:
+            MathTextParser("agg").parse(rf"$\frac{{x_{k}}}{{{i}}}$")
+        except Exception as error:
+            failed.append(error)
+failed, readers = [], [threading.Thread(target=read, args=[k]) for k in range(3)]
+sys.setswitchinterval(1e-4)
+for reader in readers:
+    reader.start()
+for reader in readers:
+    reader.join()
+print(len(failed))
+"""
+
+
+def test_formulas_are_read_one_at_a_time():
+    """Matplotlib's reader of formulas is one for all threads: two that read at once fail, or end the process."""
+
+    def failures(before):
+        out = subprocess.run([sys.executable, "-c", before + FORMULAS], cwd=ROOT, capture_output=True, text=True)
+        return out.stdout.strip() if out.returncode == 0 else "crash"
+
+    assert failures("from tests.demo_lab import demo_lab; demo_lab()") == "0"
+    assert failures("") != "0", "Matplotlib no longer needs this: let go of _read_one_formula_at_a_time"
 
 
 def test_an_exception_at_the_start_is_raised():
@@ -466,10 +541,26 @@ def test_dragging_a_slider_does_not_disturb_the_figures_of_a_running_cell(kernel
 
 def test_without_the_guard_it_would(kernel):
     """The test above can fail: with IPython's hooks left as they are, the same drag destroys figures."""
-    undo = "import offac_lite.lab; offac_lite.lab._keep_cell_hooks_on_the_main_thread = lambda: None"
+    undo = "import offac_lite._threads as t; t._keep_cell_hooks_on_the_main_thread = lambda: None"
     kernel.outputs(kernel.start(undo))
     alone, dragged, _ = drag_while_plotting(kernel)
     assert len(alone) == 4 and dragged != alone
+
+
+def test_a_dashboard_keeps_out_of_cells_too(kernel):
+    kernel.outputs(kernel.start("from offac_lite.labs.dashboard import Dashboard; dashboard = Dashboard(seeds=2)"))
+    found = kernel.outputs(kernel.start("print(dashboard.controls['n_actions'].model_id)"))
+    kernel.outputs(kernel.move(found[0]["text"].strip(), 8))  # ipykernel from 7.4 on answers the first between cells
+    request = kernel.start(
+        "import time, matplotlib.pyplot as plt\n"
+        "figure, end = plt.figure(), time.monotonic() + 30\n"
+        "while dashboard.controls['n_actions'].value < 16 and time.monotonic() < end: time.sleep(0.01)\n"
+        "time.sleep(0.3); print(plt.get_fignums(), dashboard.controls['n_actions'].value); plt.close()"
+    )
+    time.sleep(1)
+    kernel.move(found[0]["text"].strip(), 16)
+    (line,) = kernel.outputs(request)
+    assert line["text"] == "[1] 16\n", "the figure of the cell is still there after a message to the dashboard"
 
 
 def test_show_puts_still_outputs_before_the_live_one(kernel):
