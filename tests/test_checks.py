@@ -251,6 +251,7 @@ WRONG = [
     (checks.BOOTSTRAPS, lambda te, tr: te == te, "you always bootstrap"),
     (checks.BOOTSTRAPS, lambda te, tr: 1 - te.float(), "a bool tensor is wanted"),
     (checks.BOOTSTRAPS, lambda te, tr: not te, "it stops with RuntimeError"),
+    (checks.RESAMPLED_LOSS, lambda p, c, s, a, k, g: p(s).sample(k), r"Categorical.sample\(\) missing .* 'generator'"),
     (checks.RESAMPLED_LOSS, wrong_resampled("stored"), "you use the stored action"),
     (checks.RESAMPLED_LOSS, wrong_resampled("stored log π"), "log π is of the stored action"),
     (checks.RESAMPLED_LOSS, wrong_resampled("stored Q"), "Q is that of the stored action"),

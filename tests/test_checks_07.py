@@ -231,6 +231,11 @@ WRONG = [
     (checks.SQUASHED_LOG_PROB, wrong_log_prob("only scale, per dimension"), "slope of tanh is missing.*per dimension"),
     (checks.SQUASHED_LOG_PROB, wrong_log_prob("detached"), "no gradient arrives"),
     (checks.SQUASHED_LOG_PROB, log_prob_without_return, "^it returns nothing"),
+    (
+        checks.REPARAMETERIZED_LOSS,
+        lambda p, c, s, a, k, g: p(s).sample(k),
+        r"TanhGaussian.sample\(\) missing .* 'generator'",
+    ),
     (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("own mean"), "takes all of it away"),
     (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("minus abs"), "where Q is negative"),
     (checks.REPARAMETERIZED_LOSS, wrong_reparameterized("abs"), "where Q is positive"),

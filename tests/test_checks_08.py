@@ -259,6 +259,7 @@ WRONG = [
     (D, wrong_critic("per row"), "one for each row"),
     (D, wrong_critic("no gradient"), "no gradient reaches Q"),
     (D, wrong_critic("number"), "^a plain number is returned"),
+    (E, lambda pi, q_all, k, g: (pi.sample(k), q_all), r"Categorical.sample\(\) missing .* 'generator'"),
     (E, wrong_resample("bug"), "of one draw and Q of another"),
     (E, wrong_resample("mode"), "the most probable actions"),
     (E, wrong_resample("one"), "whatever n_actions says"),

@@ -20,6 +20,8 @@ class _Scripted(Categorical):
         rows = torch.stack([self.script.pop(0) for _ in range(1 if n_actions is None else n_actions)], -2)
         return rows.squeeze(-2) if n_actions is None else rows
 
+    sample.__qualname__ = Categorical.sample.__qualname__  # as Python's own errors call it
+
 
 def no_other_draws(generator: torch.Generator, function: Callable, *arguments):
     """Give what the function gives; refuse draws other than those that are written down."""

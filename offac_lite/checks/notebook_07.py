@@ -181,6 +181,9 @@ class _Scripted(TanhGaussian):
         with torch.no_grad():
             return self.rsample(n_actions, generator=generator)
 
+    sample.__qualname__ = TanhGaussian.sample.__qualname__  # as Python's own errors call it
+    rsample.__qualname__ = TanhGaussian.rsample.__qualname__
+
 
 class _Critic(torch.nn.Module):
     """A critic whose parameters one may freeze; `sign` −1 turns Q round, and with it the sign of most losses."""
