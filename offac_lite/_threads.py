@@ -12,8 +12,8 @@ from matplotlib.mathtext import MathTextParser
 _listening = threading.local()  # .heard: what this thread has printed since it began to listen
 
 
-def keep_from_cells() -> None:
-    """Make drawing and printing on the thread of a lab safe beside a cell; the first call, from a cell, does it."""
+def protect_cells() -> None:
+    """Make what a lab does on its thread safe for a cell that runs meanwhile. To be called by a cell."""
     _keep_cell_hooks_on_the_main_thread()
     _read_one_formula_at_a_time()
     _put_ears_on()

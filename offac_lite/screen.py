@@ -40,7 +40,7 @@ class Screen:
     def __init__(self, view: Any):
         if view.figure.canvas.manager is not None:
             raise TypeError("a lab's figure must be a matplotlib.figure.Figure, not one that pyplot manages")
-        _threads.keep_from_cells()
+        _threads.protect_cells()
         self._view, self._background = view, None
         self._lively: set[Axes] = set()  # the axes that have changed in more than their artists
         Canvas(view.figure).draw()
