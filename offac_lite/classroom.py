@@ -123,6 +123,7 @@ def run(notebook: NotebookNode, folder: Path, timeout: int = 300) -> str:
         notebook,
         km=AsyncKernelManager(kernel_spec_manager=kernels),
         resources={"metadata": {"path": str(folder)}},
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # or every kernel warns that it talks over TCP
         timeout=timeout,
         interrupt_on_timeout=True,
         allow_errors=True,

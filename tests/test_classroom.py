@@ -199,7 +199,7 @@ def test_it_runs_what_was_handed_in_and_believes_no_saved_output(tmp_path, with_
     assert {name: mark for name, (mark, _) in found.items()} == {"actor_loss": "✓", "v_target": "…", "bootstraps": "✗"}
 
 
-def test_no_kernel_outlives_its_notebook(tmp_path, monkeypatch):
+def test_no_kernel_outlives_its_notebook_or_says_anything(tmp_path, monkeypatch, capfd):
     managers = []
 
     class Remembered(classroom.AsyncKernelManager):
@@ -210,6 +210,7 @@ def test_no_kernel_outlives_its_notebook(tmp_path, monkeypatch):
     monkeypatch.setattr(classroom, "AsyncKernelManager", Remembered)
     assert classroom.run(submission("1 / 0", RIGHT), tmp_path) == ""
     assert [manager.has_kernel for manager in managers] == [False]
+    assert capfd.readouterr() == ("", "")
 
 
 def test_an_endless_loop_is_interrupted_and_the_next_cells_are_run(tmp_path):
