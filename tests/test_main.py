@@ -8,6 +8,7 @@ import pytest
 
 from offac_lite.__main__ import main, report
 from offac_lite.runs import Run
+from offac_lite.training import train
 
 
 def test_it_prints_the_exact_table_and_saves_the_figure(tmp_path, capsys):
@@ -95,3 +96,23 @@ def test_help_of_train(capsys):
         main(["train", "--help"])
     out = capsys.readouterr().out
     assert "--actions" in out and "Ctrl-C" in out
+
+
+def test_an_interrupted_training_is_saved_and_one_without_an_evaluation_draws_nothing(tmp_path, monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        run = train(*arguments, **options | {"evaluations": 1}, progress=False)
+        run.interrupted, run.steps, run.returns = True, run.steps[:0], run.returns[:, :0]
+        return run
+
+    monkeypatch.setattr("offac_lite.__main__.train", interrupted)
+    paths = ["--figure", str(tmp_path / "c.png"), "--save", str(tmp_path / "a.run")]
+    main(["train", "--seeds", "1", "--steps", "400", *paths])
+    out = capsys.readouterr().out
+    assert out.startswith("Interrupted; this is what there is.\nRun saved: ") and "no figure to draw" in out
+    assert Run.load(tmp_path / "a.run").interrupted and not (tmp_path / "c.png").exists()
+
+
+def test_without_jupyter_the_instructors_commands_say_what_is_missing():
+    code = "import sys; sys.modules['nbclient'] = None; from offac_lite.__main__ import main; main(['copies', 'here'])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert out.returncode == 1 and out.stderr.startswith("copies: there is no nbclient here; it comes with Jupyter")

@@ -129,3 +129,10 @@ def test_data_that_breaks_off_is_refused(world):
     only_the_start[0] = 1.0
     with pytest.raises(ValueError, match="data must reach every state"):
         td_path(outcomes, only_the_start, pi, 0.99)
+
+
+def test_shares_of_the_data_that_cannot_be_are_refused():
+    outcomes = Outcomes.from_gymnasium("FrozenLake-v1", map_name="4x4")
+    for data in (torch.zeros(16, 4), torch.eye(16, 4) - 1e-3):
+        with pytest.raises(ValueError, match="data holds a negative share, or nothing but zeros"):
+            td_path(outcomes, data, UNIFORM, 0.99)

@@ -291,3 +291,26 @@ def test_evaluations_are_as_many_as_asked_for():
 
 def test_memory():
     refused("total_steps|capacity", total_steps=10**12)
+
+
+def test_a_training_that_never_had_a_whole_batch_says_so():
+    """An environment's step from an end to the next start is no transition: 400 steps are somewhat fewer."""
+    with pytest.warns(RuntimeWarning, match="nothing was learned: there never were batch_size transitions"):
+        run = small(batch_size=400)
+    assert run.steps.tolist() == [200, 400] and not run.interrupted
+
+
+@pytest.mark.parametrize(
+    ("option", "function", "words"),
+    [
+        ("q_target", lambda *given: 1 / 0, "q_target raised ZeroDivisionError on a small batch: division by zero"),
+        (
+            "policy_gradient_loss",
+            lambda log_prob, weight: (log_prob - log_prob.detach()).sqrt().mean((-1, -2)),
+            "policy_gradient_loss returned a loss whose gradient holds NaN or infinity",
+        ),
+    ],
+)
+def test_a_function_of_your_own_that_fails_is_named_before_anything_runs(option, function, words):
+    with pytest.raises(ValueError, match=words):
+        small(**{option: function})
