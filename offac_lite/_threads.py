@@ -9,7 +9,12 @@ from contextlib import contextmanager
 from IPython.core.getipython import get_ipython
 from matplotlib.mathtext import MathTextParser
 
-_listening = threading.local()  # .heard: what this thread has printed since it began to listen
+
+class _Listening(threading.local):
+    heard: list[str] | None = None  # what this thread has printed since it began to listen, if it does
+
+
+_listening = _Listening()
 
 
 def protect_cells() -> None:
@@ -22,7 +27,7 @@ def protect_cells() -> None:
 @contextmanager
 def hearing() -> Iterator[list[str]]:
     """Collect what this thread prints; a cell that runs at the same time keeps printing under itself."""
-    before, heard = getattr(_listening, "heard", None), []
+    before, heard = _listening.heard, []
     _listening.heard = heard
     try:
         yield heard
@@ -38,10 +43,9 @@ class _Ear:
 
     def write(self, text: str) -> int:
         """Keep or pass on `text`."""
-        heard = getattr(_listening, "heard", None)
-        if heard is None:
+        if _listening.heard is None:
             return self.stream.write(text)
-        heard.append(text)
+        _listening.heard.append(text)
         return len(text)
 
     def __getattr__(self, name):

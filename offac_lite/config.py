@@ -28,7 +28,7 @@ class Config(dict):
 
     def __repr__(self) -> str:
         """The call of `train` that this is."""
-        shown = [f"{name}={name_of(value) or repr(value)}" for name, value in self.items() if name != "env_id"]
+        shown = [f"{name}={written(value)}" for name, value in self.items() if name != "env_id"]
         call = f"train({', '.join([repr(self['env_id']), *shown])})"
         return textwrap.fill(call, 100, subsequent_indent="      ", break_long_words=False)
 
@@ -36,6 +36,11 @@ class Config(dict):
 def name_of(value) -> str | None:
     """Return the name of a function; None for what has none."""
     return getattr(value, "__name__", None)
+
+
+def written(value) -> str:
+    """Write an option as the call that `Config` prints has it, and as a saved run keeps what JSON does not know."""
+    return name_of(value) or repr(value)
 
 
 def describe(env: VectorEnv) -> dict:

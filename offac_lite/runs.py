@@ -9,7 +9,7 @@ import torch
 
 from offac_lite import _check
 from offac_lite.agent import make_networks
-from offac_lite.config import Config, name_of
+from offac_lite.config import Config, written
 from offac_lite.networks import Policy
 
 
@@ -68,7 +68,7 @@ class Run:
         rest = {name: getattr(self, name) for name in _JSON}
         contents = {name: getattr(self, name) for name in _TENSORS}
         contents |= {"policy": self.policy.state_dict(), "critic": self.critic.state_dict()}
-        contents["rest"] = json.dumps(rest, default=lambda value: name_of(value) or repr(value))
+        contents["rest"] = json.dumps(rest, default=written)
         file = io.BytesIO()
         torch.save(contents, file)
         unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")

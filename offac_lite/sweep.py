@@ -11,7 +11,7 @@ import torch
 from tqdm.auto import tqdm
 
 from offac_lite import _check, stats
-from offac_lite.config import name_of, settle
+from offac_lite.config import settle, written
 from offac_lite.runs import Run
 from offac_lite.training import asked_for, train
 
@@ -158,6 +158,6 @@ def _kept(path: Path, options: dict) -> Run | None:
     known = old is None or (isinstance(old, list) and not callable(old[0]))  # by value: a file names other old data
     if run.interrupted or asked["checkpoints"] or not known:
         return None
-    asked = json.loads(json.dumps(asked, default=lambda value: name_of(value) or repr(value)))
+    asked = json.loads(json.dumps(asked, default=written))
     same = all(run.config.get(name) == value for name, value in asked.items() if name != "progress")
     return run if same and "<lambda>" not in asked.values() else None

@@ -4,7 +4,6 @@ import io
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import ipywidgets
@@ -553,11 +552,12 @@ def test_a_dashboard_keeps_out_of_cells_too(kernel):
     kernel.outputs(kernel.move(found[0]["text"].strip(), 8))  # ipykernel from 7.4 on answers the first between cells
     request = kernel.start(
         "import time, matplotlib.pyplot as plt\n"
-        "figure, end = plt.figure(), time.monotonic() + 30\n"
+        "figure, end = plt.figure(), time.monotonic() + 30; print('begun', end='')\n"
         "while dashboard.controls['n_actions'].value < 16 and time.monotonic() < end: time.sleep(0.01)\n"
         "time.sleep(0.3); print(plt.get_fignums(), dashboard.controls['n_actions'].value); plt.close()"
     )
-    time.sleep(1)
+    while kernel.client.get_iopub_msg(timeout=60)["content"].get("text") != "begun":
+        pass
     kernel.move(found[0]["text"].strip(), 16)
     (line,) = kernel.outputs(request)
     assert line["text"] == "[1] 16\n", "the figure of the cell is still there after a message to the dashboard"
