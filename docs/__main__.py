@@ -1,7 +1,7 @@
 """Build the course as a static site from the committed notebooks, without running them and without a network.
 
-    python -m docs                           # into docs/_build
-    python -m docs FOLDER --labs 00 05       # elsewhere; only the labs of these notebooks move
+python -m docs                           # into docs/_build
+python -m docs FOLDER --labs 00 05       # elsewhere; only the labs of these notebooks move
 """
 
 import argparse

@@ -16,8 +16,8 @@ import numpy as np
 import PIL.Image
 import torch
 
-from offac_lite import labs
-from offac_lite.lab import Lab
+from offac_lite.course import labs
+from offac_lite.course.stage.lab import Lab
 
 SHOWN = re.compile(r"^\w+ = ((\w+)\(.*\))\n\w+\.show\(\)", re.M)  # lab = variance_lab(...), and then lab.show()
 GRIDS = {  # notebook, function → control → values; controls that are not named keep the value they start with

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from offac_lite.learned import learned_break_even
+from offac_lite.exact.learned import learned_break_even
 from offac_lite.sweep import sweep
 from offac_lite.training import PENDULUM, Learner
 
@@ -28,7 +28,8 @@ RANDOM = {"prefill": (None, 20_000), "collect": False}
 BUSY = {"updates_per_step": 4, "total_steps": 16_000}
 
 CART_POLE = {
-    "young": FIXES | {
+    "young": FIXES
+    | {
         "importance, V": {"critic": "v", "action": "importance"},
         "importance, V, clipped": {"critic": "v", "action": "importance", "importance_clip": 2.0},
         "importance, Q": {"critic": "q", "action": "importance"},
@@ -42,9 +43,13 @@ CART_POLE = {
     "random data only": {name: fix | RANDOM for name, fix in FIXES.items()},
     "K, Q − V": {f"K = {k}": {"n_actions": k} for k in (1, 16)},
     "K, Q": {f"K = {k}": {"n_actions": k, "baseline": None} for k in (1, 4, 16, 64)} | {"all": {"n_actions": "all"}},
-    "target": {"τ = 1 (no target network)": {"tau": 1.0}, "τ = 0.005": {"tau": 0.005}, "single Q": {"twin": False},
-               "one a′ per state": {"n_next_actions": 1}},
-}  # fmt: skip
+    "target": {
+        "τ = 1 (no target network)": {"tau": 1.0},
+        "τ = 0.005": {"tau": 0.005},
+        "single Q": {"twin": False},
+        "one a′ per state": {"n_next_actions": 1},
+    },
+}
 
 PENDULUM_VARIANTS = {
     "pendulum": {

@@ -13,8 +13,10 @@ import torch
 from PIL import Image
 
 from figures.ablations import CART_POLE, SEED
-from offac_lite import TabularMDP, plots, stats
-from offac_lite.estimators import gradient_moments
+from offac_lite import stats
+from offac_lite.course import plots
+from offac_lite.exact import TabularMDP
+from offac_lite.exact.estimators import gradient_moments
 
 HERE = Path(__file__).parent
 LIBRARIES = ("torch", "numpy", "scipy", "gymnasium", "matplotlib", "pillow")
@@ -170,29 +172,49 @@ class Made(NamedTuple):
 
 
 FIGURES = {
-    "before_and_after.png": Made(episodes_data, before_and_after, SEED, (
-        "Three cart-poles side by side, at work for three seconds. The pole of the untrained agent falls 14 times, "
-        "that of naive replay 6 times, that of both fixes never."
-    )),
-    "each_fix_on_and_off.png": Made(fixes_data, each_fix_on_and_off, SEED, (
-        "Learning curves of 32 agents each in four panels, and where their interquartile means end. On a young "
-        "buffer: naive replay at 335 of 500, the Q-critic alone at 427, importance weights and both fixes at 500. "
-        "With 20,000 old transitions to start from: naive replay at 26, the Q-critic alone at 70, importance "
-        "weights at 463, both fixes at 500. With four times the updates: naive replay at 180, the Q-critic alone "
-        "at 425, importance weights and both fixes at 500. With random data only: naive replay at 119, the "
-        "Q-critic alone at 122, both fixes at 151."
-    )),
-    "how_many_actions.png": Made(actions_data, how_many_actions, SEED, (
-        "Left: a strip of 32 seeds for each variant on CartPole. With Q − V as the weight, one, four and sixteen "
-        "resampled actions all come to 500; with Q itself one comes to 459, four to 475, sixteen and more to 500. "
-        "A target rate of 0.005 comes to 346, a single critic to 481. Right: on Pendulum, leave-one-out and the "
-        "reparameterised gradient come to −154, Q itself to about −1300."
-    )),
-    "bias_against_age.png": Made(bias_data, bias_against_age, None, (
-        "Two curves over the age of the data in policy updates. With stored actions the mean gradient is almost "
-        "three lengths of the exact gradient away from it at age 20; with resampled actions about half a length."
-    )),
-}  # fmt: skip
+    "before_and_after.png": Made(
+        episodes_data,
+        before_and_after,
+        SEED,
+        (
+            "Three cart-poles side by side, at work for three seconds. The pole of the untrained agent falls 14 times, "
+            "that of naive replay 6 times, that of both fixes never."
+        ),
+    ),
+    "each_fix_on_and_off.png": Made(
+        fixes_data,
+        each_fix_on_and_off,
+        SEED,
+        (
+            "Learning curves of 32 agents each in four panels, and where their interquartile means end. On a young "
+            "buffer: naive replay at 335 of 500, the Q-critic alone at 427, importance weights and both fixes at 500. "
+            "With 20,000 old transitions to start from: naive replay at 26, the Q-critic alone at 70, importance "
+            "weights at 463, both fixes at 500. With four times the updates: naive replay at 180, the Q-critic alone "
+            "at 425, importance weights and both fixes at 500. With random data only: naive replay at 119, the "
+            "Q-critic alone at 122, both fixes at 151."
+        ),
+    ),
+    "how_many_actions.png": Made(
+        actions_data,
+        how_many_actions,
+        SEED,
+        (
+            "Left: a strip of 32 seeds for each variant on CartPole. With Q − V as the weight, one, four and sixteen "
+            "resampled actions all come to 500; with Q itself one comes to 459, four to 475, sixteen and more to 500. "
+            "A target rate of 0.005 comes to 346, a single critic to 481. Right: on Pendulum, leave-one-out and the "
+            "reparameterised gradient come to −154, Q itself to about −1300."
+        ),
+    ),
+    "bias_against_age.png": Made(
+        bias_data,
+        bias_against_age,
+        None,
+        (
+            "Two curves over the age of the data in policy updates. With stored actions the mean gradient is almost "
+            "three lengths of the exact gradient away from it at age 20; with resampled actions about half a length."
+        ),
+    ),
+}
 
 
 def rounded(data):

@@ -1,7 +1,7 @@
 """offac_lite: how an actor-critic learns from old data."""
 
 from offac_lite.buffer import ReplayBuffer
-from offac_lite.mdp import TabularMDP
-from offac_lite.training import train
+from offac_lite.run import Run
+from offac_lite.training import PENDULUM, train
 
-__all__ = ["ReplayBuffer", "TabularMDP", "train"]
+__all__ = ["PENDULUM", "ReplayBuffer", "Run", "train"]

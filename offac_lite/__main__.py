@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from offac_lite.estimators import break_even_actions, gradient_moments, sample_gradients
-from offac_lite.mdp import TabularMDP
-from offac_lite.runs import Run
+from offac_lite.exact.estimators import break_even_actions, gradient_moments, sample_gradients
+from offac_lite.exact.mdp import TabularMDP
+from offac_lite.run import Run
 from offac_lite.training import PENDULUM, train
 
 ROWS = [
@@ -73,7 +73,7 @@ def headline(n_states: int, n_actions: int, seed: int, figure: Path) -> None:
 
 
 def _save(mdp: TabularMDP, logits, n_states: int, k_star: float, seed: int, path: Path) -> None:
-    from offac_lite import plots  # here, so that importing the package does not import Matplotlib
+    from offac_lite.course import plots  # here, so that importing the package does not import Matplotlib
 
     ks, generator = [1, 2, 4, 8, 16, 32, 64], torch.Generator().manual_seed(seed)
     n_samples = max(4_000, 128_000 // n_states)  # few estimates hold the rare states that carry most of the variance
@@ -139,21 +139,48 @@ def train_command(arguments: list[str]) -> None:
         ("--seeds", {"type": int, "default": 16, "help": "agents trained at once (default %(default)s)"}),
         ("--steps", {"type": int, "help": "environment steps per seed (default 40000; Pendulum-v1: 12000)"}),
         ("--critic", {"choices": ["q", "v"], "default": "q", "help": "what is learned (default %(default)s)"}),
-        ("--action", {"choices": ["resampled", "stored", "importance"], "default": "resampled",
-                      "help": "where the actor's actions come from (default %(default)s)"}),
-        ("--actions", {"metavar": "K", "help": "resampled actions per state, a number or 'all' (default 4; "
-                       "Pendulum-v1: 8)"}),
-        ("--baseline", {"choices": ["none", "value", "leave-one-out"],
-                        "help": "what is subtracted from Q (default value; Pendulum-v1: leave-one-out)"}),
-        ("--entropy-bonus", {"type": float, "metavar": "ALPHA", "help": "in scaled reward per nat (default 0.05; "
-                             "Pendulum-v1: 0.02); 0 for stored continuous actions"}),
+        (
+            "--action",
+            {
+                "choices": ["resampled", "stored", "importance"],
+                "default": "resampled",
+                "help": "where the actor's actions come from (default %(default)s)",
+            },
+        ),
+        (
+            "--actions",
+            {"metavar": "K", "help": "resampled actions per state, a number or 'all' (default 4; Pendulum-v1: 8)"},
+        ),
+        (
+            "--baseline",
+            {
+                "choices": ["none", "value", "leave-one-out"],
+                "help": "what is subtracted from Q (default value; Pendulum-v1: leave-one-out)",
+            },
+        ),
+        (
+            "--entropy-bonus",
+            {
+                "type": float,
+                "metavar": "ALPHA",
+                "help": "in scaled reward per nat (default 0.05; Pendulum-v1: 0.02); 0 for stored continuous actions",
+            },
+        ),
         ("--seed", {"type": int, "default": 0, "help": "starts all random streams (default %(default)s)"}),
-        ("--threads", {"type": int, "default": 1, "help": "PyTorch's threads (default 1, the fastest for small "
-                       "networks)"}),
-        ("--figure", {"type": Path, "default": Path("learning_curves.png"),
-                      "help": "where to save the learning curves (default %(default)s)"}),
+        (
+            "--threads",
+            {"type": int, "default": 1, "help": "PyTorch's threads (default 1, the fastest for small networks)"},
+        ),
+        (
+            "--figure",
+            {
+                "type": Path,
+                "default": Path("learning_curves.png"),
+                "help": "where to save the learning curves (default %(default)s)",
+            },
+        ),
         ("--save", {"type": Path, "help": "where to save the run, for Run.load (default: nowhere)"}),
-    ]  # fmt: skip
+    ]
     for name, setting in settings:
         parser.add_argument(name, **setting)
     given = parser.parse_args(arguments)
@@ -187,7 +214,7 @@ def train_command(arguments: list[str]) -> None:
         return
     goal = {"CartPole-v1": 475.0, "Pendulum-v1": -200.0}.get(given.env)
     print(report(run, goal))
-    from offac_lite import plots  # here, so that importing the package does not import Matplotlib
+    from offac_lite.course import plots  # here, so that importing the package does not import Matplotlib
 
     fig, (ax,) = plots.figure(7.0, 3.6)
     many = len(run.returns) - len(run.stopped) > 1
@@ -207,7 +234,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     if arguments[:1] in (["copies"], ["grade"]):
         try:
-            from offac_lite import classroom  # here, because nothing else needs Jupyter's libraries
+            from offac_lite.course import classroom  # here, because nothing else needs Jupyter's libraries
         except ModuleNotFoundError as error:
             sys.exit(f"{arguments[0]}: there is no {error.name} here; it comes with Jupyter (the extra 'course')")
         command = classroom.copies_command if arguments[0] == "copies" else classroom.grade_command

@@ -72,9 +72,18 @@ class ReplayBuffer:
     (torch.Size([3, 2]), torch.int64, torch.bool)
     """
 
-    def __init__(self, capacity: int = 200_000, obs_shape: Sequence[int] = (), action_shape: Sequence[int] = (), *,
-                 n_seeds: int | None = None, obs_dtype=torch.float32, action_dtype=None, seed: int = 0,
-                 device="cpu"):  # fmt: skip
+    def __init__(
+        self,
+        capacity: int = 200_000,
+        obs_shape: Sequence[int] = (),
+        action_shape: Sequence[int] = (),
+        *,
+        n_seeds: int | None = None,
+        obs_dtype=torch.float32,
+        action_dtype=None,
+        seed: int = 0,
+        device="cpu",
+    ):
         """Reserve the memory. Raises `TypeError` or `ValueError` for a size, dtype or seed that makes no sense."""
         self.capacity = _check.count("capacity", capacity)
         self.n_seeds = None if n_seeds is None else _check.count("n_seeds", n_seeds)
@@ -89,8 +98,14 @@ class ReplayBuffer:
         self._generator = torch.Generator().manual_seed(_check.count("seed", seed, at_least=0))
 
         obs, action = (self.obs_shape, _NUMPY[obs_dtype]), (self.action_shape, _NUMPY[action_dtype])
-        fields = {"obs": obs, "action": action, "reward": ((), np.float32), "next_obs": obs,
-                  "terminated": ((), np.bool_), "log_prob": ((), np.float32)}  # fmt: skip
+        fields = {
+            "obs": obs,
+            "action": action,
+            "reward": ((), np.float32),
+            "next_obs": obs,
+            "terminated": ((), np.bool_),
+            "log_prob": ((), np.float32),
+        }
         self._fields, start = [], 0  # name, column or columns of the memory, shape, dtype
         for name, (shape, dtype) in fields.items():
             stop = start + math.prod(shape)
@@ -129,8 +144,10 @@ class ReplayBuffer:
                 continue
             value = _array(name, value, dtype)
             if value.shape != lead + shape:
-                raise ValueError(f"{name} has shape {value.shape}, wanted {lead + shape}: "
-                                 f"reward's {lead}, then {shape} of each transition")  # fmt: skip
+                raise ValueError(
+                    f"{name} has shape {value.shape}, wanted {lead + shape}: "
+                    f"reward's {lead}, then {shape} of each transition"
+                )
             rows[..., column] = value if len(shape) < 2 else value.reshape((*lead, math.prod(shape)))
         if valid is not None:
             valid = _array("valid", valid, np.bool_)
@@ -214,8 +231,10 @@ class ReplayBuffer:
         """What is stored, in which shapes, and the memory reserved."""
         seeds = "" if self.n_seeds is None else f" for each of {self.n_seeds} seeds"
         obs, action = (str(dtype).removeprefix("torch.") for dtype in (self.obs_dtype, self.action_dtype))
-        return (f"ReplayBuffer({len(self)} of {self.capacity} transitions{seeds}, obs {self.obs_shape} {obs}, "
-                f"action {self.action_shape} {action}, {self.nbytes} bytes)")  # fmt: skip
+        return (
+            f"ReplayBuffer({len(self)} of {self.capacity} transitions{seeds}, obs {self.obs_shape} {obs}, "
+            f"action {self.action_shape} {action}, {self.nbytes} bytes)"
+        )
 
     def _leading_shape(self, given: tuple[int, ...]) -> tuple[int, ...]:
         if self.n_seeds is None and len(given) > 1:

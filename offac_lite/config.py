@@ -53,14 +53,19 @@ def describe(env: VectorEnv) -> dict:
     """
     if env.n_obs is not None:
         raise ValueError(f"the observation space of {env.env_id} is Discrete({env.n_obs}): train needs a Box")
-    spaces = {"obs_shape": list(env.obs_shape), "obs_size": math.prod(env.obs_shape),
-              "action_shape": list(env.action_shape), "n_actions": env.n_actions}  # fmt: skip
+    spaces = {
+        "obs_shape": list(env.obs_shape),
+        "obs_size": math.prod(env.obs_shape),
+        "action_shape": list(env.action_shape),
+        "n_actions": env.n_actions,
+    }
     if env.n_actions is not None:
         return spaces | {"low": None, "high": None}
     low, high = env.action_low, env.action_high
     if not (torch.isfinite(low).all() and torch.isfinite(high).all()):
-        raise ValueError(f"the actions of {env.env_id} reach from {low.tolist()} to {high.tolist()}: "
-                         "train needs finite bounds")  # fmt: skip
+        raise ValueError(
+            f"the actions of {env.env_id} reach from {low.tolist()} to {high.tolist()}: train needs finite bounds"
+        )
     return spaces | {"low": low.flatten().tolist(), "high": high.flatten().tolist()}
 
 
@@ -77,8 +82,12 @@ def settle(config: Config, spaces: dict) -> None:
     for name in ("twin", "lr_decay", "collect", "on_policy", "checkpoints", "progress"):
         _check.choice(name, config[name], (True, False))
     config["gamma"] = _check.discount("gamma", config["gamma"])
-    for name, low, high in (("tau", 0, 1), ("actor_lr", 0, math.inf), ("critic_lr", 0, math.inf),
-                            ("reward_scale", 0, math.inf)):  # fmt: skip
+    for name, low, high in (
+        ("tau", 0, 1),
+        ("actor_lr", 0, math.inf),
+        ("critic_lr", 0, math.inf),
+        ("reward_scale", 0, math.inf),
+    ):
         config[name] = _check.number(name, config[name])
         if not low < config[name] <= high:
             limits = f"above {low}" + f" and at most {high}" * (high == 1)
@@ -92,8 +101,10 @@ def settle(config: Config, spaces: dict) -> None:
     if config["critic"] == "v" and not stored:
         raise ValueError(_WHY_NOT)
     if config["gradient"] == "reparameterized" and (discrete or stored):
-        raise ValueError('gradient="reparameterized" goes through a resampled continuous action: it needs '
-                         'action="resampled", and a discrete action has no derivative')  # fmt: skip
+        raise ValueError(
+            'gradient="reparameterized" goes through a resampled continuous action: it needs '
+            'action="resampled", and a discrete action has no derivative'
+        )
     if config["n_next_actions"] == "auto":
         config["n_next_actions"] = "all" if discrete else 4
     for name in ("n_actions", "n_next_actions"):
@@ -106,11 +117,15 @@ def settle(config: Config, spaces: dict) -> None:
         without = not score or config["n_actions"] == 1
         config["baseline"] = "value" if discrete or stored else None if without else "leave-one-out"
     if config["baseline"] == "leave-one-out" and score and (stored or config["n_actions"] == 1):
-        raise ValueError('baseline="leave-one-out" averages over the other resampled actions: it needs '
-                         'action="resampled" and n_actions of at least 2')  # fmt: skip
+        raise ValueError(
+            'baseline="leave-one-out" averages over the other resampled actions: it needs '
+            'action="resampled" and n_actions of at least 2'
+        )
     if config["baseline"] == "value" and score and not discrete and not stored:
-        raise ValueError('baseline="value" for resampled actions sums over all of them, which only discrete actions '
-                         'allow: take "leave-one-out"')  # fmt: skip
+        raise ValueError(
+            'baseline="value" for resampled actions sums over all of them, which only discrete actions '
+            'allow: take "leave-one-out"'
+        )
     if config["entropy_bonus"] and stored and not discrete:
         raise ValueError("entropy_bonus with stored continuous actions is not supported: set entropy_bonus=0")
     if config["on_policy"] and (config["critic"], config["action"]) != ("v", "stored"):
@@ -124,13 +139,16 @@ def settle(config: Config, spaces: dict) -> None:
         config["random_steps"] = 0 if old_or_fresh else min(1000, config["total_steps"] // 4)
     config["random_steps"] = _check.count("random_steps", config["random_steps"], at_least=0)
     if config["on_policy"] and config["batch_size"] < config["n_envs"]:
-        raise ValueError(f"batch_size = {config['batch_size']} is less than n_envs = {config['n_envs']}, the "
-                         "transitions that on_policy=True collects at a time")  # fmt: skip
+        raise ValueError(
+            f"batch_size = {config['batch_size']} is less than n_envs = {config['n_envs']}, the "
+            "transitions that on_policy=True collects at a time"
+        )
     if config["on_policy"] and config["random_steps"]:
         raise ValueError("on_policy=True learns from the actions of its own policy: random_steps must be 0")
     if config["random_steps"] >= config["total_steps"]:
-        raise ValueError(f"random_steps = {config['random_steps']} of total_steps = {config['total_steps']} leaves "
-                         "none to learn in")  # fmt: skip
+        raise ValueError(
+            f"random_steps = {config['random_steps']} of total_steps = {config['total_steps']} leaves none to learn in"
+        )
     if config["capacity"] is not None:
         least = max(config["batch_size"], config["n_envs"])
         config["capacity"] = _check.count("capacity", config["capacity"], at_least=least)
@@ -141,15 +159,19 @@ def settle(config: Config, spaces: dict) -> None:
     if config["capacity"] is not None and (most := prefill.most(config["prefill"])) > config["capacity"]:
         raise ValueError(f"prefill has {most} transitions per seed, more than capacity = {config['capacity']}")
     if config["evaluations"] > (rounds := math.ceil(config["total_steps"] / config["n_envs"])):
-        raise ValueError(f"evaluations = {config['evaluations']} is more than the {rounds} steps of an environment, "
-                         "total_steps / n_envs")  # fmt: skip
+        raise ValueError(
+            f"evaluations = {config['evaluations']} is more than the {rounds} steps of an environment, "
+            "total_steps / n_envs"
+        )
     for name in OWN_FUNCTIONS:
         if config[name] is not None:
             _check.function(name, config[name])
     sampled_score = not stored and score and config["n_actions"] != "all"
     if config["resampled_loss"] is not None and not sampled_score:
-        raise ValueError('resampled_loss takes the place of the actor step with action="resampled", gradient="score" '
-                         "and a number of n_actions")  # fmt: skip
+        raise ValueError(
+            'resampled_loss takes the place of the actor step with action="resampled", gradient="score" '
+            "and a number of n_actions"
+        )
     _refuse_unused_functions(config)
     config["obs_scale"] = _obs_scale(config["obs_scale"], config["env_id"], spaces["obs_size"])
 
@@ -165,9 +187,11 @@ def _refuse_unused_functions(config: Config) -> None:
             not whole_step and not pathwise and (sampled or not resampled),
             'gradient="score", a number of n_actions and no resampled_loss',
         ),
-        "leave_one_out": (config["baseline"] == "leave-one-out" and not whole_step and not pathwise and sampled,
-                          'baseline="leave-one-out", a number of n_actions and no resampled_loss'),
-    }  # fmt: skip
+        "leave_one_out": (
+            config["baseline"] == "leave-one-out" and not whole_step and not pathwise and sampled,
+            'baseline="leave-one-out", a number of n_actions and no resampled_loss',
+        ),
+    }
     for name, (used, where) in used_where.items():
         if config[name] is not None and not used:
             raise ValueError(f"{name} would never be called: it needs {where}")

@@ -104,14 +104,17 @@ class VectorEnv:
     def _read_spaces(self) -> None:
         mode = self.gym_env.metadata.get("autoreset_mode")
         if mode != AutoresetMode.NEXT_STEP:
-            raise ValueError(f"{self.env_id} resets with autoreset_mode = {mode}, but only {AutoresetMode.NEXT_STEP} "
-                             "is supported: with another, next_obs would not be the true successor")  # fmt: skip
+            raise ValueError(
+                f"{self.env_id} resets with autoreset_mode = {mode}, but only {AutoresetMode.NEXT_STEP} "
+                "is supported: with another, next_obs would not be the true successor"
+            )
         obs: Any = self.gym_env.single_observation_space
         action: Any = self.gym_env.single_action_space
         for name, space in ("observation", obs), ("action", action):
             if not (isinstance(space, Box) or (isinstance(space, Discrete) and space.start == 0)):
-                raise ValueError(f"the {name} space of {self.env_id} is {space}: "
-                                 "only Box and Discrete (from 0) are supported")  # fmt: skip
+                raise ValueError(
+                    f"the {name} space of {self.env_id} is {space}: only Box and Discrete (from 0) are supported"
+                )
         if isinstance(action, Box) and action.dtype.kind != "f":
             raise ValueError(f"the action space of {self.env_id} is {action}: a Box must hold floating-point numbers")
         self.obs_shape: tuple[int, ...] = obs.shape

@@ -104,8 +104,10 @@ class Categorical:
             )
         self.log_probs = torch.log_softmax(logits.mT, -2).mT  # along the batch in memory: several times faster
         if torch.isnan(self.log_probs.sum()):
-            raise ValueError(f"logits holds {_extreme(logits)}: the policy's parameters, or the observations, are not "
-                             "finite, or too large")  # fmt: skip
+            raise ValueError(
+                f"logits holds {_extreme(logits)}: the policy's parameters, or the observations, are not "
+                "finite, or too large"
+            )
 
     @property
     def probs(self) -> torch.Tensor:
@@ -170,8 +172,10 @@ class TanhGaussian:
         if not math.isfinite((mean.sum() + log_std.sum() + self.log_half.sum()).item()):  # one look, for each costs
             if not torch.isfinite(self.log_half).all():
                 raise ValueError(f"low and high hold {low.tolist()} and {high.tolist()}, wanted low < high, finite")
-            raise ValueError("mean or log_std holds NaN or infinity: the policy's parameters, or the observations, are "
-                             "not finite, or too large")  # fmt: skip
+            raise ValueError(
+                "mean or log_std holds NaN or infinity: the policy's parameters, or the observations, are "
+                "not finite, or too large"
+            )
 
     def rsample(self, n_actions: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
         """Draw a ~ π(·|s), Equation (7.1), a differentiable function of mean and std: (..., B, D) or (..., K, B, D)."""

@@ -80,8 +80,10 @@ def _check_buffer(config: Mapping, old: ReplayBuffer, spaces: Mapping) -> None:
     """Raise `ValueError` or `TypeError` for a buffer whose actions this run could not have taken, or not weigh."""
     size = (math.prod(old.obs_shape), math.prod(old.action_shape))
     if size != (spaces["obs_size"], math.prod(spaces["action_shape"])):
-        raise ValueError(f"prefill holds {old.obs_shape} observations and {old.action_shape} actions, "
-                         f"wanted ({spaces['obs_size']},) and {tuple(spaces['action_shape'])}")  # fmt: skip
+        raise ValueError(
+            f"prefill holds {old.obs_shape} observations and {old.action_shape} actions, "
+            f"wanted ({spaces['obs_size']},) and {tuple(spaces['action_shape'])}"
+        )
     if old.n_seeds not in (None, config["seeds"]):
         raise ValueError(f"prefill holds {old.n_seeds} seeds, wanted {config['seeds']}, or one for them all")
     if not len(old):
@@ -97,8 +99,9 @@ def _check_buffer(config: Mapping, old: ReplayBuffer, spaces: Mapping) -> None:
         if not ((action >= torch.tensor(low) - slack) & (action <= torch.tensor(high) + slack)).all():
             raise ValueError(f"prefill holds actions from {action.min():g} to {action.max():g}, wanted {low} to {high}")
         if config["action"] == "importance" and not torch.isfinite(ring.log_prob).all():
-            raise ValueError('action="importance" needs log β(a|s) of every transition: prefill was filled without '
-                             "log_prob")  # fmt: skip
+            raise ValueError(
+                'action="importance" needs log β(a|s) of every transition: prefill was filled without log_prob'
+            )
 
 
 @torch.no_grad()
@@ -109,8 +112,10 @@ def _check_policy(config: Mapping, policy, spaces: Mapping) -> None:
         action = pi.sample(generator=torch.Generator(config["device"]).manual_seed(0))
         pi.log_prob(action)
     except Exception as error:
-        raise ValueError(f"the policy of prefill is no policy of this environment: it raised {type(error).__name__} "
-                         f"for an observation: {error}") from error  # fmt: skip
+        raise ValueError(
+            f"the policy of prefill is no policy of this environment: it raised {type(error).__name__} "
+            f"for an observation: {error}"
+        ) from error
     has = f"{pi.log_probs.shape[-1]} discrete" if isinstance(pi, Categorical) else f"{action.shape[-1]} continuous"
     wanted = f"{spaces['n_actions']} discrete" if spaces["n_actions"] else f"{len(spaces['low'])} continuous"
     if has != wanted:

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from offac_lite import _check, stats
 from offac_lite.config import settle, written
-from offac_lite.runs import Run
+from offac_lite.run import Run
 from offac_lite.training import asked_for, train
 
 INTERRUPTED = "interrupted"
@@ -74,9 +74,7 @@ class Sweep(dict):
         return "\n".join(lines)
 
 
-def sweep(
-    variants: Mapping[str, Mapping], *, n_jobs: int = -1, folder=None, progress: bool = True, **common
-) -> Sweep:
+def sweep(variants: Mapping[str, Mapping], *, n_jobs: int = -1, folder=None, progress: bool = True, **common) -> Sweep:
     """Run `train(**common, **options)` for each {name: options} of `variants`, several at a time; return a `Sweep`.
 
     `n_jobs` processes on this machine (−1: one per core), one thread each. On a cluster, by joblib's own means:

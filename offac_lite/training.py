@@ -20,11 +20,18 @@ from offac_lite.buffer import ReplayBuffer, Transition
 from offac_lite.config import Config, describe, settle
 from offac_lite.envs import Episode, VectorEnv, recent_returns
 from offac_lite.play import choose, evaluate, flat, store
-from offac_lite.runs import Run
+from offac_lite.run import Run
 from offac_lite.updates import NotFiniteError, polyak_update
 
-PENDULUM: dict[str, Any] = {"total_steps": 12_000, "n_envs": 4, "updates_per_step": 2, "n_actions": 8,
-                            "actor_lr": 1e-3, "tau": 0.05, "entropy_bonus": 0.02}  # fmt: skip
+PENDULUM: dict[str, Any] = {
+    "total_steps": 12_000,
+    "n_envs": 4,
+    "updates_per_step": 2,
+    "n_actions": 8,
+    "actor_lr": 1e-3,
+    "tau": 0.05,
+    "entropy_bonus": 0.02,
+}
 """Options that learn Pendulum-v1: `train("Pendulum-v1", **PENDULUM)`."""
 
 
@@ -230,8 +237,11 @@ class Learner:
                     return
             yield self.n_done
         if not self.has_learned:
-            warnings.warn("nothing was learned: there never were batch_size transitions to learn from", RuntimeWarning,
-                          stacklevel=2)  # fmt: skip
+            warnings.warn(
+                "nothing was learned: there never were batch_size transitions to learn from",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     def _batches(self) -> Iterator[Transition]:
         """Give the batches to learn from after this step, rewards scaled: old transitions; on-policy, the newest."""
@@ -311,8 +321,10 @@ class Learner:
         try:
             return ReplayBuffer(needed, (spaces["obs_size"],), action_shape, **kept)
         except MemoryError as error:
-            raise ValueError(f"total_steps asks for a buffer of {c['seeds']} × {needed} transitions, and there is no "
-                             f"memory for them ({error}): set capacity") from None  # fmt: skip
+            raise ValueError(
+                f"total_steps asks for a buffer of {c['seeds']} × {needed} transitions, and there is no "
+                f"memory for them ({error}): set capacity"
+            ) from None
 
     def close(self) -> None:
         """Release the environments."""

@@ -491,8 +491,10 @@ def polyak_update(target: torch.nn.Module, source: torch.nn.Module, tau: float) 
     True
     """
     _check.positive("tau", tau, at_most=1)
-    ours, theirs = (list(_check.instance(name, net, torch.nn.Module).parameters())
-                    for name, net in (("target", target), ("source", source)))  # fmt: skip
+    ours, theirs = (
+        list(_check.instance(name, net, torch.nn.Module).parameters())
+        for name, net in (("target", target), ("source", source))
+    )
     ours_are, theirs_are = ([(tuple(p.shape), p.dtype, str(p.device)) for p in net] for net in (ours, theirs))
     if ours_are != theirs_are:
         raise ValueError(f"target has parameters of shapes {ours_are}, source {theirs_are}; wanted the same")

@@ -80,13 +80,15 @@ LABS = {  # how to show each of them, with small data where one needs data
     "map": "from tests.test_lab_watch import short_album\nlabs.map_lab(short_album())",
     "clinic": "from tests.test_lab_clinic import chart\nlabs.clinic_lab({'A': chart(1), 'B': chart(2, 1.0)}, chart())",
 }
-LABS = {name: f"from offac_lite import labs\n{source}" for name, source in LABS.items()}
+LABS = {name: f"from offac_lite.course import labs\n{source}" for name, source in LABS.items()}
 APPS = {  # how to start it, and the address of a notebook
     "jupyterlab": (["jupyterlab", "--expose-app-in-browser", "--ServerApp.root_dir={folder}"], "doc/tree/{name}"),
     "notebook": (["notebook", "--expose-app-in-browser", "--ServerApp.root_dir={folder}"], "notebooks/{name}"),
-    "voila": (["voila", "{folder}", "--Voila.token={token}", f"--VoilaConfiguration.extension_denylist={STRANGER}"],
-              "voila/render/{name}"),
-}  # fmt: skip
+    "voila": (
+        ["voila", "{folder}", "--Voila.token={token}", f"--VoilaConfiguration.extension_denylist={STRANGER}"],
+        "voila/render/{name}",
+    ),
+}
 
 
 def made(name: str):

@@ -4,7 +4,7 @@ import ipywidgets
 import numpy as np
 from matplotlib.figure import Figure
 
-from offac_lite.lab import Lab
+from offac_lite.course.stage.lab import Lab
 
 
 class WaveView:

@@ -8,7 +8,7 @@ import re
 import nbformat
 import torch
 
-from offac_lite import checks
+from offac_lite.course import checks
 from tests.refresh_notebooks import ROOT
 
 
@@ -117,5 +117,3 @@ class Answers:
         scope = {"torch": torch} | self.SCOPE
         exec("\n".join(kept), scope)
         return scope[name]
-
-

@@ -124,20 +124,36 @@ def steps_by_hand(agent, batch):
     nets = agent.policy, agent.critic, agent.optimizer
     bonus = c["entropy_bonus"]
     if c["critic"] == "q":
-        updates.critic_step(agent.critic, agent.target_critic, agent.policy, agent.critic_optimizer, batch,
-                            gamma=c["gamma"], n_actions=c["n_next_actions"], generator=gen)  # fmt: skip
+        updates.critic_step(
+            agent.critic,
+            agent.target_critic,
+            agent.policy,
+            agent.critic_optimizer,
+            batch,
+            gamma=c["gamma"],
+            n_actions=c["n_next_actions"],
+            generator=gen,
+        )
     else:
-        updates.v_critic_step(agent.critic, agent.target_critic, agent.critic_optimizer, batch, gamma=c["gamma"],
-                              weight=agent.weight(batch))  # fmt: skip
+        updates.v_critic_step(
+            agent.critic,
+            agent.target_critic,
+            agent.critic_optimizer,
+            batch,
+            gamma=c["gamma"],
+            weight=agent.weight(batch),
+        )
     if c["action"] != "resampled":
         advantage, weight = agent.stored_advantage(batch), agent.weight(batch)
         updates.stored_actor_step(nets[0], nets[2], batch, advantage, weight=weight, entropy_bonus=bonus)
     elif c["gradient"] == "reparameterized":
-        updates.reparameterized_actor_step(*nets, batch.obs, n_actions=c["n_actions"], entropy_bonus=bonus,
-                                           generator=gen)  # fmt: skip
+        updates.reparameterized_actor_step(
+            *nets, batch.obs, n_actions=c["n_actions"], entropy_bonus=bonus, generator=gen
+        )
     else:
-        updates.actor_step(*nets, batch.obs, n_actions=c["n_actions"], baseline=c["baseline"], entropy_bonus=bonus,
-                           generator=gen)  # fmt: skip
+        updates.actor_step(
+            *nets, batch.obs, n_actions=c["n_actions"], baseline=c["baseline"], entropy_bonus=bonus, generator=gen
+        )
 
 
 @pytest.mark.parametrize(

@@ -125,8 +125,10 @@ def test_every_control_of_every_lab_redraws_the_picture_and_a_hail_of_them_ends_
 
 
 def test_the_dashboard_trains_beside_the_cells_and_obeys(browser_and_lab, folder):
-    sources = ["from offac_lite import labs\n\nboard = labs.Dashboard(seeds=2, total_steps=100_000)\nboard",
-               "print('the kernel is free:', board.running)"]  # fmt: skip
+    sources = [
+        "from offac_lite.course import labs\n\nboard = labs.Dashboard(seeds=2, total_steps=100_000)\nboard",
+        "print('the kernel is free:', board.running)",
+    ]
     cells = [new_code_cell(source, id=f"cell{number}") for number, source in enumerate(sources)]
     nbformat.write(new_notebook(cells=cells, metadata=METADATA), folder / "dashboard.ipynb")
     with page_of(browser_and_lab, "dashboard.ipynb") as page:

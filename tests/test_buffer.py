@@ -19,9 +19,13 @@ def transitions(count, obs_shape=(3,), action_shape=(), start=0, lead=()):
     if action_shape:
         action = np.broadcast_to(action[(..., *[None] * len(action_shape))] / 4, (*lead, count, *action_shape))
     return {
-        "obs": obs, "action": action, "reward": number * 0.5, "next_obs": obs + 1000.0,
-        "terminated": number % 3 == 0, "log_prob": -0.25 * (number % 7),
-    }  # fmt: skip
+        "obs": obs,
+        "action": action,
+        "reward": number * 0.5,
+        "next_obs": obs + 1000.0,
+        "terminated": number % 3 == 0,
+        "log_prob": -0.25 * (number % 7),
+    }
 
 
 def pick(rows, index):
@@ -302,18 +306,21 @@ def test_bad_rows_are_refused_and_change_nothing(name, value, error, message, st
     assert snapshot(buffer) == before
 
 
-@pytest.mark.parametrize(("name", "value", "error", "message"), [
-    ("obs", np.zeros((1, 3)), ValueError, r"obs has shape \(1, 3\), wanted \(3,\)"),
-    ("obs", np.array([0.0, np.nan, 0.0]), ValueError, "obs holds NaN"),
-    ("action", 1.0, TypeError, "action must hold integers, got float64"),
-    ("action", 2**24 + 1, ValueError, r"action holds an integer beyond 2\*\*24"),
-    ("action", 2**70, TypeError, "action must hold integers, got object"),
-    ("reward", float("inf"), ValueError, "reward holds NaN or infinity"),
-    ("terminated", 0, TypeError, "terminated must hold bool, got int64.*never `done`"),
-    ("log_prob", float("inf"), ValueError, "log_prob holds inf"),
-    ("log_prob", -float("inf"), ValueError, "log_prob holds -inf, wanted at most 0"),
-    ("valid", 1, TypeError, "valid must hold bool, got int64"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "value", "error", "message"),
+    [
+        ("obs", np.zeros((1, 3)), ValueError, r"obs has shape \(1, 3\), wanted \(3,\)"),
+        ("obs", np.array([0.0, np.nan, 0.0]), ValueError, "obs holds NaN"),
+        ("action", 1.0, TypeError, "action must hold integers, got float64"),
+        ("action", 2**24 + 1, ValueError, r"action holds an integer beyond 2\*\*24"),
+        ("action", 2**70, TypeError, "action must hold integers, got object"),
+        ("reward", float("inf"), ValueError, "reward holds NaN or infinity"),
+        ("terminated", 0, TypeError, "terminated must hold bool, got int64.*never `done`"),
+        ("log_prob", float("inf"), ValueError, "log_prob holds inf"),
+        ("log_prob", -float("inf"), ValueError, "log_prob holds -inf, wanted at most 0"),
+        ("valid", 1, TypeError, "valid must hold bool, got int64"),
+    ],
+)
 def test_one_bad_transition_is_refused_and_changes_nothing(name, value, error, message):
     buffer = ReplayBuffer(4, (3,))
     buffer.add(**pick(transitions(3), 0))
@@ -323,13 +330,16 @@ def test_one_bad_transition_is_refused_and_changes_nothing(name, value, error, m
     assert snapshot(buffer) == before
 
 
-@pytest.mark.parametrize(("lead", "message"), [
-    ((), r"reward has shape \(\), wanted \(S,\) or \(S, B\) with S = n_seeds = 2"),
-    ((3,), r"reward has shape \(3,\), wanted \(S,\) or \(S, B\)"),
-    ((3, 2), r"reward has shape \(3, 2\), wanted \(S,\) or \(S, B\)"),
-    ((2, 3, 1), r"reward has shape \(2, 3, 1\), wanted \(S,\) or \(S, B\)"),
-    ((2, 9), "9 transitions at once are more than the capacity, 8"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("lead", "message"),
+    [
+        ((), r"reward has shape \(\), wanted \(S,\) or \(S, B\) with S = n_seeds = 2"),
+        ((3,), r"reward has shape \(3,\), wanted \(S,\) or \(S, B\)"),
+        ((3, 2), r"reward has shape \(3, 2\), wanted \(S,\) or \(S, B\)"),
+        ((2, 3, 1), r"reward has shape \(2, 3, 1\), wanted \(S,\) or \(S, B\)"),
+        ((2, 9), "9 transitions at once are more than the capacity, 8"),
+    ],
+)
 def test_bad_leading_axes_with_seeds(lead, message):
     buffer = ReplayBuffer(8, (3,), n_seeds=2)
     before = snapshot(buffer)
@@ -360,13 +370,16 @@ def test_continuous_actions_take_densities_above_one():
         buffer.add(**(rows | {"log_prob": np.array([0.0, -np.inf, 0.0])}))
 
 
-@pytest.mark.parametrize(("n", "error", "message"), [
-    (0, ValueError, "n must be at least 1, got 0"),
-    (-3, ValueError, "n must be at least 1, got -3"),
-    (6, ValueError, "n = 6 transitions asked for, but only 5 are stored"),
-    (2.0, TypeError, "n must be a whole number, got 2.0"),
-    (True, TypeError, "n must be a whole number, got True"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("n", "error", "message"),
+    [
+        (0, ValueError, "n must be at least 1, got 0"),
+        (-3, ValueError, "n must be at least 1, got -3"),
+        (6, ValueError, "n = 6 transitions asked for, but only 5 are stored"),
+        (2.0, TypeError, "n must be a whole number, got 2.0"),
+        (True, TypeError, "n must be a whole number, got True"),
+    ],
+)
 @pytest.mark.parametrize("n_seeds", [None, 2])
 def test_bad_sample_sizes(n, error, message, n_seeds):
     buffer = ReplayBuffer(8, (3,), n_seeds=n_seeds)
@@ -380,17 +393,20 @@ def test_bad_sample_sizes(n, error, message, n_seeds):
     assert snapshot(buffer) == before
 
 
-@pytest.mark.parametrize(("arguments", "error", "message"), [
-    ({"capacity": 0}, ValueError, "capacity must be at least 1, got 0"),
-    ({"capacity": 1e5}, TypeError, "capacity must be a whole number, got 100000.0"),
-    ({"n_seeds": 0}, ValueError, "n_seeds must be at least 1"),
-    ({"obs_shape": (0,)}, ValueError, "each entry of obs_shape must be at least 1"),
-    ({"action_shape": (2.0,)}, TypeError, "each entry of action_shape must be a whole number"),
-    ({"obs_dtype": torch.float64}, ValueError, "obs_dtype must be one of torch.float32, torch.int64"),
-    ({"action_dtype": torch.bool}, ValueError, "action_dtype must be one of torch.float32, torch.int64"),
-    ({"seed": -1}, ValueError, "seed must be at least 0"),
-    ({"device": "nowhere"}, ValueError, "^device must be one PyTorch can use here, such as 'cpu', got 'nowhere'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"capacity": 0}, ValueError, "capacity must be at least 1, got 0"),
+        ({"capacity": 1e5}, TypeError, "capacity must be a whole number, got 100000.0"),
+        ({"n_seeds": 0}, ValueError, "n_seeds must be at least 1"),
+        ({"obs_shape": (0,)}, ValueError, "each entry of obs_shape must be at least 1"),
+        ({"action_shape": (2.0,)}, TypeError, "each entry of action_shape must be a whole number"),
+        ({"obs_dtype": torch.float64}, ValueError, "obs_dtype must be one of torch.float32, torch.int64"),
+        ({"action_dtype": torch.bool}, ValueError, "action_dtype must be one of torch.float32, torch.int64"),
+        ({"seed": -1}, ValueError, "seed must be at least 0"),
+        ({"device": "nowhere"}, ValueError, "^device must be one PyTorch can use here, such as 'cpu', got 'nowhere'"),
+    ],
+)
 def test_bad_constructor_arguments(arguments, error, message):
     with pytest.raises(error, match=message):
         ReplayBuffer(**({"capacity": 10} | arguments))

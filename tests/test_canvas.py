@@ -4,8 +4,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 
-from offac_lite import plots
-from offac_lite.canvas import Canvas
+from offac_lite.course import plots
+from offac_lite.course.stage.canvas import Canvas
 
 WRITINGS = {
     "a word": dict(s="gradient"),

@@ -3,10 +3,9 @@
 The wrong answers here are written as students write them, apart from the ones the checks compare with.
 """
 
-
 import torch
 
-from offac_lite import checks
+from offac_lite.course import checks
 from tests.exercises import Answers
 
 # ------------------------------------------------------------------ right answers, each in more than one way

@@ -1,9 +1,8 @@
 """The checks of notebook 02, by mutation: wrong answers fail with their own words, right ones pass however written."""
 
-
 import torch
 
-from offac_lite import checks
+from offac_lite.course import checks
 from tests.exercises import Answers
 
 NAMES = list(checks.OWNERS.right())

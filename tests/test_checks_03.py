@@ -8,8 +8,9 @@ import re
 import nbformat
 import torch
 
-from offac_lite import TabularMDP, checks
-from offac_lite.estimators import gradient_moments
+from offac_lite.course import checks
+from offac_lite.exact import TabularMDP
+from offac_lite.exact.estimators import gradient_moments
 from tests.exercises import Answers
 from tests.refresh_notebooks import ROOT
 

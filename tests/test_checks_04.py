@@ -1,9 +1,9 @@
 """The checks of notebook 04, by mutation: every wrong answer fails with its own words, right ones pass."""
 
-
 import torch
 
-from offac_lite import checks, train
+from offac_lite import train
+from offac_lite.course import checks
 from tests.exercises import Answers
 
 # ------------------------------------------------------------------ right answers, each in more than one way
@@ -191,9 +191,14 @@ def test_a_right_target_is_handed_back_and_trains_an_agent_with_m_actions_and_wi
     assert "✓ q_target" in capsys.readouterr().out
     for m in (3, "all"):
         run = train(
-            seeds=2, total_steps=1200, n_next_actions=m, q_target=q_target_in_steps, evaluations=1, eval_episodes=1,
+            seeds=2,
+            total_steps=1200,
+            n_next_actions=m,
+            q_target=q_target_in_steps,
+            evaluations=1,
+            eval_episodes=1,
             progress=False,
-        )  # fmt: skip
+        )
         assert run.returns.shape == (2, 1) and torch.isfinite(run.returns).all()
 
 

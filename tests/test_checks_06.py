@@ -4,7 +4,7 @@ import copy
 
 import torch
 
-from offac_lite import checks
+from offac_lite.course import checks
 from offac_lite.networks import DiscreteQCritic
 from tests.exercises import Answers
 

@@ -6,7 +6,7 @@ import torch
 from torch.distributions import Normal, TransformedDistribution
 from torch.distributions.transforms import AffineTransform, TanhTransform
 
-from offac_lite import checks
+from offac_lite.course import checks
 from offac_lite.updates import leave_one_out
 from tests.exercises import Answers
 

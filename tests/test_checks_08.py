@@ -1,10 +1,9 @@
 """The checks of notebook 08, by mutation: wrong repairs fail with their own words, right ones pass however written."""
 
-
 import torch
 from torch.nn import functional
 
-from offac_lite import checks
+from offac_lite.course import checks
 from offac_lite.networks import of_actions
 from tests.exercises import Answers
 

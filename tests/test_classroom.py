@@ -9,8 +9,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from offac_lite import classroom
 from offac_lite.__main__ import main
+from offac_lite.course import classroom
 from tests.refresh_notebooks import ROOT, execute
 
 ORIGINALS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -139,7 +139,7 @@ def test_what_is_folded_away_under_another_title_is_refused():
 
 # --------------------------------------------------------------------------------------------- what comes back
 
-SETUP = "import torch\nfrom offac_lite import checks"
+SETUP = "import torch\nfrom offac_lite.course import checks"
 RIGHT = "def my_loss(a, b):\n    return -(a * b.detach()).mean(-1)\n\n\nchecks.actor_loss(my_loss)"
 WRONG = RIGHT.replace("-(", "(")
 STUB = "def my_target(reward, terminated, next_value, gamma): ...\n\n\nchecks.v_target(my_target)"

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from offac_lite import checks, clinic, plots, updates
-from offac_lite.clinic import HEALTHY, Chart, Parts, TableCritic, admit, delivered, patient, two_states
+from offac_lite import updates
+from offac_lite.course import checks, clinic, plots
+from offac_lite.course.clinic import HEALTHY, Chart, Parts, TableCritic, admit, delivered, patient, two_states
 from offac_lite.networks import Categorical, DiscreteQCritic
 from tests.refresh_notebooks import ROOT
 

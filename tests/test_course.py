@@ -6,7 +6,7 @@ import re
 import nbformat
 import pytest
 
-from offac_lite import checks
+from offac_lite.course import checks
 from tests.refresh_notebooks import ROOT
 
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -101,10 +101,13 @@ def test_references_to_equations_lead_to_one(path):
     assert not any(re.search(r"(?i)equation \(?\d+\)", cell.source) for cell in cells), "equations are numbered N.k"
 
 
+CLOSED = ("checks", "labs", "plots", "stage")  # their modules are parts of one thing
+
+
 def test_the_readme_says_what_every_public_module_holds():
     table = README[README.index("| module | holds |") :].partition("\n\n")[0]
     listed = {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
-    modules = {path.stem for path in (ROOT / "offac_lite").iterdir() if path.suffix == ".py" or path.is_dir()}
+    modules = {path.stem for path in (ROOT / "offac_lite").rglob("*.py") if path.parent.name not in CLOSED}
     assert listed == {name for name in modules if not name.startswith("_")}
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from offac_lite import labs
-from offac_lite.runs import Run
+from offac_lite.course import labs
+from offac_lite.run import Run
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_nobody_draws_a_look_that_is_half_taken_down(dashboard, monkeypatch):
         time.sleep(0.2)
         return 0.0, 1.0
 
-    monkeypatch.setattr("offac_lite.labs.dashboard.stats.interval", slow_interval)
+    monkeypatch.setattr("offac_lite.course.labs.dashboard.stats.interval", slow_interval)
     dashboard.start()
     assert half.wait(300)
     dashboard.pause()  # draws, on this thread

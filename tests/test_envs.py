@@ -35,8 +35,14 @@ def collect(env, buffer, steps, policy):
 
 
 def buffer_for(env, capacity=20_000):
-    return ReplayBuffer(capacity, env.obs_shape, env.action_shape, n_seeds=env.n_seeds,
-                        obs_dtype=env.obs_dtype, action_dtype=env.action_dtype)  # fmt: skip
+    return ReplayBuffer(
+        capacity,
+        env.obs_shape,
+        env.action_shape,
+        n_seeds=env.n_seeds,
+        obs_dtype=env.obs_dtype,
+        action_dtype=env.action_dtype,
+    )
 
 
 def test_cartpole_s_own_form_agrees_with_the_single_environment():
@@ -73,14 +79,21 @@ def test_cartpole_s_own_form_agrees_with_the_single_environment():
     assert lengths == {500}
 
 
-@pytest.mark.parametrize(("env_id", "kwargs", "steps", "ends"), [
-    ("CartPole-v1", {"vectorization_mode": "sync"}, 90, (True, False)),
-    ("CartPole-v1", {"vectorization_mode": "sync", "sutton_barto_reward": True, "max_episode_steps": 20}, 60,
-     (True, True)),
-    ("Pendulum-v1", {}, 410, (False, True)),
-    ("FrozenLake-v1", {}, 250, (True, False)),
-    ("FrozenLake-v1", {"is_slippery": False, "max_episode_steps": 4}, 60, (True, True)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("env_id", "kwargs", "steps", "ends"),
+    [
+        ("CartPole-v1", {"vectorization_mode": "sync"}, 90, (True, False)),
+        (
+            "CartPole-v1",
+            {"vectorization_mode": "sync", "sutton_barto_reward": True, "max_episode_steps": 20},
+            60,
+            (True, True),
+        ),
+        ("Pendulum-v1", {}, 410, (False, True)),
+        ("FrozenLake-v1", {}, 250, (True, False)),
+        ("FrozenLake-v1", {"is_slippery": False, "max_episode_steps": 4}, 60, (True, True)),
+    ],
+)
 def test_loop_agrees_with_single_environments(env_id, kwargs, steps, ends):
     """The same seeds and actions; a single environment is reset by hand where the vector one resets itself."""
     env, generator = VectorEnv(env_id, 3, n_seeds=2, seed=1, **kwargs), torch.Generator().manual_seed(1)
@@ -109,13 +122,16 @@ def test_loop_agrees_with_single_environments(env_id, kwargs, steps, ends):
     assert ((ended > 0) == ends).all(), "terminations and truncations that the test is meant to meet"
 
 
-@pytest.mark.parametrize(("env_id", "kwargs"), [
-    ("CartPole-v1", {}),
-    ("CartPole-v1", {"vectorization_mode": "sync"}),
-    ("CartPole-v1", {"max_episode_steps": 15}),
-    ("Pendulum-v1", {"max_episode_steps": 25}),
-    ("FrozenLake-v1", {"max_episode_steps": 7}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("env_id", "kwargs"),
+    [
+        ("CartPole-v1", {}),
+        ("CartPole-v1", {"vectorization_mode": "sync"}),
+        ("CartPole-v1", {"max_episode_steps": 15}),
+        ("Pendulum-v1", {"max_episode_steps": 25}),
+        ("FrozenLake-v1", {"max_episode_steps": 7}),
+    ],
+)
 @pytest.mark.parametrize("n_seeds", [None, 2])
 def test_stored_rows_chain_within_episodes_and_autoreset_rows_are_left_out(env_id, kwargs, n_seeds):
     """One environment per ring, so that a ring is that environment's history."""
@@ -140,8 +156,9 @@ def test_stored_rows_chain_within_episodes_and_autoreset_rows_are_left_out(env_i
             assert not follows[ends].any(), "across an end it is not: next_obs is the final observation"
 
 
-@pytest.mark.parametrize(("env_id", "kwargs"), [("CartPole-v1", {}), ("CartPole-v1", {"vectorization_mode": "sync"}),
-                                                ("Pendulum-v1", {})])  # fmt: skip
+@pytest.mark.parametrize(
+    ("env_id", "kwargs"), [("CartPole-v1", {}), ("CartPole-v1", {"vectorization_mode": "sync"}), ("Pendulum-v1", {})]
+)
 def test_truncation_is_no_termination_and_keeps_the_true_successor(env_id, kwargs):
     limit = 12
     env = VectorEnv(env_id, 3, max_episode_steps=limit, seed=3, **kwargs)
@@ -226,11 +243,14 @@ def test_in_a_loop_a_slice_does_not_depend_on_the_others(env_id):
     assert torch.equal(rollout(VectorEnv(env_id, 5, n_seeds=3, **kwargs))[:, :, :2], three)
 
 
-@pytest.mark.parametrize(("env_id", "obs", "action", "n_obs", "n_actions"), [
-    ("CartPole-v1", ((4,), torch.float32), ((), torch.int64), None, 2),
-    ("Pendulum-v1", ((3,), torch.float32), ((1,), torch.float32), None, None),
-    ("FrozenLake-v1", ((), torch.int64), ((), torch.int64), 16, 4),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("env_id", "obs", "action", "n_obs", "n_actions"),
+    [
+        ("CartPole-v1", ((4,), torch.float32), ((), torch.int64), None, 2),
+        ("Pendulum-v1", ((3,), torch.float32), ((1,), torch.float32), None, None),
+        ("FrozenLake-v1", ((), torch.int64), ((), torch.int64), 16, 4),
+    ],
+)
 @pytest.mark.parametrize("n_seeds", [None, 3])
 def test_shapes_and_dtypes(env_id, obs, action, n_obs, n_actions, n_seeds):
     env = VectorEnv(env_id, 2, n_seeds=n_seeds)
@@ -290,13 +310,22 @@ def odd():
 SPACES = gymnasium.spaces
 
 
-@pytest.mark.parametrize(("spaces", "message"), [
-    ({"observation_space": SPACES.MultiBinary(3)}, r"observation space of Odd-v0 is MultiBinary\(3\): only Box and"),
-    ({"observation_space": SPACES.Tuple([SPACES.Discrete(2)])}, "the observation space of Odd-v0 is Tuple"),
-    ({"action_space": SPACES.MultiDiscrete([2, 3])}, r"action space of Odd-v0 is MultiDiscrete\(\[2 3\]\): only Box"),
-    ({"action_space": SPACES.Discrete(2, start=1)}, r"is Discrete\(2, start=1\): only Box and Discrete \(from 0\)"),
-    ({"action_space": SPACES.Box(0, 9, (2,), dtype=np.int64)}, "a Box must hold floating-point numbers"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("spaces", "message"),
+    [
+        (
+            {"observation_space": SPACES.MultiBinary(3)},
+            r"observation space of Odd-v0 is MultiBinary\(3\): only Box and",
+        ),
+        ({"observation_space": SPACES.Tuple([SPACES.Discrete(2)])}, "the observation space of Odd-v0 is Tuple"),
+        (
+            {"action_space": SPACES.MultiDiscrete([2, 3])},
+            r"action space of Odd-v0 is MultiDiscrete\(\[2 3\]\): only Box",
+        ),
+        ({"action_space": SPACES.Discrete(2, start=1)}, r"is Discrete\(2, start=1\): only Box and Discrete \(from 0\)"),
+        ({"action_space": SPACES.Box(0, 9, (2,), dtype=np.int64)}, "a Box must hold floating-point numbers"),
+    ],
+)
 def test_unsupported_spaces(odd, spaces, message):
     with pytest.raises(ValueError, match=message):
         VectorEnv(odd, 2, **spaces)
@@ -308,15 +337,18 @@ def test_other_autoreset_modes(mode):
         VectorEnv("Pendulum-v1", 2, vector_kwargs={"autoreset_mode": mode})
 
 
-@pytest.mark.parametrize(("arguments", "error", "message"), [
-    ({"env_id": "CartPool-v1"}, ValueError, "'CartPool-v1' is not an environment Gymnasium knows: .*CartPole"),
-    ({"env_id": "CartPole-v9"}, ValueError, "'CartPole-v9' is not an environment Gymnasium knows: .*version"),
-    ({"env_id": None}, TypeError, "env_id must be a Gymnasium name such as 'CartPole-v1', got None"),
-    ({"n_envs": 0}, ValueError, "n_envs must be at least 1, got 0"),
-    ({"n_envs": 2.0}, TypeError, "n_envs must be a whole number"),
-    ({"n_seeds": 0}, ValueError, "n_seeds must be at least 1, got 0"),
-    ({"seed": -1}, ValueError, "seed must be at least 0, got -1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"env_id": "CartPool-v1"}, ValueError, "'CartPool-v1' is not an environment Gymnasium knows: .*CartPole"),
+        ({"env_id": "CartPole-v9"}, ValueError, "'CartPole-v9' is not an environment Gymnasium knows: .*version"),
+        ({"env_id": None}, TypeError, "env_id must be a Gymnasium name such as 'CartPole-v1', got None"),
+        ({"n_envs": 0}, ValueError, "n_envs must be at least 1, got 0"),
+        ({"n_envs": 2.0}, TypeError, "n_envs must be a whole number"),
+        ({"n_seeds": 0}, ValueError, "n_seeds must be at least 1, got 0"),
+        ({"seed": -1}, ValueError, "seed must be at least 0, got -1"),
+    ],
+)
 def test_bad_constructor_arguments(arguments, error, message):
     with pytest.raises(error, match=message):
         VectorEnv(**({"env_id": "CartPole-v1", "n_envs": 2} | arguments))
@@ -329,18 +361,26 @@ def test_nothing_before_reset():
             early()
 
 
-@pytest.mark.parametrize(("env_id", "action", "error", "message"), [
-    ("CartPole-v1", torch.zeros(2), TypeError, "action must hold integers for CartPole-v1, got float32"),
-    ("CartPole-v1", torch.zeros(2).bool(), TypeError, "action must hold integers for CartPole-v1, got bool"),
-    ("CartPole-v1", torch.zeros(2, 1).long(), ValueError, r"shape \(2, 1\), wanted \(2,\) = batch_shape"),
-    ("CartPole-v1", torch.tensor(1), ValueError, r"action has shape \(\), wanted \(2,\)"),
-    ("CartPole-v1", torch.tensor([0, 2]), ValueError, "action holds 0 to 2, wanted 0 to 1"),
-    ("CartPole-v1", torch.tensor([-1, 0]), ValueError, "action holds -1 to 0, wanted 0 to 1"),
-    ("Pendulum-v1", torch.zeros(2, 1).long(), TypeError, "floating-point numbers for Pendulum-v1, got int64"),
-    ("Pendulum-v1", torch.zeros(2), ValueError, r"shape \(2,\), wanted \(2, 1\) = batch_shape \+ action_shape"),
-    ("Pendulum-v1", torch.tensor([[0.0], [2.001]]), ValueError, r"action holds 0 to 2.001, wanted \[-2.0\] to \[2.0\]"),
-    ("Pendulum-v1", torch.tensor([[0.0], [np.nan]]), ValueError, r"wanted \[-2.0\] to \[2.0\]"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("env_id", "action", "error", "message"),
+    [
+        ("CartPole-v1", torch.zeros(2), TypeError, "action must hold integers for CartPole-v1, got float32"),
+        ("CartPole-v1", torch.zeros(2).bool(), TypeError, "action must hold integers for CartPole-v1, got bool"),
+        ("CartPole-v1", torch.zeros(2, 1).long(), ValueError, r"shape \(2, 1\), wanted \(2,\) = batch_shape"),
+        ("CartPole-v1", torch.tensor(1), ValueError, r"action has shape \(\), wanted \(2,\)"),
+        ("CartPole-v1", torch.tensor([0, 2]), ValueError, "action holds 0 to 2, wanted 0 to 1"),
+        ("CartPole-v1", torch.tensor([-1, 0]), ValueError, "action holds -1 to 0, wanted 0 to 1"),
+        ("Pendulum-v1", torch.zeros(2, 1).long(), TypeError, "floating-point numbers for Pendulum-v1, got int64"),
+        ("Pendulum-v1", torch.zeros(2), ValueError, r"shape \(2,\), wanted \(2, 1\) = batch_shape \+ action_shape"),
+        (
+            "Pendulum-v1",
+            torch.tensor([[0.0], [2.001]]),
+            ValueError,
+            r"action holds 0 to 2.001, wanted \[-2.0\] to \[2.0\]",
+        ),
+        ("Pendulum-v1", torch.tensor([[0.0], [np.nan]]), ValueError, r"wanted \[-2.0\] to \[2.0\]"),
+    ],
+)
 def test_bad_actions_are_refused_and_leave_the_environments_where_they_were(env_id, action, error, message):
     env, untouched = VectorEnv(env_id, 2), VectorEnv(env_id, 2)
     env.reset(), untouched.reset()

@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
-from offac_lite import TabularMDP
-from offac_lite.estimators import break_even_actions, gradient_moments, gradients_from_uniforms, sample_gradients
+from offac_lite.exact import TabularMDP
+from offac_lite.exact.estimators import break_even_actions, gradient_moments, gradients_from_uniforms, sample_gradients
 
 
 @pytest.fixture(scope="module")

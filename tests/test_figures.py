@@ -107,8 +107,12 @@ def test_the_words_say_what_the_figures_show(runs):
         assert said == {name: round(end) for name, end in ends.items()}, group
     strips = make.FIGURES["how_many_actions.png"].alt
     late = {name: make.stats.iqm(torch.tensor(x)).item() for name, x in make.actions_data()["CartPole"].items()}
-    for name, words in {"K = 1, Q": "one comes to", "K = 4, Q": "four to", "τ = 0.005": "0.005 comes to",
-                        "single Q": "a single critic to"}.items():  # fmt: skip
+    for name, words in {
+        "K = 1, Q": "one comes to",
+        "K = 4, Q": "four to",
+        "τ = 0.005": "0.005 comes to",
+        "single Q": "a single critic to",
+    }.items():
         assert f"{words} {late[name]:.0f}" in strips
     bias = make.bias_data()
     assert 2.7 < bias["stored"][20] < 3 and 0.4 < bias["resampled"][20] < 0.6

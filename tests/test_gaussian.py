@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from offac_lite.gaussian import (
+from offac_lite.exact.gaussian import (
     break_even_actions,
     expected,
     gaussian_moments,

@@ -16,15 +16,18 @@ import torch
 from torch.optim import Adam
 
 import offac_lite
-from offac_lite import clinic, envs, estimators, gaussian, learned, mdp, networks, play, replayed, snr, stats, td
-from offac_lite import trajectories as tr
+from offac_lite import envs, networks, play, stats
 from offac_lite import updates as up
 from offac_lite.buffer import ReplayBuffer, Transition
 from offac_lite.config import Config
-from offac_lite.lab import chosen, steps_slider
-from offac_lite.mdp import TabularMDP
+from offac_lite.course import clinic
+from offac_lite.course.stage.lab import chosen, steps_slider
+from offac_lite.exact import estimators, gaussian, learned, mdp, snr, td
+from offac_lite.exact import replay_bias as replayed
+from offac_lite.exact import trajectories as tr
+from offac_lite.exact.mdp import TabularMDP
 from offac_lite.prefill import pour
-from offac_lite.runs import Run
+from offac_lite.run import Run
 from offac_lite.sweep import Sweep, sweep
 from offac_lite.training import Learner
 from tests.hostile import (

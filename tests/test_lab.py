@@ -14,9 +14,9 @@ import pytest
 from jupyter_client.manager import KernelManager
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
 
-from offac_lite import plots
-from offac_lite.lab import Lab
-from offac_lite.screen import Screen
+from offac_lite.course import plots
+from offac_lite.course.stage.lab import Lab
+from offac_lite.course.stage.screen import Screen
 from tests.demo_lab import WaveView, demo_lab, wave
 
 ROOT = Path(__file__).parent.parent
@@ -540,14 +540,14 @@ def test_dragging_a_slider_does_not_disturb_the_figures_of_a_running_cell(kernel
 
 def test_without_the_guard_it_would(kernel):
     """The test above can fail: with IPython's hooks left as they are, the same drag destroys figures."""
-    undo = "import offac_lite._threads as t; t._keep_cell_hooks_on_the_main_thread = lambda: None"
+    undo = "import offac_lite.course.stage.threads as t; t._keep_cell_hooks_on_the_main_thread = lambda: None"
     kernel.outputs(kernel.start(undo))
     alone, dragged, _ = drag_while_plotting(kernel)
     assert len(alone) == 4 and dragged != alone
 
 
 def test_a_dashboard_keeps_out_of_cells_too(kernel):
-    kernel.outputs(kernel.start("from offac_lite.labs.dashboard import Dashboard; dashboard = Dashboard(seeds=2)"))
+    kernel.outputs(kernel.start("from offac_lite.course.labs import Dashboard; dashboard = Dashboard(seeds=2)"))
     found = kernel.outputs(kernel.start("print(dashboard.controls['n_actions'].model_id)"))
     kernel.outputs(kernel.move(found[0]["text"].strip(), 8))  # ipykernel from 7.4 on answers the first between cells
     request = kernel.start(

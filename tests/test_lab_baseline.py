@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from offac_lite import labs, plots
-from offac_lite.estimators import gradient_moments
+from offac_lite.course import labs, plots
+from offac_lite.exact.estimators import gradient_moments
 
 
 @pytest.fixture(scope="module")

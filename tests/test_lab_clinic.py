@@ -5,14 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from offac_lite import labs
-from offac_lite.clinic import INSTRUMENTS, Chart
+from offac_lite.course import labs
+from offac_lite.course.clinic import INSTRUMENTS, Chart
 
 
 def chart(seed: int = 0, shift: float = 0.0, seeds: int = 10) -> Chart:
     generator = torch.Generator().manual_seed(seed)
-    return Chart(torch.tensor([100, 200, 300]),
-                 {name: shift + torch.rand(seeds, 3, generator=generator) for name in INSTRUMENTS})  # fmt: skip
+    return Chart(
+        torch.tensor([100, 200, 300]), {name: shift + torch.rand(seeds, 3, generator=generator) for name in INSTRUMENTS}
+    )
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from offac_lite import labs, plots
-from offac_lite.gaussian import break_even_actions, gaussian_moments, quadratic, two_humps
-from offac_lite.labs.continuous import ACTIONS, STDS
+from offac_lite.course import labs, plots
+from offac_lite.course.labs.continuous import ACTIONS, STDS
+from offac_lite.exact.gaussian import break_even_actions, gaussian_moments, quadratic, two_humps
 
 SETTINGS = [
     dict(),

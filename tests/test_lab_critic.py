@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from offac_lite import TabularMDP, labs, plots
+from offac_lite.course import labs, plots
+from offac_lite.exact import TabularMDP
 
 
 @pytest.fixture(scope="module")

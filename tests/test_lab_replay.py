@@ -5,13 +5,15 @@ import copy
 import pytest
 import torch
 
-from offac_lite import ReplayBuffer, TabularMDP, labs, plots
+from offac_lite import ReplayBuffer
+from offac_lite.course import labs, plots
+from offac_lite.course.labs.replay import Compared
 from offac_lite.envs import VectorEnv
-from offac_lite.estimators import gradient_moments
-from offac_lite.labs.replay import Compared
+from offac_lite.exact import TabularMDP
+from offac_lite.exact.estimators import gradient_moments
+from offac_lite.exact.replay_bias import buffer_policy, four_updates, mean_update
 from offac_lite.networks import CategoricalPolicy
 from offac_lite.play import fill
-from offac_lite.replayed import buffer_policy, four_updates, mean_update
 
 
 def random_world(seed=0, n_states=5, n_actions=3):

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from offac_lite import labs, train
+from offac_lite import train
+from offac_lite.course import labs
+from offac_lite.course.plots.base import png
 from offac_lite.envs import VectorEnv
 from offac_lite.play import evaluate, rollout
-from offac_lite.plots.base import png
 
 SHORT = dict(seeds=3, total_steps=2400, evaluations=3, eval_episodes=2, progress=False)
 

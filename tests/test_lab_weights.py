@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from offac_lite import labs, plots
-from offac_lite.labs.weights import HORIZONS, weight_atoms
-from offac_lite.trajectories import all_trajectories, corridor, weighting_moments
+from offac_lite.course import labs, plots
+from offac_lite.course.labs.weights import HORIZONS, weight_atoms
+from offac_lite.exact.trajectories import all_trajectories, corridor, weighting_moments
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +56,7 @@ def test_the_numbers_are_the_exact_moments(model, setting):
     baseline = "value" if setting.get("baseline") == "value" else None
     clip = setting["clip"] if weighting == "clipped" else None
     name = "single" if weighting == "clipped" else weighting
-    m = weighting_moments(
-        corridor(), walker(0.7).log(), name, 20, behavior=walker(right), clip=clip, baseline=baseline
-    )
+    m = weighting_moments(corridor(), walker(0.7).log(), name, 20, behavior=walker(right), clip=clip, baseline=baseline)
     length = m.target[horizon - 1].norm().item()
     assert result.bias == pytest.approx(m.bias[horizon - 1].item() / length, abs=1e-12)
     assert result.standard_error == pytest.approx((m.variance[horizon - 1].item() / n) ** 0.5 / length)

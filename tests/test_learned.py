@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from offac_lite import TabularMDP
-from offac_lite.estimators import break_even_actions
-from offac_lite.learned import action_variance, learned_break_even
+from offac_lite.exact import TabularMDP
+from offac_lite.exact.estimators import break_even_actions
+from offac_lite.exact.learned import action_variance, learned_break_even
 from offac_lite.networks import CategoricalPolicy, ContinuousQCritic, DiscreteQCritic, TanhGaussianPolicy
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from offac_lite.__main__ import main, report
-from offac_lite.runs import Run
+from offac_lite.run import Run
 from offac_lite.training import train
 
 
@@ -61,12 +61,44 @@ def test_train_prints_a_table_and_saves_curves_and_run(tmp_path, capsys):
 
 
 def test_train_takes_pendulums_own_settings(tmp_path, capsys):
-    main(["train", "--env", "Pendulum-v1", "--seeds", "1", "--steps", "400", "--figure", str(tmp_path / "c.png"),
-          "--save", str(tmp_path / "a.run"), "--baseline", "none"])  # fmt: skip
+    main(
+        [
+            "train",
+            "--env",
+            "Pendulum-v1",
+            "--seeds",
+            "1",
+            "--steps",
+            "400",
+            "--figure",
+            str(tmp_path / "c.png"),
+            "--save",
+            str(tmp_path / "a.run"),
+            "--baseline",
+            "none",
+        ]
+    )
     config = Run.load(tmp_path / "a.run").config
     assert config["n_envs"] == 4 and config["n_actions"] == 8 and config["baseline"] is None
-    main(["train", "--env", "Pendulum-v1", "--seeds", "1", "--steps", "400", "--figure", str(tmp_path / "c.png"),
-          "--action", "stored", "--entropy-bonus", "0", "--save", str(tmp_path / "b.run")])  # fmt: skip
+    main(
+        [
+            "train",
+            "--env",
+            "Pendulum-v1",
+            "--seeds",
+            "1",
+            "--steps",
+            "400",
+            "--figure",
+            str(tmp_path / "c.png"),
+            "--action",
+            "stored",
+            "--entropy-bonus",
+            "0",
+            "--save",
+            str(tmp_path / "b.run"),
+        ]
+    )
     assert Run.load(tmp_path / "b.run").config["entropy_bonus"] == 0
 
 

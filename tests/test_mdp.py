@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from offac_lite import TabularMDP
-from offac_lite.mdp import advantages
+from offac_lite.exact import TabularMDP
+from offac_lite.exact.mdp import advantages
 
 TABLES = {
     "FrozenLake 4x4": ("FrozenLake-v1", {"map_name": "4x4"}),

@@ -212,7 +212,10 @@ def test_parameters_stand_in_one_row_per_seed_and_layers_are_views_of_it():
     assert [n for n, _ in net.named_parameters()] == ["theta"] and net.theta.shape == (4, 3 * 8 + 8 + 8 * 5 + 5 + 12)
     layers = net.layers()
     assert [(w.shape, b.shape) for w, b in layers] == [
-        ((4, 8, 3), (4, 8, 1)), ((4, 5, 8), (4, 5, 1)), ((4, 2, 5), (4, 2, 1))]  # fmt: skip
+        ((4, 8, 3), (4, 8, 1)),
+        ((4, 5, 8), (4, 5, 1)),
+        ((4, 2, 5), (4, 2, 1)),
+    ]
     for (weight, bias), bound in zip(layers, (3**-0.5, 8**-0.5, 0.01 * 5**-0.5), strict=True):
         for part in (weight, bias):
             assert 0.4 * bound < part.abs().max() <= bound

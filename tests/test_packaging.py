@@ -4,6 +4,8 @@ import re
 import tomllib
 from importlib.metadata import metadata
 
+from setuptools import find_packages
+
 from tests.refresh_notebooks import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -13,7 +15,8 @@ FILES = [p.relative_to(ROOT) for p in (ROOT / "offac_lite").rglob("*") if p.is_f
 def test_a_wheel_holds_every_module_and_the_mark_of_a_typed_package():
     modules = {path for path in FILES if path.suffix == ".py"}
     packages = {".".join(path.parent.parts) for path in modules}
-    assert packages == set(PROJECT["tool"]["setuptools"]["packages"])
+    found = find_packages(str(ROOT), include=PROJECT["tool"]["setuptools"]["packages"]["find"]["include"])
+    assert packages == set(found)
     data = PROJECT["tool"]["setuptools"]["package-data"]
     assert [path.as_posix() for path in FILES if path not in modules] == ["offac_lite/py.typed"]
     assert data == {"offac_lite": ["py.typed"]}

@@ -10,7 +10,8 @@ import torch
 from colorspacious import cspace_convert, deltaE
 from matplotlib.colors import to_rgb
 
-from offac_lite import plots, stats
+from offac_lite import stats
+from offac_lite.course import plots
 
 
 def figures():
@@ -69,18 +70,10 @@ def test_plane_keeps_lengths_in_the_plane_and_puts_the_target_on_the_first_axis(
 
 
 def test_pyplot_is_never_imported():
-    draw = "from offac_lite import plots; plots.png(plots.action_map())"
+    draw = "from offac_lite.course import plots; plots.png(plots.action_map())"
     code = f"import sys; {draw}; print('matplotlib.pyplot' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
-
-
-def test_the_core_imports_neither_jupyter_nor_matplotlib():
-    modules = "buffer networks updates mdp estimators envs"
-    code = f"import sys, offac_lite; [__import__('offac_lite.' + m) for m in '{modules}'.split()]; print(*sys.modules)"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = {name.split(".")[0] for name in out.stdout.split()}
-    assert not loaded & {"matplotlib", "IPython", "ipywidgets", "ipykernel", "jupyterlab"}
 
 
 QUANTITIES = ("EXACT", "STORED", "NEXT", "RESAMPLED", "SURROGATE", "STATES", "ACTIONS", "MUTED")

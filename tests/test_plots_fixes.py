@@ -2,7 +2,7 @@
 
 import torch
 
-from offac_lite import plots
+from offac_lite.course import plots
 
 
 def test_batches_needed_draws_medians_in_the_colour_of_their_noise():

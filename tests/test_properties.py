@@ -10,21 +10,21 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from offac_lite import stats
-from offac_lite import trajectories as tr
 from offac_lite import updates as up
 from offac_lite.agent import make_networks
 from offac_lite.buffer import ReplayBuffer
 from offac_lite.config import Config
 from offac_lite.envs import Episode, latest_episodes, recent_returns, to_come
-from offac_lite.estimators import ESTIMATORS, break_even_actions, gradient_moments, gradients_from_uniforms
-from offac_lite.gaussian import expected, gaussian_moments, normal_grid
-from offac_lite.learned import action_variance, learned_break_even
-from offac_lite.mdp import TabularMDP, advantages
+from offac_lite.exact import trajectories as tr
+from offac_lite.exact.estimators import ESTIMATORS, break_even_actions, gradient_moments, gradients_from_uniforms
+from offac_lite.exact.gaussian import expected, gaussian_moments, normal_grid
+from offac_lite.exact.learned import action_variance, learned_break_even
+from offac_lite.exact.mdp import TabularMDP, advantages
+from offac_lite.exact.replay_bias import buffer_policy, four_updates, mean_update
+from offac_lite.exact.snr import gradient_noise
+from offac_lite.exact.td import Outcomes, target_distribution, target_variance, td_path, value_and_spread
 from offac_lite.networks import Categorical, CategoricalPolicy, DiscreteQCritic, TanhGaussian, VCritic, of_actions
-from offac_lite.replayed import buffer_policy, four_updates, mean_update
-from offac_lite.runs import Run
-from offac_lite.snr import gradient_noise
-from offac_lite.td import Outcomes, target_distribution, target_variance, td_path, value_and_spread
+from offac_lite.run import Run
 
 settings.register_profile("offac", derandomize=True, database=None, deadline=None, max_examples=25)
 settings.load_profile("offac")
@@ -346,8 +346,9 @@ def test_moments_are_those_of_every_batch_listed(mdp, data, estimator, baseline,
     logits = data.draw(tensors(mdp.n_states, mdp.n_actions, low=-2.0, high=2.0))
     behavior = data.draw(st.none() | policy_of(mdp, certain=False))
     q = data.draw(st.none() | tensors(mdp.n_states, mdp.n_actions))
-    m = gradient_moments(mdp, logits, estimator, n_states=n_states, n_actions=n_actions, baseline=baseline,
-                         behavior=behavior, q=q)  # fmt: skip
+    m = gradient_moments(
+        mdp, logits, estimator, n_states=n_states, n_actions=n_actions, baseline=baseline, behavior=behavior, q=q
+    )
     mean, across, within = enumerated(mdp, logits, estimator, n_actions, baseline, behavior, q)
     scale = 1 + across + within
     close(m.mean, mean)
@@ -444,8 +445,14 @@ def test_the_mean_update_of_fresh_data_is_the_policy_gradient(mdp, data):
     close(naive, mdp.policy_gradient(behavior.log()), rtol=1e-6, atol=1e-7)
 
 
-@given(mdps(endless=True, most=2), st.data(), st.integers(1, 3), st.sampled_from(tr.WEIGHTINGS[:4]),
-       st.sampled_from((None, "value")), st.none() | st.floats(0.5, 2))  # fmt: skip
+@given(
+    mdps(endless=True, most=2),
+    st.data(),
+    st.integers(1, 3),
+    st.sampled_from(tr.WEIGHTINGS[:4]),
+    st.sampled_from((None, "value")),
+    st.none() | st.floats(0.5, 2),
+)
 @settings(max_examples=15)
 def test_a_weighting_has_the_moments_of_all_trajectories(mdp, data, horizon, weighting, baseline, clip):
     logits = data.draw(tensors(mdp.n_states, mdp.n_actions, low=-1.0, high=1.0))
@@ -535,8 +542,11 @@ def test_the_variance_of_a_target_is_that_of_its_distribution(world, data, gamma
         mean = (p * y).sum()
         close((p * (y - mean).square()).sum(), from_world[s, a] + from_actions[s, a], rtol=1e-6, atol=1e-7)
         goes_on = world.probability[s, a] * ~world.terminated[s, a]
-        close(mean, (world.probability[s, a] * world.reward[s, a]).sum()
-              + gamma * (goes_on * value[world.next_obs[s, a]]).sum())  # fmt: skip
+        close(
+            mean,
+            (world.probability[s, a] * world.reward[s, a]).sum()
+            + gamma * (goes_on * value[world.next_obs[s, a]]).sum(),
+        )
 
 
 @given(worlds(), st.data(), st.floats(0, 0.9))
@@ -597,8 +607,13 @@ def test_two_actions_that_leave_one_out_have_the_variance_of_all_pairs(coefficie
 
 def raw_moment(n, mean, std):
     """E[aⁿ] of N(mean, std²), by its recursion."""
-    return 1.0 if n == 0 else mean if n == 1 else mean * raw_moment(n - 1, mean, std) + (n - 1) * std**2 * raw_moment(
-        n - 2, mean, std)  # fmt: skip
+    return (
+        1.0
+        if n == 0
+        else mean
+        if n == 1
+        else mean * raw_moment(n - 1, mean, std) + (n - 1) * std**2 * raw_moment(n - 2, mean, std)
+    )
 
 
 # ------------------------------------------------------------------------------------------------ networks' gradients
@@ -709,8 +724,9 @@ def test_a_saved_run_comes_back_as_it_was(tmp_path_factory, critic, seeds, steps
     back = Run.load(path)
     assert (back.config, back.spaces, back.stopped) == (config, spaces, run.stopped)
     assert torch.equal(back.steps, run.steps) and torch.equal(back.returns, run.returns)
-    assert back.log.keys() == run.log.keys() and all(map(torch.equal, map(torch.isnan, back.log.values()),
-                                                        map(torch.isnan, run.log.values())))  # fmt: skip
+    assert back.log.keys() == run.log.keys() and all(
+        map(torch.equal, map(torch.isnan, back.log.values()), map(torch.isnan, run.log.values()))
+    )
     for net in ("policy", "critic"):
         ours, theirs = getattr(run, net).state_dict(), getattr(back, net).state_dict()
         assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)

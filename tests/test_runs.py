@@ -10,11 +10,20 @@ import torch
 
 from offac_lite import updates
 from offac_lite.networks import CategoricalPolicy
-from offac_lite.runs import Run
+from offac_lite.run import Run
 from offac_lite.training import Learner, train
 
-SMALL = dict(seeds=2, total_steps=320, random_steps=40, batch_size=16, n_envs=4, hidden=(8,), evaluations=2,
-             eval_episodes=2, progress=False)  # fmt: skip
+SMALL = dict(
+    seeds=2,
+    total_steps=320,
+    random_steps=40,
+    batch_size=16,
+    n_envs=4,
+    hidden=(8,),
+    evaluations=2,
+    eval_episodes=2,
+    progress=False,
+)
 DIFFERENT = [
     {},
     {"twin": False, "action": "stored", "obs_scale": 0.3, "prefill": ((0.25, 0.75), 50)},

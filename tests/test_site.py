@@ -16,7 +16,7 @@ from bs4 import BeautifulSoup
 from playwright.sync_api import expect, sync_playwright
 
 from docs.labs import GRIDS, SHOWN
-from offac_lite import labs
+from offac_lite.course import labs
 from tests.browser import launch, opened
 from tests.refresh_notebooks import ROOT
 
@@ -69,8 +69,12 @@ def test_every_picture_and_equation_of_a_notebook_is_there_and_in_words(site, na
     assert len(page.select("article img")) == len(outputs)
     blocks = sum(cell.source.count("$$") // 2 for cell in cells if cell.cell_type == "markdown")
     assert len(page.select("div.math > math[display=block]")) == blocks
-    assert not re.search(r"\$\$|\\[a-z]+\{", "".join(text for text in page.article.find_all(string=True)
-                         if not text.find_parents(["pre", "code", "script"])))  # fmt: skip
+    assert not re.search(
+        r"\$\$|\\[a-z]+\{",
+        "".join(
+            text for text in page.article.find_all(string=True) if not text.find_parents(["pre", "code", "script"])
+        ),
+    )
     tags = re.findall(r"\\tag\{(.*?)\}", "".join(cell.source for cell in cells))
     assert [number.text for number in page.select("div.math > .number")] == [f"({tag})" for tag in tags]
     assert "%|" not in page.article.text, "no progress bars"

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from offac_lite.exact.snr import gradient_noise
 from offac_lite.networks import CategoricalPolicy, DiscreteQCritic
-from offac_lite.snr import gradient_noise
 
 
 def networks(n_seeds, n_actions=3):

@@ -36,7 +36,7 @@ def check_same(results, reference):
 
 
 def test_a_failed_variant_is_a_row_with_its_error(alone):
-    assert alone["wrong"].run is None and "critic=\"v\" cannot be combined" in alone["wrong"].error
+    assert alone["wrong"].run is None and 'critic="v" cannot be combined' in alone["wrong"].error
     assert [row["error"] is None for row in alone.table()] == [True, True, False, True]
     lines = repr(alone).splitlines()
     assert len(lines) == 5 and "ValueError" in lines[3] and "0/2" in lines[1]

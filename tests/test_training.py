@@ -22,7 +22,7 @@ from offac_lite.buffer import ReplayBuffer
 from offac_lite.envs import VectorEnv
 from offac_lite.networks import CategoricalPolicy
 from offac_lite.play import fill
-from offac_lite.runs import Run
+from offac_lite.run import Run
 from offac_lite.training import Learner, train
 
 
@@ -79,8 +79,17 @@ gymnasium.register("Corridor-v0", Corridor, disable_env_checker=True)
 gymnasium.register("Rest-v0", Rest, max_episode_steps=1, disable_env_checker=True)
 gymnasium.register("Aim-v0", Aim, disable_env_checker=True)
 
-SMALL = dict(seeds=2, total_steps=400, random_steps=40, batch_size=16, n_envs=4, hidden=(8,), evaluations=2,
-             eval_episodes=2, progress=False)  # fmt: skip
+SMALL = dict(
+    seeds=2,
+    total_steps=400,
+    random_steps=40,
+    batch_size=16,
+    n_envs=4,
+    hidden=(8,),
+    evaluations=2,
+    eval_episodes=2,
+    progress=False,
+)
 ON_POLICY = dict(critic="v", action="stored", on_policy=True, random_steps=0)
 
 
@@ -561,10 +570,19 @@ def time_limit_as_end(buffer, step, *given):
 real_store = training.store
 downhill = functools.partial(updates.reparameterized_actor_step, reparameterized_loss=lambda q: q.mean((-2, -1)))
 
-TINY = dict(seeds=6, n_envs=8, batch_size=64, hidden=(16,), obs_scale=1.0, reward_scale=1.0, evaluations=1,
-            progress=False)  # fmt: skip
-CORRIDOR = TINY | dict(env_id="Corridor-v0", total_steps=2800, gamma=0.8, tau=0.2, actor_lr=4e-3, critic_lr=2e-2,
-                       entropy_bonus=0.15, eval_episodes=1)  # fmt: skip
+TINY = dict(
+    seeds=6, n_envs=8, batch_size=64, hidden=(16,), obs_scale=1.0, reward_scale=1.0, evaluations=1, progress=False
+)
+CORRIDOR = TINY | dict(
+    env_id="Corridor-v0",
+    total_steps=2800,
+    gamma=0.8,
+    tau=0.2,
+    actor_lr=4e-3,
+    critic_lr=2e-2,
+    entropy_bonus=0.15,
+    eval_episodes=1,
+)
 OLD = CORRIDOR | dict(prefill=((0.2, 0.8), 1500), collect=False)  # data of who leaves the corridor
 FRESH = CORRIDOR | dict(random_steps=400, capacity=2000, updates_per_step=2)
 OLD_V = OLD | dict(critic="v", action="importance")
@@ -607,19 +625,37 @@ def test_the_corridor_is_learned(options):
         (OLD, (updates, "critic_step", stored_next_action)),
         (OLD_V, (Agent, "actor_step", reward_of_another)),
     ],
-    ids=["sign", "stored action", "stored", "stored V", "no mask", "no mask, V", "frozen target", "stored next action",
-         "reward of another"],
-)  # fmt: skip
+    ids=[
+        "sign",
+        "stored action",
+        "stored",
+        "stored V",
+        "no mask",
+        "no mask, V",
+        "frozen target",
+        "stored next action",
+        "reward of another",
+    ],
+)
 def test_the_corridor_is_not_learned_by_a_broken_update(options, patch, monkeypatch):
     if patch:
         monkeypatch.setattr(*patch)
     assert not learns_the_corridor(options)
 
 
-REST = TINY | dict(env_id="Rest-v0", total_steps=2400, random_steps=400, gamma=0.9, actor_lr=4e-3, critic_lr=2e-2,
-                   eval_episodes=1)  # fmt: skip
-REST_V = REST | dict(critic="v", action="stored", on_policy=True, batch_size=16, n_envs=16, total_steps=8000,
-                     random_steps=0, actor_lr=1e-2)  # fmt: skip
+REST = TINY | dict(
+    env_id="Rest-v0", total_steps=2400, random_steps=400, gamma=0.9, actor_lr=4e-3, critic_lr=2e-2, eval_episodes=1
+)
+REST_V = REST | dict(
+    critic="v",
+    action="stored",
+    on_policy=True,
+    batch_size=16,
+    n_envs=16,
+    total_steps=8000,
+    random_steps=0,
+    actor_lr=1e-2,
+)
 
 
 @pytest.mark.parametrize("options", [REST, REST_V], ids=["Q", "V"])
@@ -632,8 +668,16 @@ def test_a_time_limit_is_no_end(options, right, monkeypatch):
     assert stays > 0.7 if right else stays < 0.3
 
 
-AIM = TINY | dict(env_id="Aim-v0", seeds=4, total_steps=2400, random_steps=600, actor_lr=1e-2, critic_lr=1e-2,
-                  entropy_bonus=0.01, eval_episodes=10)  # fmt: skip
+AIM = TINY | dict(
+    env_id="Aim-v0",
+    seeds=4,
+    total_steps=2400,
+    random_steps=600,
+    actor_lr=1e-2,
+    critic_lr=1e-2,
+    entropy_bonus=0.01,
+    eval_episodes=10,
+)
 THROUGH = AIM | dict(gradient="reparameterized", n_actions=1)
 
 
@@ -665,8 +709,16 @@ def test_aiming_is_not_learned_by_a_broken_update(options, patch, monkeypatch):
 @pytest.mark.parametrize("right", [True, False])
 def test_cartpole_is_learned(right):
     """A pole that falls brings about 10; without the terminal mask falling costs nothing, and nothing is learned."""
-    options = dict(seeds=6, total_steps=4000, random_steps=600, batch_size=64, actor_lr=1e-3, evaluations=4,
-                   eval_episodes=4, progress=False)  # fmt: skip
+    options = dict(
+        seeds=6,
+        total_steps=4000,
+        random_steps=600,
+        batch_size=64,
+        actor_lr=1e-3,
+        evaluations=4,
+        eval_episodes=4,
+        progress=False,
+    )
     run = train(**options if right else options | {"q_target": no_mask})
     best = run.returns.amax(1).median()
     assert best > 180 if right else best < 60

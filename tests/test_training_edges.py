@@ -1,6 +1,5 @@
 """Training where something goes wrong, or could: each case was once an error, a silence or a wrong answer."""
 
-
 import gymnasium
 import numpy as np
 import pytest
@@ -12,11 +11,20 @@ from offac_lite.buffer import ReplayBuffer
 from offac_lite.envs import VectorEnv
 from offac_lite.networks import CategoricalPolicy, ContinuousQCritic, TanhGaussianPolicy
 from offac_lite.play import fill
-from offac_lite.runs import Run
+from offac_lite.run import Run
 from offac_lite.training import Learner, train
 
-SMALL = dict(seeds=2, total_steps=400, random_steps=40, batch_size=16, n_envs=4, hidden=(8,), evaluations=2,
-             eval_episodes=2, progress=False)
+SMALL = dict(
+    seeds=2,
+    total_steps=400,
+    random_steps=40,
+    batch_size=16,
+    n_envs=4,
+    hidden=(8,),
+    evaluations=2,
+    eval_episodes=2,
+    progress=False,
+)
 
 
 def small(**options):
@@ -137,8 +145,9 @@ def test_an_environment_that_gives_nan_is_named_and_ends_the_run(when, message):
 
 def test_room_for_one_step_of_all_environments():
     refused("capacity must be at least 8", capacity=4, batch_size=4, n_envs=8)
-    refused("batch_size = 4 is less than n_envs = 8", batch_size=4, n_envs=8, on_policy=True, critic="v",
-            action="stored")  # fmt: skip
+    refused(
+        "batch_size = 4 is less than n_envs = 8", batch_size=4, n_envs=8, on_policy=True, critic="v", action="stored"
+    )
 
 
 def test_the_longest_ring_of_old_data_must_fit():
@@ -213,8 +222,17 @@ def test_random_steps_on_policy():
 
 def test_on_policy_wastes_no_data():
     used = []
-    learner = Learner(critic="v", action="stored", on_policy=True, seeds=16, n_envs=1, total_steps=4000, batch_size=64,
-                      evaluations=1, eval_episodes=1)
+    learner = Learner(
+        critic="v",
+        action="stored",
+        on_policy=True,
+        seeds=16,
+        n_envs=1,
+        total_steps=4000,
+        batch_size=64,
+        evaluations=1,
+        eval_episodes=1,
+    )
     for _ in learner:
         if learner.batch is not None:
             used.append(learner.batch)

@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
-from offac_lite import TabularMDP, trajectories
-from offac_lite.trajectories import (
+from offac_lite.exact import TabularMDP, trajectories
+from offac_lite.exact.trajectories import (
     WEIGHTINGS,
     Trajectories,
     all_trajectories,

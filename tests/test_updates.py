@@ -5,9 +5,9 @@ import functools
 import pytest
 import torch
 
-from offac_lite import TabularMDP
 from offac_lite import updates as up
-from offac_lite.estimators import gradient_moments
+from offac_lite.exact import TabularMDP
+from offac_lite.exact.estimators import gradient_moments
 from offac_lite.networks import (
     Categorical,
     CategoricalPolicy,
@@ -606,8 +606,13 @@ def test_functions_of_your_own_take_their_place():
     how = dict(n_actions=4, baseline="leave-one-out", generator=rng())
     up.actor_step(policy, critic, sgd, batch.obs, **how, **own)
     up.stored_actor_step(policy, sgd, batch, batch.reward, policy_gradient_loss=loss)
-    assert seen == [("q_target", (32,)), ("v_target", (32,)), ("leave_one_out", (4, 32)),
-                    ("policy_gradient_loss", (4, 32)), ("policy_gradient_loss", (1, 32))]  # fmt: skip
+    assert seen == [
+        ("q_target", (32,)),
+        ("v_target", (32,)),
+        ("leave_one_out", (4, 32)),
+        ("policy_gradient_loss", (4, 32)),
+        ("policy_gradient_loss", (1, 32)),
+    ]
 
 
 def test_not_finite_error_says_which_seeds():

@@ -75,23 +75,27 @@ def main():
     def write_row():
         block[7] = row
 
-    times = medians({
-        "one tensor per field": lambda: fields.add(*one),
-        "ReplayBuffer": lambda: packed.add(*one),
-        "ReplayBuffer, from tensors": lambda: packed.add(*tensors),
-        "ReplayBuffer, 8 at once": lambda: packed.add(*eight),
-        "floor: one row, no checks": write_row,
-    })  # fmt: skip
+    times = medians(
+        {
+            "one tensor per field": lambda: fields.add(*one),
+            "ReplayBuffer": lambda: packed.add(*one),
+            "ReplayBuffer, from tensors": lambda: packed.add(*tensors),
+            "ReplayBuffer, 8 at once": lambda: packed.add(*eight),
+            "floor: one row, no checks": write_row,
+        }
+    )
     report("add one transition", times, "one tensor per field")
 
     def take():
         np.take(block, rng.integers(0, CAPACITY, BATCH), 0, out=batch, mode="clip")
 
-    times = medians({
-        "one tensor per field": lambda: fields.sample(BATCH),
-        "ReplayBuffer": lambda: packed.sample(BATCH),
-        "floor: np.take(out=)": take,
-    })  # fmt: skip
+    times = medians(
+        {
+            "one tensor per field": lambda: fields.sample(BATCH),
+            "ReplayBuffer": lambda: packed.sample(BATCH),
+            "floor: np.take(out=)": take,
+        }
+    )
     report(f"sample {BATCH}", times, "one tensor per field")
 
 

@@ -11,8 +11,8 @@ import time
 
 import torch
 
-from offac_lite import TabularMDP
-from offac_lite.estimators import gradient_moments, sample_gradients
+from offac_lite.exact import TabularMDP
+from offac_lite.exact.estimators import gradient_moments, sample_gradients
 from offac_lite.networks import Categorical
 
 N_ESTIMATES, N_LOOP, N_ACTIONS, REPEATS = 10_000, 500, 4, 5

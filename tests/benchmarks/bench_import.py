@@ -32,8 +32,10 @@ def main():
             seconds, loaded = measure(modules)
             times[modules].append(seconds)
     base, package = (statistics.median(values) for values in times.values())
-    print(f"median of {REPEATS}: import offac_lite {package:.2f} s, import torch, gymnasium {base:.2f} s, "
-          f"ratio {package / base:.2f}")  # fmt: skip
+    print(
+        f"median of {REPEATS}: import offac_lite {package:.2f} s, import torch, gymnasium {base:.2f} s, "
+        f"ratio {package / base:.2f}"
+    )
     for name in UNWANTED:
         print(f"{name} imported by offac_lite: {'yes' if name in loaded else 'no'}")
 

@@ -36,12 +36,38 @@ EVERY, EPISODES, SOLVED = 2000, 20, 475.0  # solved: this greedy mean, at two ev
 # DLR-RM/rl-baselines3-zoo. "lin_" there is a linear fall to 0. Environments, steps in all, arguments.
 ZOO = {
     "A2C": (8, 500_000, dict(ent_coef=0.0)),
-    "PPO": (8, 100_000, dict(n_steps=32, batch_size=256, gae_lambda=0.8, gamma=0.98, n_epochs=20, ent_coef=0.0,
-                             learning_rate=lambda left: 0.001 * left, clip_range=lambda left: 0.2 * left)),
-    "DQN": (1, 50_000, dict(learning_rate=2.3e-3, batch_size=64, buffer_size=100_000, learning_starts=1000, gamma=0.99,
-                            target_update_interval=10, train_freq=256, gradient_steps=128, exploration_fraction=0.16,
-                            exploration_final_eps=0.04, policy_kwargs=dict(net_arch=[256, 256]))),
-}  # fmt: skip
+    "PPO": (
+        8,
+        100_000,
+        dict(
+            n_steps=32,
+            batch_size=256,
+            gae_lambda=0.8,
+            gamma=0.98,
+            n_epochs=20,
+            ent_coef=0.0,
+            learning_rate=lambda left: 0.001 * left,
+            clip_range=lambda left: 0.2 * left,
+        ),
+    ),
+    "DQN": (
+        1,
+        50_000,
+        dict(
+            learning_rate=2.3e-3,
+            batch_size=64,
+            buffer_size=100_000,
+            learning_starts=1000,
+            gamma=0.99,
+            target_update_interval=10,
+            train_freq=256,
+            gradient_steps=128,
+            exploration_fraction=0.16,
+            exploration_final_eps=0.04,
+            policy_kwargs=dict(net_arch=[256, 256]),
+        ),
+    ),
+}
 
 
 def ours(seeds: int) -> Callable[[], None]:
@@ -152,10 +178,15 @@ def products(repeats: int) -> None:
     medians = take_turns(candidates, repeats, calls=40)
     print(f"\nAn update (critic, actor, Polyak) against its bare matrix products, median of {repeats} turns:\n")
     rows = [
-        (seeds, f"{medians[seeds, 'update'] * 1e6:.0f}", f"{medians[seeds, 'floor'] * 1e6:.0f}", counts[seeds],
-         f"{medians[seeds, 'floor'] / medians[seeds, 'update']:.0%}")
+        (
+            seeds,
+            f"{medians[seeds, 'update'] * 1e6:.0f}",
+            f"{medians[seeds, 'floor'] * 1e6:.0f}",
+            counts[seeds],
+            f"{medians[seeds, 'floor'] / medians[seeds, 'update']:.0%}",
+        )
         for seeds in STACKS
-    ]  # fmt: skip
+    ]
     print(table(("seeds", "update, µs", "products alone, µs", "products", "share"), rows))
 
 
@@ -240,8 +271,10 @@ def to_solve(runs: int) -> None:
         for name, solve in alone.items():
             results.setdefault(name, []).append(solve(seed))
             print(f"{name}, seed {seed}: {results[name][-1]}", file=sys.stderr, flush=True)
-    print(f"\nUntil the greedy mean of {EPISODES} episodes is at least {SOLVED:.0f} twice in a row, asked every "
-          f"{EVERY} steps; medians over seeds, in which an unsolved one counts as infinite:\n")  # fmt: skip
+    print(
+        f"\nUntil the greedy mean of {EPISODES} episodes is at least {SOLVED:.0f} twice in a row, asked every "
+        f"{EVERY} steps; medians over seeds, in which an unsolved one counts as infinite:\n"
+    )
     rows, seconds = [], {}
     for name, outcomes in results.items():
         if None in outcomes:
@@ -250,9 +283,16 @@ def to_solve(runs: int) -> None:
         steps = [step or float("inf") for step, _ in outcomes]
         times = [time_ if step else float("inf") for step, time_ in outcomes]
         seconds[name] = statistics.median(times)
-        rows.append((name, f"{sum(step < float('inf') for step in steps)} of {len(steps)}",
-                     f"{statistics.median(steps):.0f}", f"{min(steps):.0f} to {max(steps):.0f}",
-                     f"{seconds[name]:.2f}", f"{seconds[name] / seconds['`train`, 16 seeds']:.1f}"))  # fmt: skip
+        rows.append(
+            (
+                name,
+                f"{sum(step < float('inf') for step in steps)} of {len(steps)}",
+                f"{statistics.median(steps):.0f}",
+                f"{min(steps):.0f} to {max(steps):.0f}",
+                f"{seconds[name]:.2f}",
+                f"{seconds[name] / seconds['`train`, 16 seeds']:.1f}",
+            )
+        )
     print(table(("", "solved", "steps", "range", "s per seed", "× 16 seeds"), rows))
 
 
@@ -271,8 +311,10 @@ def memory(seeds: int) -> None:
     learner = Learner(seeds=seeds, total_steps=TOTAL_STEPS)
     for _ in learner:
         pass
-    print(f"peak memory of {seeds} seeds × {TOTAL_STEPS} steps: {peak():.2f} GB, of which {before:.2f} GB are the "
-          f"imports and {learner.buffer.nbytes / 1e9:.2f} GB the replay buffer")  # fmt: skip
+    print(
+        f"peak memory of {seeds} seeds × {TOTAL_STEPS} steps: {peak():.2f} GB, of which {before:.2f} GB are the "
+        f"imports and {learner.buffer.nbytes / 1e9:.2f} GB the replay buffer"
+    )
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""What makes it a course: labs, figures, checks of exercises, the clinic, and what instructors need."""

@@ -1,0 +1,183 @@
+"""The weights lab of notebook 03."""
+
+import functools
+import math
+from dataclasses import dataclass
+
+import ipywidgets
+import numpy as np
+import torch
+
+from offac_lite import _check
+from offac_lite.course import plots
+from offac_lite.course.stage.lab import Lab
+from offac_lite.exact.trajectories import WeightedMoments, corridor, weighting_moments
+
+HORIZONS = tuple(range(1, 21))
+RIGHT = 0.7  # the probability with which π walks right
+COUNTS = (1, 10, 100, 1_000, 10_000, 100_000)
+
+
+@dataclass(frozen=True, eq=False)
+class WeightsResult:
+    """What the weights lab shows for one setting of its controls. Lengths are in units of ‖∇J‖."""
+
+    weighting: str
+    horizon: int
+    n: int
+    edges: np.ndarray  # (m + 1,), of bins of log10 of one weight drawn at random
+    data_mass: np.ndarray  # (m,), their probability under β: where the data is
+    wanted_mass: np.ndarray  # (m,), each atom's probability times its weight: where the weighted mean has its mass
+    share: float  # (E w)² / E w²: the effective sample size, as a share of n
+    largest: float  # the largest weight that can occur
+    bias: float
+    standard_error: float
+    cosine: float
+    errors: dict[str, np.ndarray]  # {weighting: √(bias² + variance / n) at each horizon}
+
+    @property
+    def error(self) -> float:
+        """√(bias² + standard error²), of the weighting in force."""
+        return math.hypot(self.bias, self.standard_error)
+
+
+class WeightsModel:
+    """The weights lab's computation, exact throughout: nothing is sampled.
+
+    The corridor of `trajectories.corridor`; π walks right with probability 0.7 in every square, β with `right`. So the
+    logarithm of a product of k ratios is k log(0.3/(1 − right)) plus a binomial number of equal steps.
+
+    >>> result = WeightsModel()("whole", horizon=8, right=0.3)
+    >>> round(result.share, 4)  # 1 / E[ρ²]⁸ = 1.7619⁻⁸
+    0.0108
+    """
+
+    def __init__(self):
+        self.mdp = corridor()
+        self.logits = self._walker(RIGHT).log()
+        self.moments = functools.lru_cache(maxsize=512)(self._moments)
+
+    def _walker(self, right: float) -> torch.Tensor:
+        return torch.tensor([1 - right, right], dtype=torch.float64).expand(self.mdp.n_states, 2)
+
+    def _moments(self, weighting: str, right: float, clip: float | None, baseline: str | None) -> WeightedMoments:
+        choice = dict(behavior=self._walker(right), clip=clip, baseline=baseline)
+        return weighting_moments(self.mdp, self.logits, weighting, HORIZONS[-1], **choice)
+
+    def __call__(
+        self,
+        weighting: str = "whole",
+        baseline: str | None = None,  # or "none", since a button's value None would mean that no button is pressed
+        horizon: int = 8,
+        right: float = 0.3,
+        clip: float = 1.5,
+        n: int = 100,
+    ) -> WeightsResult:
+        """Compute the weights' distribution and the four weightings' errors.
+
+        `clip` is that of "clipped" alone. Raises `ValueError` for a horizon outside 1 to 20, and for a probability of
+        walking right that is not strictly between 0 and 1.
+        """
+        _check.choice("weighting", weighting, ("whole", "causal", "single", "clipped"))
+        _check.count("horizon", horizon, at_most=HORIZONS[-1])
+        if not 0 < _check.number("right", right) < 1:
+            raise ValueError(f"right must lie strictly between 0 and 1, got {right}")
+        n, right = _check.count("n", n), round(right, 10)
+        baseline = None if baseline == "none" else baseline
+        plain = ("whole", "causal", "single", "resampled")
+        by_name = {name: self.moments(name, right, None, baseline) for name in plain}
+        by_name["clipped"] = self.moments("single", right, clip, baseline)
+        here, at = by_name[weighting], horizon - 1
+        length = here.target[at].norm().item()
+        log_weight, probability = weight_atoms(weighting, horizon, right, clip)
+        weight = np.exp(log_weight)
+        mean, square = probability @ weight, probability @ weight**2
+        steps = horizon if weighting in ("whole", "causal") else 0
+        edges, masses = _binned(log_weight / math.log(10), (probability, probability * weight), right, steps)
+        return WeightsResult(
+            weighting=weighting,
+            horizon=horizon,
+            n=n,
+            edges=edges,
+            data_mass=masses[0],
+            wanted_mass=masses[1],
+            share=float(mean**2 / square),
+            largest=float(weight.max()),
+            bias=here.bias[at].item() / length,
+            standard_error=math.sqrt(here.variance[at].item() / n) / length,
+            cosine=here.cosine[at].item(),
+            errors={name: m.error(n).numpy() for name, m in by_name.items()},
+        )
+
+
+def weight_atoms(weighting: str, horizon: int, right: float, clip: float) -> tuple[np.ndarray, np.ndarray]:
+    """Every value that log w can take under β, and its probability; for "causal", of the weight of a random reward.
+
+    >>> weight_atoms("single", 8, 0.5, 2.0)
+    (array([-0.51082562,  0.33647224]), array([0.5, 0.5]))
+    """
+    left_step, right_step = math.log((1 - RIGHT) / (1 - right)), math.log(RIGHT / right)
+    if weighting in ("single", "clipped"):
+        most = math.log(clip) if weighting == "clipped" else math.inf
+        return np.minimum([left_step, right_step], most), np.array([1 - right, right])
+    lengths = [horizon] if weighting == "whole" else range(1, horizon + 1)
+    values, chances = [], []
+    for k in lengths:
+        rights = np.arange(k + 1)
+        ways = np.array([math.comb(k, i) for i in rights], dtype=float)
+        values.append((k - rights) * left_step + rights * right_step)
+        chances.append(ways * right**rights * (1 - right) ** (k - rights) / len(lengths))
+    return np.concatenate(values), np.concatenate(chances)
+
+
+def _binned(log10_weight, masses, right: float, steps: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Gather atoms in bins: for a product of `steps` ratios as wide as what one step to the right instead of to the
+    left changes, so that its atoms are the bins' centres; for a single ratio, whose atoms are two, narrow ones.
+    """
+    left_step = math.log10((1 - RIGHT) / (1 - right))
+    width = abs(math.log10(RIGHT / right) - left_step) if steps else 0.1
+    width, offset = (width, steps * left_step) if width > 1e-9 else (0.1, 0.0)
+    number = np.round((log10_weight - offset) / width).astype(int)
+    first = number.min() - 1
+    size = number.max() - first + 2
+    edges = offset + width * (first + np.arange(size + 1) - 0.5)
+    return edges, [np.bincount(number - first, mass, minlength=size) for mass in masses]
+
+
+def weights_lab() -> Lab:
+    """Make the weights lab: what each way to weight old trajectories costs, against horizon and policy gap.
+
+    >>> lab = weights_lab()
+    >>> lab.set(right=0.7)  # β = π
+    >>> round(lab.result.share, 6), round(lab.result.largest, 6)
+    (1.0, 1.0)
+    """
+    short = {"whole": "whole product", "causal": "causal", "single": "single ratio", "clipped": "clipped ratio"}
+    controls = dict(
+        weighting=ipywidgets.ToggleButtons(
+            options=[(label, name) for name, label in short.items()], value="whole", description="weights"
+        ),
+        baseline=ipywidgets.ToggleButtons(
+            options=[("return, Q itself", "none"), ("minus V", "value")], value="none", description="times"
+        ),
+        horizon=ipywidgets.IntSlider(8, 1, HORIZONS[-1], description="T, steps"),
+        right=ipywidgets.FloatSlider(
+            value=0.3, min=0.05, max=0.95, step=0.05, readout_format=".2f", description="β walks right (π: 0.70)"
+        ),
+        clip=ipywidgets.FloatSlider(
+            value=1.5, min=0.5, max=6.0, step=0.25, readout_format=".2f", description="c of the clipped ratio"
+        ),
+        n=ipywidgets.SelectionSlider(options=[(f"{n:,}", n) for n in COUNTS], value=100, description="n, trajectories"),
+    )
+    return Lab(controls, WeightsModel(), plots.WeightsView(HORIZONS), _in_words)
+
+
+def _in_words(result: WeightsResult) -> str:
+    r, short = result, plots.short
+    others = {name: error[r.horizon - 1] for name, error in r.errors.items() if name != r.weighting}
+    return (
+        f"T = {r.horizon}, {r.weighting}: the weights leave {short(100 * r.share)}% of the sample, the largest is "
+        f"{short(r.largest)}. The mean of n = {r.n:,} estimates is off by {short(r.error)} lengths of ∇J: bias "
+        f"{short(r.bias)}, standard error {short(r.standard_error)}; cosine {r.cosine:.3f}. The others: "
+        f"{', '.join(f'{name} {short(error)}' for name, error in others.items())}."
+    )

@@ -1,0 +1,52 @@
+"""The baseline lab's figure."""
+
+import math
+
+import matplotlib
+import numpy as np
+import torch
+
+from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, STEADY, STYLE, figure
+
+
+class BaselineView:
+    """A cloud of gradient estimates around ∇J, and their variance against the share of V that is subtracted.
+
+    `update(result)` takes a `labs.BaselineResult`.
+    """
+
+    def __init__(self, shares):
+        self.shares = np.asarray(shares)
+        self.figure, (cloud, self.curve) = figure(9.8, 3.9, ncols=2)
+        with matplotlib.rc_context(STYLE):
+            cloud.axhline(0, color=MUTED, linewidth=0.5)
+            cloud.axvline(0, color=MUTED, linewidth=0.5)
+            (self.points,) = cloud.plot([], [], ".", color=RESAMPLED, alpha=0.4, ms=4, mew=0, label="estimates")
+            (self.exact,) = cloud.plot([], [], color=EXACT, lw=2.5, marker="o", markevery=[-1], ms=5, label="exact ∇J")
+            (self.mean,) = cloud.plot([], [], "X", color=RESAMPLED, ms=9, mec="white", label="their exact mean")
+            self.scale = cloud.set_title("")
+            cloud.set(xticks=[], yticks=[], xlim=(-1, 1), ylim=(-1, 1))
+            cloud.set(xlabel="along ∇J →", ylabel="at right angles to ∇J")
+            (self.variance,) = self.curve.plot([], [], color=RESAMPLED, lw=2.4, label="variance, exact")
+            (self.here,) = self.curve.plot([], [], "o", color=RESAMPLED, ms=9, mec="black", label="you are here")
+            self.curve.set(yscale="log", xlim=(-0.05, 2.05), xlabel="c, share of V in the weight Q(s, a) − c V(s)")
+            self.curve.set_title("variance of one estimate (trace)")
+            self.curve.set_ylim(1e-5, 1e2)
+            for ax, side in ((cloud, "left"), (self.curve, "right")):
+                where = dict(loc=f"outside lower {side}", ncols=3, fontsize=8.5, frameon=False)
+                self.figure.legend(*ax.get_legend_handles_labels(), **where)
+        self.artists = [self.points, self.exact, self.mean, self.scale, self.variance, self.here]
+
+    def update(self, result) -> None:
+        """Move every artist to where `result` says."""
+        spread = max(result.points.abs().quantile(0.95).item(), result.exact.abs().max().item())
+        unit = 2.0 ** math.ceil(math.log2(1.1 * spread))
+        for artist, xy in (
+            (self.points, result.points),
+            (self.exact, torch.stack([torch.zeros_like(result.exact), result.exact])),
+            (self.mean, result.mean[None]),
+        ):
+            artist.set_data(*np.round((xy / unit).T.numpy(), STEADY))
+        self.scale.set_text(f"gradients (edge: ±{unit:g})")
+        self.variance.set_data(self.shares, result.variances.numpy())
+        self.here.set_data([result.share], [result.moments.variance])

@@ -1,0 +1,151 @@
+"""Figures of continuous actions: squashed densities, a policy over Q, and the variance of both gradients against σ."""
+
+import math
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, STEADY, STYLE, Numbers, figure, whole_decades
+
+PATHWISE = "#882255"  # the gradient through the action, always dashed (wine, from Paul Tol's colours)
+
+
+def squashed_densities(actions, densities: dict, low: float, high: float) -> Figure:
+    """Draw densities over the action axis, {name: values}, between the bounds of the actions."""
+    fig, (ax,) = figure(7.0, 2.9)
+    for (name, density), style, width in zip(densities.items(), ("-", "--", ":"), (2.4, 2.0, 2.2), strict=False):
+        ax.plot(actions, density, color=RESAMPLED, ls=style, lw=width, label=name)
+    for bound, label in ((low, "bounds of the actions"), (high, "")):
+        ax.axvline(bound, color=MUTED, lw=1, label=label)
+    ax.set(xlabel="action a", ylabel="density π(a|s)", ylim=(0, None))
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return fig
+
+
+def policy_over_q(ax, actions, q, density, *, title: str = "") -> None:
+    """Draw Q(a) as a line and the policy's density as a hill under it, its top at a third of the axis."""
+    actions, q, density = (np.asarray(x) for x in (actions, q, density))
+    ax.plot(actions, q, color=EXACT, lw=2, label="Q(a)")
+    low, high = ax.get_ylim()
+    hill = low + 0.35 * (high - low) * density / density.max()
+    ax.fill_between(actions, low, hill, color=RESAMPLED, alpha=0.3, lw=0, label="π(a), its own scale")
+    ax.set(ylim=(low, high), xlabel="action a", ylabel="Q(a)")
+    ax.set_title(title, loc="left")
+
+
+def estimates(ax, samples: dict, exact: float, *, bins) -> None:
+    """Draw how one-action estimates {"score" or "pathwise": (n,)} are spread around the exact gradient."""
+    names = {"score": ("score function", RESAMPLED, "-"), "pathwise": ("pathwise", PATHWISE, "--")}
+    for key, values in samples.items():
+        label, color, style = names[key]
+        counts, edges = np.histogram(values, bins)
+        ax.stairs(counts / len(values), edges, color=color, ls=style, lw=1.8, label=label)
+    ax.axvline(exact, color=EXACT, lw=1.5, label="exact gradient")
+    ax.set(xlabel="one estimate of ∂J/∂μ", ylabel="share of the samples")
+    ax.legend(frameon=False, loc="upper right", fontsize=9)
+
+
+def variance_against_std(stds, scores: dict, pathwise) -> Figure:
+    """Draw variances against the policy's σ: score-function ones {name: values}, and the pathwise one."""
+    fig, (ax,) = figure(7.4, 3.6)
+    styles = ["-", (0, (4, 1, 1, 1)), (0, (1, 1)), (0, (6, 2))]
+    for (name, values), style, marker in zip(scores.items(), styles, "os^v", strict=False):
+        ax.plot(stds, values, color=RESAMPLED, ls=style, lw=2, marker=marker, ms=5, markevery=8, label=name)
+    ax.plot(stds, pathwise, color=PATHWISE, ls="--", lw=2.2, label="pathwise, one action")
+    ax.set(xscale="log", yscale="log", xlabel="σ of the policy", ylabel="variance of one estimate of ∂J/∂μ")
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return fig
+
+
+def right_value_wrong_slope(actions, q, critic, q_slope, critic_slope, density) -> Figure:
+    """Draw Q and a critic that ripples around it, and beside them their slopes; the policy is the hill on the left."""
+    gap = np.abs(np.asarray(critic) - np.asarray(q)).max()
+    fig, (left, right) = figure(9.0, 3.2, ncols=2)
+    policy_over_q(left, actions, q, density, title=f"values: within {gap:.2g} of each other")
+    left.plot(actions, critic, color=MUTED, lw=1.4, ls="--", label="critic")
+    left.legend(frameon=False, fontsize=9, loc="upper left")
+    right.plot(actions, critic_slope, color=MUTED, lw=1.4, ls="--", label="critic's slope")
+    right.plot(actions, q_slope, color=EXACT, lw=2, label="Q′(a)")
+    right.axhline(0, color=MUTED, lw=0.7)
+    right.set(xlabel="action a", ylabel="slope")
+    right.set_title("slopes: nothing alike", loc="left")
+    right.legend(frameon=False, fontsize=9, loc="lower left")
+    return fig
+
+
+class ContinuousView:
+    """The lab of notebook 07: Q and the policy over the action axis, both variances against σ, and the numbers.
+
+    `update(result)` takes a `labs.ContinuousResult` and changes the artists in place. `figure` is the Matplotlib
+    figure and `artists` are all that changes in it.
+    """
+
+    def __init__(self, stds: Sequence[float], actions):
+        self.stds, self.actions = np.asarray(stds), np.asarray(actions)
+        self.figure, (axis, self.curve, numbers) = figure(9.8, 4.0, ncols=3, width_ratios=[1, 1.1, 0.62])
+        with matplotlib.rc_context(STYLE):
+            self._build_axis(axis)
+            self._build_curve(self.curve)
+            self.numbers = Numbers(numbers)
+        self.artists = [self.q, self.hill, self.level, self.uphill, self.scale]
+        self.artists += [self.score, self.pathwise, self.here, self.other, self.numbers.artist]
+
+    def _build_axis(self, ax) -> None:
+        ax.axhline(0, color=MUTED, lw=0.5)
+        (self.hill,) = ax.plot([], [], color=RESAMPLED, lw=2.2, label="policy π(a)")
+        (self.q,) = ax.plot([], [], color=EXACT, lw=2, label="Q(a), offset included")
+        (self.level,) = ax.plot([], [], color=MUTED, lw=1.4, ls=":", label="V, the mean of Q under π")
+        line = dict(color=EXACT, lw=3, marker="o", markevery=[0], ms=6)
+        (self.uphill,) = ax.plot([], [], **line, label="exact ∂J/∂μ, as a slope")
+        self.scale = ax.set_title("")
+        ax.set(xlim=(self.actions[0], self.actions[-1]), ylim=(-1.15, 1.15), yticks=[], xlabel="action a")
+        where = dict(loc="outside lower left", ncols=2, fontsize=8.5, frameon=False)
+        self.figure.legend(*ax.get_legend_handles_labels(), **where)
+
+    def _build_curve(self, ax) -> None:
+        (self.score,) = ax.plot([], [], color=RESAMPLED, lw=2.4, label="score function, K actions")
+        (self.pathwise,) = ax.plot([], [], color=PATHWISE, ls="--", lw=2, label="pathwise, one action")
+        (self.here,) = ax.plot([], [], "o", color=RESAMPLED, ms=9, mec="black", label="you are here")
+        (self.other,) = ax.plot([], [], "D", color=PATHWISE, ms=8, mec="black", label="and here")
+        ax.set(xscale="log", yscale="log", xlim=(0.9 * self.stds[0], 1.1 * self.stds[-1]), ylim=(1e-5, 1e3))
+        ax.set(xlabel="σ of the policy", title="variance of one estimate of ∂J/∂μ")
+        where = dict(loc="outside lower right", ncols=2, fontsize=8.5, frameon=False)
+        self.figure.legend(*ax.get_legend_handles_labels(), **where)
+
+    def update(self, result) -> None:
+        """Move every artist to where `result` says."""
+        scale = result.scale
+        q = np.round(result.q.numpy() / scale, STEADY)
+        self.q.set_data(self.actions, q)
+        density = result.density.numpy()
+        self.hill.set_data(self.actions, np.round(-1.1 + 0.9 * density / density.max(), STEADY))
+        self.level.set_data(self.actions[[0, -1]], [result.value / scale] * 2)
+        around = np.array([result.mean, result.mean + 0.8 * math.copysign(1, result.gradient)])
+        self.uphill.set_data(around, (result.q_at_mean + result.gradient * (around - result.mean)) / scale)
+        self.scale.set_text(f"policy and Q (edge: ±{scale:g})")
+        below = 1e-12
+        curves = (np.maximum(curve.numpy(), below) for curve in (result.score_by_std, result.pathwise_by_std))
+        score, pathwise = (10 ** np.round(np.log10(curve), STEADY) for curve in curves)
+        self.score.set_data(self.stds, score)
+        self.pathwise.set_data(self.stds, pathwise)
+        self.here.set_data([result.std], [max(result.score.variance, below)])
+        self.other.set_data([result.std], [max(result.pathwise.variance, below)])
+        lowest, highest = min(np.nanmin(score), np.nanmin(pathwise)), max(np.nanmax(score), np.nanmax(pathwise))
+        whole_decades(self.curve, lowest / 2, 2 * highest, steady=(1e-5, 1e6), step=3)
+        rows = [
+            ("exact ∂J/∂μ", result.gradient),
+            ("", None),
+            ("variance", None),
+            (" score, K", result.score.variance),
+            (" pathwise, 1", result.pathwise.variance),
+            (" their ratio", result.ratio),
+            ("", None),
+            ("signal / noise", None),
+            (" score, K", result.gradient / math.sqrt(result.score.variance)),
+            (" pathwise, 1", result.gradient / math.sqrt(result.pathwise.variance)),
+            ("", None),
+            ("break-even K*", result.k_star),
+        ]
+        self.numbers.update(rows)

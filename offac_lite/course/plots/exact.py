@@ -1,0 +1,105 @@
+"""Figures of what is known exactly: policies, values, gradients against the age of the data."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+
+from offac_lite.course.plots.base import EXACT, MUTED, NEXT, RESAMPLED, STORED, figure
+
+
+def lake_policy(ax, probs, rows: Sequence[str], title: str = "") -> None:
+    """Draw a FrozenLake policy (S, A): in each square, an arrow per action as long as it is probable.
+
+    `rows` is the map, as in `("SFFF", "FHFH", "FFFH", "HFFG")`: S start, F frozen, H hole, G goal.
+    """
+    colors = {"S": "#F4F4F4", "F": "#F4F4F4", "H": "#9AA5B1", "G": "#BFE3D0"}
+    probs = np.asarray(probs)
+    for i, row in enumerate(rows):
+        for j, letter in enumerate(row):
+            ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=colors[letter], edgecolor="white"))
+            if letter in "HG":
+                ax.text(j, i, {"H": "hole", "G": "goal"}[letter], ha="center", va="center", fontsize=8)
+                continue
+            for probability, (dx, dy) in zip(probs[i * len(row) + j], [(-1, 0), (0, 1), (1, 0), (0, -1)], strict=True):
+                end = (j + 0.45 * probability * dx, i + 0.45 * probability * dy)
+                ax.add_patch(FancyArrowPatch((j, i), end, mutation_scale=7, color=RESAMPLED, shrinkA=0, shrinkB=0))
+    ax.set(xlim=(-0.5, len(rows[0]) - 0.5), ylim=(len(rows) - 0.5, -0.5), aspect="equal", xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    ax.set_title(title)
+
+
+def action_map() -> Figure:
+    """Draw where each action of the algorithm comes from: the stored one, a′, and the resampled one."""
+    fig, (ax,) = figure(9.0, 3.7)
+    ax.set(xlim=(0, 12), ylim=(0, 5), xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+
+    def box(x, y, width, text, color, **kwargs):
+        ax.add_patch(
+            FancyBboxPatch((x, y), width, 0.9, boxstyle="round,pad=0.1", facecolor="white", edgecolor=color, lw=2)
+        )
+        ax.text(x + width / 2, y + 0.45, text, ha="center", va="center", **kwargs)
+
+    def arrow(start, end, color, style="-"):
+        ax.add_patch(
+            FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=14, color=color, lw=2, linestyle=style)
+        )
+
+    box(0.2, 2.0, 2.6, "buffer R\n(s, a, r, s′, d)", EXACT)
+    box(9.2, 3.6, 2.6, "critic\nQ(s, a) → y", EXACT)
+    box(9.2, 0.4, 2.6, "actor\n∇log π · Q", EXACT)
+    box(4.6, 3.9, 2.6, "stored a", STORED)
+    box(4.6, 2.1, 2.6, "a′ ~ π(·|s′) now", NEXT)
+    box(4.6, 0.3, 2.6, "aᵖ ~ π(·|s) now", RESAMPLED)
+    arrow((2.9, 2.8), (4.45, 4.3), STORED)
+    arrow((2.9, 2.45), (4.45, 2.5), NEXT, "--")
+    arrow((2.9, 2.1), (4.45, 0.8), RESAMPLED, (0, (1, 1)))
+    arrow((7.3, 4.35), (9.05, 4.2), STORED)
+    arrow((7.3, 2.6), (9.05, 3.75), NEXT, "--")
+    arrow((7.3, 0.75), (9.05, 0.85), RESAMPLED, (0, (1, 1)))
+    ax.text(3.3, 3.95, "with its own r, s′", color=MUTED, fontsize=9, ha="right")
+    ax.text(3.75, 2.6, "s′ only", color=MUTED, fontsize=9, ha="center")
+    ax.text(3.3, 1.1, "s only", color=MUTED, fontsize=9, ha="right")
+    ax.text(8.15, 4.5, "which Q(s, a)", color=MUTED, fontsize=9, ha="center")
+    ax.text(8.5, 2.75, "the target\ny = r + γ(1−d)Q(s′, a′)", color=MUTED, fontsize=9, ha="left", va="center")
+    ax.text(8.15, 1.0, "which way\nto push π", color=MUTED, fontsize=9, ha="center", va="bottom")
+    return fig
+
+
+def bias_against_age(ages, resampled, stored) -> Figure:
+    """Draw ‖E[g] − ∇J‖ / ‖∇J‖ against the age of the data, for resampled and for stored actions."""
+    fig, (ax,) = figure(7.0, 3.2)
+    ax.plot(ages, stored, color=STORED, lw=2, marker="s", ms=4, label="stored actions, Q − V")
+    ax.plot(ages, resampled, color=RESAMPLED, lw=2.4, marker="o", ms=4, label="resampled actions")
+    ax.axhline(1, color=MUTED, ls=":", lw=1)
+    ax.annotate("as far off as taking no step at all", (ages[-1], 1), color=MUTED, fontsize=9, ha="right", va="bottom")
+    ax.set_xticks(ages[::2])
+    ax.set(xlabel="age of the data, policy updates", ylabel="distance from ∇J, in lengths of ∇J", ylim=(0, None))
+    ax.legend(frameon=False, loc="upper left")
+    return fig
+
+
+def cosine_against_age(ages, without_baseline, with_baseline) -> Figure:
+    """Draw the cosine between the stored-action gradient and ∇J against the age of the data."""
+    fig, (ax,) = figure(7.0, 3.2)
+    ax.axhline(0, color=MUTED, lw=1)
+    ax.plot(ages, with_baseline, color=STORED, lw=2.2, marker="s", ms=4, label="stored actions, Q − V")
+    ax.plot(ages, without_baseline, color=STORED, lw=2.2, ls="--", marker="v", ms=4, label="stored actions, Q")
+    ax.annotate("below 0: downhill", (ages[-1], -0.04), color=MUTED, fontsize=9, ha="right", va="top")
+    ax.set_xticks(ages[::2])
+    ax.set(xlabel="age of the data, policy updates", ylabel="cosine with ∇J", ylim=(-1.05, 1.3))
+    ax.legend(frameon=False, loc="upper right")
+    return fig
+
+
+def exact_and_learned_values(exact, learned) -> Figure:
+    """Draw learned values V(s) beside the exact ones, a state each; both (S,)."""
+    fig, (ax,) = figure(7.0, 2.9)
+    states = np.arange(len(exact))
+    ax.plot(states, exact, "_", color=EXACT, ms=16, mew=2.5, label="exact V")
+    ax.plot(states, learned, "o", color=RESAMPLED, ms=6, label="learned by TD")
+    ax.set(xlabel="state", ylabel="V(s), reward units", xticks=states)
+    ax.legend(frameon=False, loc="upper left")
+    return fig
