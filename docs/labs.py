@@ -21,11 +21,11 @@ from offac_lite.course.stage.lab import Lab
 
 SHOWN = re.compile(r"^\w+ = ((\w+)\(.*\))\n\w+\.show\(\)", re.M)  # lab = variance_lab(...), and then lab.show()
 GRIDS = {  # notebook, function → control → values; controls that are not named keep the value they start with
-    ("00_start_here", "variance_lab"): dict(n_actions=range(1, 65)),
+    ("00_start_here", "variance_lab"): dict(action_samples=range(1, 65)),
     ("01_on_policy_actor_critic", "baseline_lab"): dict(
         policy=("uniform", "after 20 updates"),
         share=(0.0, 0.25, 0.5, 0.75, 0.95, 1.0, 1.25, 1.5, 1.75, 2.0),
-        n_states=(5, 6, 16, 32, 64),
+        batch_size=(5, 6, 16, 32, 64),
     ),
     ("02_replay_breaks_it", "age_lab"): dict(age=range(21), writers=("all", "one"), baseline=("value", "none")),
     ("03_importance_weights", "weights_lab"): dict(
@@ -36,12 +36,15 @@ GRIDS = {  # notebook, function → control → values; controls that are not na
         n=(100, 1_000, 100_000),
     ),
     ("04_q_critic", "critic_lab"): dict(
-        lake=("slippery", "firm"), next_action=("resampled", "stored"), age=range(0, 21, 2), n_next=(1, 4, 16)
+        lake=("slippery", "firm"),
+        next_action=("resampled", "stored"),
+        age=range(0, 21, 2),
+        next_action_samples=(1, 4, 16),
     ),
     ("05_resampled_actions", "variance_lab"): dict(
         estimator=("stored", "resampled"),
         baseline=("none", "value"),
-        n_actions=(1, 4, 16, 64),
+        action_samples=(1, 4, 16, 64),
         reward_offset=(0.0, 1.0),
         q_error=(0.0, 0.5),
         age=(0, 2, 20),
@@ -50,7 +53,7 @@ GRIDS = {  # notebook, function → control → values; controls that are not na
         landscape=("one peak", "two humps"),
         baseline=("none", "value"),
         std=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0),
-        n_actions=(1, 64),
+        action_samples=(1, 64),
         offset=(0.0, 20.0),
     ),
 }

@@ -41,23 +41,24 @@ CART_POLE = {
     "four times the updates": {name: fix | BUSY for name, fix in FIXES.items()}
     | {"importance, V": {"critic": "v", "action": "importance"} | BUSY},
     "random data only": {name: fix | RANDOM for name, fix in FIXES.items()},
-    "K, Q − V": {f"K = {k}": {"n_actions": k} for k in (1, 16)},
-    "K, Q": {f"K = {k}": {"n_actions": k, "baseline": None} for k in (1, 4, 16, 64)} | {"all": {"n_actions": "all"}},
+    "K, Q − V": {f"K = {k}": {"action_samples": k} for k in (1, 16)},
+    "K, Q": {f"K = {k}": {"action_samples": k, "baseline": None} for k in (1, 4, 16, 64)}
+    | {"all": {"action_samples": "all"}},
     "target": {
         "τ = 1 (no target network)": {"tau": 1.0},
         "τ = 0.005": {"tau": 0.005},
         "single Q": {"twin": False},
-        "one a′ per state": {"n_next_actions": 1},
+        "one a′ per state": {"next_action_samples": 1},
     },
 }
 
 PENDULUM_VARIANTS = {
     "pendulum": {
-        "K = 8, leave-one-out": {"n_actions": 8},
-        "K = 2, leave-one-out": {"n_actions": 2},
-        "reparameterised": {"gradient": "reparameterized", "n_actions": 1},
-        "K = 1, Q": {"n_actions": 1, "baseline": None},
-        "K = 8, Q": {"n_actions": 8, "baseline": None},
+        "K = 8, leave-one-out": {"action_samples": 8},
+        "K = 2, leave-one-out": {"action_samples": 2},
+        "reparameterised": {"gradient": "reparameterized", "action_samples": 1},
+        "K = 1, Q": {"action_samples": 1, "baseline": None},
+        "K = 8, Q": {"action_samples": 8, "baseline": None},
     }
 }
 

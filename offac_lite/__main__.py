@@ -25,7 +25,7 @@ ROWS = [
 WEIGHTS = {None: "Q", "value": "Q − V", "leave-one-out": "leave-one-out"}
 
 
-def table(mdp: TabularMDP, logits, behavior, n_states: int, n_actions: int) -> str:
+def table(mdp: TabularMDP, logits, behavior, batch_size: int, action_samples: int) -> str:
     """Lay out every estimator's exact bias, cosine and variance as lines of text.
 
     >>> mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4")
@@ -39,9 +39,15 @@ def table(mdp: TabularMDP, logits, behavior, n_states: int, n_actions: int) -> s
     ]
     for estimator, baseline in ROWS:
         m = gradient_moments(
-            mdp, logits, estimator, n_states=n_states, n_actions=n_actions, baseline=baseline, behavior=behavior
+            mdp,
+            logits,
+            estimator,
+            batch_size=batch_size,
+            action_samples=action_samples,
+            baseline=baseline,
+            behavior=behavior,
         )
-        k = "all" if estimator == "expected" else str(m.n_actions)
+        k = "all" if estimator == "expected" else str(m.action_samples)
         lines.append(
             f"{estimator:12s}{WEIGHTS[baseline]:16s}{k:>6s}{m.bias:14.4f}{m.bias_surrogate:14.4f}{m.cosine:10.3f}"
             f"{m.variance_states:12.4f}{m.variance_actions:12.4f}"
@@ -49,42 +55,42 @@ def table(mdp: TabularMDP, logits, behavior, n_states: int, n_actions: int) -> s
     return "\n".join(lines)
 
 
-def headline(n_states: int, n_actions: int, seed: int, figure: Path) -> None:
+def headline(batch_size: int, action_samples: int, seed: int, figure: Path) -> None:
     """Print the exact tables for fresh and for old data, and save the figure of variance against K."""
     mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4")
     history = mdp.policy_path(20, 5.0)
     uniform, now, old = history[0], history[-1], torch.softmax(history[0], -1)
-    size = f"N = {n_states} states per estimate, K = {n_actions} resampled actions per state"
+    size = f"N = {batch_size} states per estimate, K = {action_samples} resampled actions per state"
     print(f"Slippery FrozenLake 4x4, γ = 0.99, exact Q; {size}. Nothing below is sampled.\n")
     print(f"Fresh data of the uniform policy (J = {mdp.expected_return(old):.7f}):\n")
-    print(table(mdp, uniform, None, n_states, n_actions))
-    m = gradient_moments(mdp, uniform, "resampled", n_states=n_states)
+    print(table(mdp, uniform, None, batch_size, action_samples))
+    m = gradient_moments(mdp, uniform, "resampled", batch_size=batch_size)
     k_star = break_even_actions(mdp, uniform)
     raised = break_even_actions(mdp.with_reward_offset(1.0), uniform)
     print(f"\nThe floor, which no K lowers: {m.variance_states:.4f}.")
     print(f"K* = {k_star:.1f} resampled actions with Q are as quiet as one with Q − V; {raised:.1f} with rewards + 1.")
     j_now = mdp.expected_return(torch.softmax(now, -1))
     print(f"\nData 20 updates old, written by the uniform policy; the policy has since come to J = {j_now:.3f}:\n")
-    print(table(mdp, now, old, n_states, n_actions))
+    print(table(mdp, now, old, batch_size, action_samples))
     print("\nThe surrogate is the exact gradient under the buffer's states. Stored actions with Q walk downhill;")
     print("resampled ones differ from ∇J only by the distribution of the states.")
-    _save(mdp, uniform, n_states, k_star, seed, figure)
+    _save(mdp, uniform, batch_size, k_star, seed, figure)
     print(f"\nFigure saved: {figure}")
 
 
-def _save(mdp: TabularMDP, logits, n_states: int, k_star: float, seed: int, path: Path) -> None:
+def _save(mdp: TabularMDP, logits, batch_size: int, k_star: float, seed: int, path: Path) -> None:
     from offac_lite.course import plots  # here, so that importing the package does not import Matplotlib
 
     ks, generator = [1, 2, 4, 8, 16, 32, 64], torch.Generator().manual_seed(seed)
-    n_samples = max(4_000, 128_000 // n_states)  # few estimates hold the rare states that carry most of the variance
-    moments = [gradient_moments(mdp, logits, "resampled", n_states=n_states, n_actions=k) for k in ks]
+    n_samples = max(4_000, 128_000 // batch_size)  # few estimates hold the rare states that carry most of the variance
+    moments = [gradient_moments(mdp, logits, "resampled", batch_size=batch_size, action_samples=k) for k in ks]
     samples = [
         sample_gradients(
-            mdp, logits, "resampled", n_states=n_states, n_actions=k, n_samples=n_samples, generator=generator
+            mdp, logits, "resampled", batch_size=batch_size, action_samples=k, n_samples=n_samples, generator=generator
         )
         for k in ks
     ]
-    reference = gradient_moments(mdp, logits, "resampled", n_states=n_states, baseline="value").variance
+    reference = gradient_moments(mdp, logits, "resampled", batch_size=batch_size, baseline="value").variance
     fig = plots.variance_against_k(
         ks,
         [m.variance for m in moments],
@@ -148,7 +154,7 @@ def train_command(arguments: list[str]) -> None:
             },
         ),
         (
-            "--actions",
+            "--action-samples",
             {"metavar": "K", "help": "resampled actions per state, a number or 'all' (default 4; Pendulum-v1: 8)"},
         ),
         (
@@ -192,8 +198,9 @@ def train_command(arguments: list[str]) -> None:
     options: dict[str, Any] = dict(PENDULUM) if given.env == "Pendulum-v1" else {}
     if given.steps is not None:
         options["total_steps"] = given.steps
-    if given.actions is not None:
-        options["n_actions"] = int(given.actions) if given.actions.isdecimal() else given.actions
+    if given.action_samples is not None:
+        k = given.action_samples
+        options["action_samples"] = int(k) if k.isdecimal() else k
     if given.entropy_bonus is not None:
         options["entropy_bonus"] = given.entropy_bonus
     if given.baseline is not None:
@@ -246,8 +253,10 @@ def main(arguments: list[str] | None = None) -> None:
         "With `train` as the first argument: train agents on CartPole (see `train --help`). With `copies` or `grade`: "
         "notebooks for students, without solutions, and what the checks say in those that come back.",
     )
-    parser.add_argument("--states", type=int, default=1, metavar="N", help="states per estimate (default 1)")
-    parser.add_argument("--actions", type=int, default=8, metavar="K", help="resampled actions per state (default 8)")
+    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="states per estimate (default 1)")
+    parser.add_argument(
+        "--action-samples", type=int, default=8, metavar="K", help="resampled actions per state (default 8)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the figure's samples (default 0)")
     parser.add_argument(
         "--figure",
@@ -256,11 +265,13 @@ def main(arguments: list[str] | None = None) -> None:
         help="where to save the figure (default %(default)s)",
     )
     options = parser.parse_args(arguments)
-    if options.states < 1 or options.actions < 2:
-        parser.error("--states must be at least 1 and --actions at least 2 (leave-one-out needs another action)")
+    if options.batch_size < 1 or options.action_samples < 2:
+        parser.error(
+            "--batch-size must be at least 1 and --action-samples at least 2 (leave-one-out needs another action)"
+        )
     if fault := _no_file(options.figure):
         parser.error(f"--figure: {fault}")
-    headline(options.states, options.actions, options.seed, options.figure)
+    headline(options.batch_size, options.action_samples, options.seed, options.figure)
 
 
 if __name__ == "__main__":

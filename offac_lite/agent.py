@@ -70,7 +70,7 @@ class Agent:
                 self.critic_optimizer,
                 batch,
                 gamma=gamma,
-                n_actions=c["n_next_actions"],
+                next_action_samples=c["next_action_samples"],
                 generator=self.generator,
                 q_target=self.function("q_target"),
             )
@@ -86,7 +86,7 @@ class Agent:
 
     def actor_step(self, batch: Transition) -> torch.Tensor:
         """Take the actor step that the options ask for, and return the loss (S,), which means nothing."""
-        c, draw = self.config, {"n_actions": self.config["n_actions"], "generator": self.generator}
+        c, draw = self.config, {"action_samples": self.config["action_samples"], "generator": self.generator}
         bonus, loss = c["entropy_bonus"], self.function("policy_gradient_loss")
         if c["action"] != "resampled":
             return updates.stored_actor_step(
@@ -109,7 +109,9 @@ class Agent:
     def own_actor_step(self, batch: Transition) -> torch.Tensor:
         """Take the actor step down a loss of the user's own, plus the entropy bonus."""
         c = self.config
-        loss = c["resampled_loss"](self.policy, self.critic, batch.obs, batch.action, c["n_actions"], self.generator)
+        loss = c["resampled_loss"](
+            self.policy, self.critic, batch.obs, batch.action, c["action_samples"], self.generator
+        )
         loss = loss.expand(c["seeds"])  # one number for all seeds: their mean, with the gradient of each
         if c["entropy_bonus"]:
             loss = loss - c["entropy_bonus"] * self.entropy(batch.obs, self.generator).mean(-1)
@@ -142,7 +144,7 @@ class Agent:
         pi = self.policy(obs)
         if isinstance(pi, Categorical):
             return (pi.probs * self.critic.all_actions(obs)).sum(-1)
-        return self.critic(obs, pi.sample(self.config["n_actions"], generator=generator)).mean(-2)
+        return self.critic(obs, pi.sample(self.config["action_samples"], generator=generator)).mean(-2)
 
     def entropy(self, obs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Estimate the entropy of π(·|s) in nats, (S, B): exact for discrete actions, else by one sample."""
@@ -182,9 +184,9 @@ class Agent:
         generator = torch.Generator(self.generator.device).manual_seed(0)
         like: dict[str, Any] = {"generator": generator, "device": generator.device}
         rows = torch.rand(seeds, n_batch, **like)
-        k = c["n_actions"] if isinstance(c["n_actions"], int) and c["action"] == "resampled" else 1
+        k = c["action_samples"] if isinstance(c["action_samples"], int) and c["action"] == "resampled" else 1
         several = torch.rand(seeds, k, n_batch, **like)
-        m = () if c["n_next_actions"] == "all" else (c["n_next_actions"],)
+        m = () if c["next_action_samples"] == "all" else (c["next_action_samples"],)
         next_q = torch.rand(seeds, *m, n_batch, **like)
         log_prob = several.log().requires_grad_()
         obs = torch.rand(seeds, n_batch, self.policy.net.in_size, **like)

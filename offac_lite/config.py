@@ -105,21 +105,21 @@ def settle(config: Config, spaces: dict) -> None:
             'gradient="reparameterized" goes through a resampled continuous action: it needs '
             'action="resampled", and a discrete action has no derivative'
         )
-    if config["n_next_actions"] == "auto":
-        config["n_next_actions"] = "all" if discrete else 4
-    for name in ("n_actions", "n_next_actions"):
+    if config["next_action_samples"] == "auto":
+        config["next_action_samples"] = "all" if discrete else 4
+    for name in ("action_samples", "next_action_samples"):
         if config[name] != "all":
             config[name] = _check.count(name, config[name])
         elif not discrete:
             raise ValueError(f'{name}="all" sums over all actions, which only discrete actions allow')
     score = config["gradient"] == "score"  # the other gradient needs no baseline, and takes no notice of it
     if config["baseline"] == "auto":
-        without = not score or config["n_actions"] == 1
+        without = not score or config["action_samples"] == 1
         config["baseline"] = "value" if discrete or stored else None if without else "leave-one-out"
-    if config["baseline"] == "leave-one-out" and score and (stored or config["n_actions"] == 1):
+    if config["baseline"] == "leave-one-out" and score and (stored or config["action_samples"] == 1):
         raise ValueError(
             'baseline="leave-one-out" averages over the other resampled actions: it needs '
-            'action="resampled" and n_actions of at least 2'
+            'action="resampled" and action_samples of at least 2'
         )
     if config["baseline"] == "value" and score and not discrete and not stored:
         raise ValueError(
@@ -166,11 +166,11 @@ def settle(config: Config, spaces: dict) -> None:
     for name in OWN_FUNCTIONS:
         if config[name] is not None:
             _check.function(name, config[name])
-    sampled_score = not stored and score and config["n_actions"] != "all"
+    sampled_score = not stored and score and config["action_samples"] != "all"
     if config["resampled_loss"] is not None and not sampled_score:
         raise ValueError(
             'resampled_loss takes the place of the actor step with action="resampled", gradient="score" '
-            "and a number of n_actions"
+            "and a number of action_samples"
         )
     _refuse_unused_functions(config)
     config["obs_scale"] = _obs_scale(config["obs_scale"], config["env_id"], spaces["obs_size"])
@@ -178,18 +178,18 @@ def settle(config: Config, spaces: dict) -> None:
 
 def _refuse_unused_functions(config: Config) -> None:
     """Raise `ValueError` where a function of the user's own would never be called."""
-    resampled, sampled = config["action"] == "resampled", config["n_actions"] != "all"
+    resampled, sampled = config["action"] == "resampled", config["action_samples"] != "all"
     whole_step, pathwise = config["resampled_loss"] is not None, config["gradient"] == "reparameterized"
     used_where = {
         "q_target": (config["critic"] == "q", 'critic="q"'),
         "v_target": (config["critic"] == "v", 'critic="v"'),
         "policy_gradient_loss": (
             not whole_step and not pathwise and (sampled or not resampled),
-            'gradient="score", a number of n_actions and no resampled_loss',
+            'gradient="score", a number of action_samples and no resampled_loss',
         ),
         "leave_one_out": (
             config["baseline"] == "leave-one-out" and not whole_step and not pathwise and sampled,
-            'baseline="leave-one-out", a number of n_actions and no resampled_loss',
+            'baseline="leave-one-out", a number of action_samples and no resampled_loss',
         ),
     }
     for name, (used, where) in used_where.items():

@@ -114,18 +114,18 @@ class Categorical:
         """π(a|s) of every action, (..., B, A); carries gradient."""
         return self.log_probs.exp()
 
-    def sample(self, n_actions: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
-        """Draw a ~ π(·|s) now: (..., B), or with `n_actions=K`, K independent ones, (..., K, B). No gradient.
+    def sample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
+        """Draw a ~ π(·|s) now: (..., B), or with `action_samples=K`, K independent ones, (..., K, B). No gradient.
 
         >>> Categorical(torch.zeros(2, 3)).sample(4, generator=torch.Generator().manual_seed(0)).shape
         torch.Size([4, 2])
         """
-        k = 1 if n_actions is None else _check.count("n_actions", n_actions)
+        k = 1 if action_samples is None else _check.count("action_samples", action_samples)
         _check.generator("generator", generator)
         probs = self.probs.detach()
         flat = torch.multinomial(probs.reshape(-1, probs.shape[-1]), k, replacement=True, generator=generator)
         actions = flat.view(*probs.shape[:-1], k).movedim(-1, -2)
-        return actions.squeeze(-2) if n_actions is None else actions
+        return actions.squeeze(-2) if action_samples is None else actions
 
     def log_prob(self, action: torch.Tensor) -> torch.Tensor:
         """Look up log π(a|s) of actions (..., B) or (..., K, B), same shape; carries gradient.
@@ -177,20 +177,22 @@ class TanhGaussian:
                 "not finite, or too large"
             )
 
-    def rsample(self, n_actions: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
+    def rsample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
         """Draw a ~ π(·|s), Equation (7.1), a differentiable function of mean and std: (..., B, D) or (..., K, B, D)."""
         mean, log_std = self.mean, self.log_std
         _check.generator("generator", generator)
-        if n_actions is not None:
-            _check.count("n_actions", n_actions)
-            mean, log_std = (t.unsqueeze(-3).expand(*t.shape[:-2], n_actions, *t.shape[-2:]) for t in (mean, log_std))
+        if action_samples is not None:
+            _check.count("action_samples", action_samples)
+            mean, log_std = (
+                t.unsqueeze(-3).expand(*t.shape[:-2], action_samples, *t.shape[-2:]) for t in (mean, log_std)
+            )
         noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
         return self.mid + self.half * torch.tanh(mean + log_std.exp() * noise)
 
-    def sample(self, n_actions: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
+    def sample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
         """Draw a ~ π(·|s) with no gradient, as the score-function estimator needs: shapes as in `rsample`."""
         with torch.no_grad():
-            return self.rsample(n_actions, generator=generator)
+            return self.rsample(action_samples, generator=generator)
 
     def log_prob(self, action: torch.Tensor) -> torch.Tensor:
         """Evaluate log π(a|s), Equation (7.2), of actions (..., B, D) or (..., K, B, D): (..., B) or (..., K, B).

@@ -89,13 +89,13 @@ def sweep(variants: Mapping[str, Mapping], *, n_jobs: int = -1, folder=None, pro
 
     Raises `TypeError` or `ValueError` before anything runs where `variants` is no such mapping.
 
-    >>> results = sweep({"K = 1": {"n_actions": 1}, "K = 0": {"n_actions": 0}}, seeds=2, total_steps=800,
+    >>> results = sweep({"K = 1": {"action_samples": 1}, "K = 0": {"action_samples": 0}}, seeds=2, total_steps=800,
     ...                 evaluations=1, n_jobs=1, progress=False)
     >>> results["K = 1"].run.returns.shape, results["K = 0"].error
-    (torch.Size([2, 1]), 'ValueError: n_actions must be at least 1, got 0')
+    (torch.Size([2, 1]), 'ValueError: action_samples must be at least 1, got 0')
     """
     if not isinstance(variants, Mapping) or not all(isinstance(options, Mapping) for options in variants.values()):
-        raise TypeError("variants must map names to options, as in {'K = 1': {'n_actions': 1}}")
+        raise TypeError("variants must map names to options, as in {'K = 1': {'action_samples': 1}}")
     if not variants:
         raise ValueError("variants is empty: there is nothing to run")
     if n_jobs != -1:

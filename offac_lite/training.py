@@ -27,7 +27,7 @@ PENDULUM: dict[str, Any] = {
     "total_steps": 12_000,
     "n_envs": 4,
     "updates_per_step": 2,
-    "n_actions": 8,
+    "action_samples": 8,
     "actor_lr": 1e-3,
     "tau": 0.05,
     "entropy_bonus": 0.02,
@@ -42,10 +42,10 @@ def train(
     total_steps: int = 40_000,
     critic: str = "q",
     action: str = "resampled",
-    n_actions: int | str = 4,
+    action_samples: int | str = 4,
     baseline: str | None = "auto",
     gradient: str = "score",
-    n_next_actions: int | str = "auto",
+    next_action_samples: int | str = "auto",
     twin: bool = True,
     tau: float = 0.1,
     gamma: float = 0.99,
@@ -91,12 +91,12 @@ def train(
     - `action`: what the policy gradient is taken at. "resampled": actions drawn from π now. "stored": the buffer's.
       "importance": the buffer's, weighted by ρ = π/β, at most `importance_clip` where that is given (a V-critic is
       weighted too). critic="v", action="resampled" cannot be, and the error says why.
-    - `n_actions`: K resampled actions per state, or "all" (the exact sum; discrete actions).
+    - `action_samples`: K resampled actions per state, or "all" (the exact sum; discrete actions).
     - `baseline`: None is Q itself (for "v": the TD target); "value" subtracts V (for "v": the TD error);
       "leave-one-out" the mean of the other K − 1. "auto" is "value" for discrete actions and stored ones,
       "leave-one-out" for several resampled continuous ones, else None.
     - `gradient`: "score", or "reparameterized" (resampled continuous actions; `baseline` then does not matter).
-    - `n_next_actions`: M, the a′ in a Q-critic's target, or "all"; "auto" is "all" for discrete actions, else 4.
+    - `next_action_samples`: M, the a′ in a Q-critic's target, or "all"; "auto" is "all" for discrete actions, else 4.
     - `twin`: two Q-critics, the smaller one believed. `tau`: the target network's rate; 1 is no target network.
     - `entropy_bonus`: in scaled reward units per nat. `gamma`: the discount.
     - `prefill`: old data to start from, the same or its own for each seed: a `ReplayBuffer` (unscaled rewards), or
@@ -116,7 +116,7 @@ def train(
     `checkpoints=True` a copy of the networks of each time is kept in `Run.checkpoints`.
 
     **Functions of your own** take the place of the ones in `offac_lite.updates`: `q_target`, `v_target`,
-    `policy_gradient_loss`, `leave_one_out`; and `resampled_loss(policy, critic, obs, stored_action, n_actions,
+    `policy_gradient_loss`, `leave_one_out`; and `resampled_loss(policy, critic, obs, stored_action, action_samples,
     generator)`, of notebook 05, that of the whole actor step (the entropy bonus is added). They are tried on a small
     batch before anything runs, and one that these options would never call is refused.
 
@@ -165,12 +165,12 @@ def asked_for(options: Mapping) -> Config:
 class Learner:
     """A training in progress: `for _ in learner` takes a step in every environment, with its updates, at a time.
 
-    `train` makes one and exhausts it. `run` is the run so far. Changing an entry of `config`, such as "n_actions" or
-    "tau", takes effect at the next step.
+    `train` makes one and exhausts it. `run` is the run so far. Changing an entry of `config`, such as
+    "action_samples" or "tau", takes effect at the next step.
 
     >>> learner = Learner(seeds=2, total_steps=1600)
     >>> for iteration in learner:
-    ...     learner.config["n_actions"] = 8
+    ...     learner.config["action_samples"] = 8
     >>> len(learner.buffer) > 1500
     True
     """

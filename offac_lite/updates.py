@@ -187,17 +187,17 @@ def critic_step(
     batch,
     *,
     gamma: float,
-    n_actions: int | str = 1,
+    next_action_samples: int | str = 1,
     generator: torch.Generator,
     q_target=q_target,
 ) -> torch.Tensor:
     """One step on ½ (Q(s, a) − y)² with y = r + γ (1 − d) Q̄(s′, a′), a′ ~ π(·|s′) now.  (notebook 04)
 
     *Data*: `batch`, replayed transitions of any behaviour policy. `target_critic` is Q̄, a slowly moving copy
-    (see `polyak_update`). `n_actions` is M, the number of a′ per state, or "all": the exact sum Σ π(a′|s′) Q̄(s′, a′)
-    in place of samples (discrete actions). Twin critics both learn from the one y, made with the smaller Q̄.
-    `q_target` is the function that makes y, should you have one of your own. Returns the loss (...), detached;
-    raises `ValueError` and updates nothing where it is not finite.
+    (see `polyak_update`). `next_action_samples` is M, the number of a′ per state, or "all": the exact sum
+    Σ π(a′|s′) Q̄(s′, a′) in place of samples (discrete actions). Twin critics both learn from the one y, made with
+    the smaller Q̄. `q_target` is the function that makes y, should you have one of your own. Returns the loss (...),
+    detached; raises `ValueError` and updates nothing where it is not finite.
 
     >>> from offac_lite.buffer import Transition
     >>> from offac_lite.networks import CategoricalPolicy, DiscreteQCritic
@@ -215,11 +215,11 @@ def critic_step(
     _is_batch(batch)
     with torch.no_grad():
         pi = _current(policy, batch.next_obs)
-        if n_actions == "all":
-            _all_actions("n_actions = 'all'", pi)
+        if next_action_samples == "all":
+            _all_actions("next_action_samples = 'all'", pi)
             next_q = _of_all(pi, target_critic.all_actions(batch.next_obs))
         else:
-            next_action = pi.sample(_check.count("n_actions", n_actions), generator=generator)
+            next_action = pi.sample(_check.count("next_action_samples", next_action_samples), generator=generator)
             next_q = target_critic(batch.next_obs, next_action)
         target = q_target(batch.reward, batch.terminated, next_q, gamma)
     predictions = critic.each(batch.obs, batch.action) if hasattr(critic, "each") else [critic(batch.obs, batch.action)]
@@ -265,7 +265,7 @@ def actor_step(
     optimizer,
     obs: torch.Tensor,
     *,
-    n_actions: int | str = 1,
+    action_samples: int | str = 1,
     baseline=None,
     entropy_bonus: float = 0.0,
     generator: torch.Generator,
@@ -275,8 +275,8 @@ def actor_step(
     """One step up 1/N Σ 1/K Σ ∇log π(a_k|s) Â(s, a_k), with a_k ~ π(·|s) resampled now.   Equation (5.1)
 
     *Data*: replayed states `obs` (..., B, obs_size). The actions that were stored with them are not used.
-    `n_actions` is K, or "all": Σ_a ∇π(a|s) Q(s, a), the limit of large K (discrete actions; a baseline then changes
-    nothing). `baseline`: None is Q itself; "value" subtracts Σ_a π(a|s) Q(s, a) (discrete actions);
+    `action_samples` is K, or "all": Σ_a ∇π(a|s) Q(s, a), the limit of large K (discrete actions; a baseline then
+    changes nothing). `baseline`: None is Q itself; "value" subtracts Σ_a π(a|s) Q(s, a) (discrete actions);
     "leave-one-out" the mean of the other K − 1. `entropy_bonus` (reward units per nat) adds that much ∇ of the mean
     entropy of π(·|s), which keeps a policy from settling on one action too soon: exactly for discrete actions, and
     for others as −log π(a_k|s) on top of Q(s, a_k). The last two arguments are the functions of that name, should
@@ -288,24 +288,26 @@ def actor_step(
     >>> policy, critic = CategoricalPolicy(4, 2, generator=gen), DiscreteQCritic(4, 2, generator=gen)
     >>> obs, optimizer = torch.ones(8, 4), torch.optim.Adam(policy.parameters(), 0.01)
     >>> for _ in range(200):
-    ...     loss = actor_step(policy, critic, optimizer, obs, n_actions=4, baseline="leave-one-out", generator=gen)
+    ...     loss = actor_step(policy, critic, optimizer, obs, action_samples=4, baseline="leave-one-out", generator=gen)
     >>> torch.equal(policy(obs).mode(), critic.all_actions(obs).argmax(-1))  # it has found what Q prefers
     True
     """
     _check.choice("baseline", baseline, (None, "value", "leave-one-out"))
     _check.not_negative("entropy_bonus", entropy_bonus)
-    if n_actions != "all" and _check.count("n_actions", n_actions) < 2 and baseline == "leave-one-out":
-        raise ValueError("baseline 'leave-one-out' averages the other K − 1 actions: n_actions is 1, wanted at least 2")
+    if action_samples != "all" and _check.count("action_samples", action_samples) < 2 and baseline == "leave-one-out":
+        raise ValueError(
+            "baseline 'leave-one-out' averages the other K − 1 actions: action_samples is 1, wanted at least 2"
+        )
     _functions(policy=policy, critic=critic, policy_gradient_loss=policy_gradient_loss, leave_one_out=leave_one_out)
     pi = _current(policy, obs)
     discrete = isinstance(pi, Categorical)
-    if n_actions == "all":
-        _all_actions("n_actions = 'all'", pi)
+    if action_samples == "all":
+        _all_actions("action_samples = 'all'", pi)
         with torch.no_grad():
             q_all = critic.all_actions(obs)
         loss = -_of_all(pi, q_all).mean(-1)
     else:
-        action_resampled = pi.sample(n_actions, generator=generator)
+        action_resampled = pi.sample(action_samples, generator=generator)
         log_prob = pi.log_prob(action_resampled)
         with torch.no_grad():
             if baseline == "value":
@@ -330,7 +332,7 @@ def reparameterized_actor_step(
     optimizer,
     obs: torch.Tensor,
     *,
-    n_actions: int = 1,
+    action_samples: int = 1,
     entropy_bonus: float = 0.0,
     generator: torch.Generator,
     reparameterized_loss=reparameterized_loss,
@@ -357,7 +359,7 @@ def reparameterized_actor_step(
     pi = _current(policy, obs)
     if isinstance(pi, Categorical):
         raise ValueError("a discrete action has no derivative: the reparameterised gradient needs continuous actions")
-    action = pi.rsample(_check.count("n_actions", n_actions), generator=generator)
+    action = pi.rsample(_check.count("action_samples", action_samples), generator=generator)
     trained = [parameter for parameter in critic.parameters() if parameter.requires_grad]
     try:
         for parameter in trained:

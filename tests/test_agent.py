@@ -99,7 +99,7 @@ def test_stored_actions_are_rated_by_what_belongs_to_them(critic, baseline):
 
 
 def test_value_of_continuous_actions_is_estimated_from_resampled_ones():
-    agent, obs = agent_of(CONTINUOUS, n_actions=2000), batch_of(CONTINUOUS).obs[:, :2]
+    agent, obs = agent_of(CONTINUOUS, action_samples=2000), batch_of(CONTINUOUS).obs[:, :2]
     with torch.no_grad():
         many = agent.critic(obs, agent.policy(obs).sample(20_000, generator=rng(9)))
     error = (agent.value(obs, rng()) - many.mean(-2)).abs() / many.std(-2)
@@ -131,7 +131,7 @@ def steps_by_hand(agent, batch):
             agent.critic_optimizer,
             batch,
             gamma=c["gamma"],
-            n_actions=c["n_next_actions"],
+            next_action_samples=c["next_action_samples"],
             generator=gen,
         )
     else:
@@ -148,11 +148,16 @@ def steps_by_hand(agent, batch):
         updates.stored_actor_step(nets[0], nets[2], batch, advantage, weight=weight, entropy_bonus=bonus)
     elif c["gradient"] == "reparameterized":
         updates.reparameterized_actor_step(
-            *nets, batch.obs, n_actions=c["n_actions"], entropy_bonus=bonus, generator=gen
+            *nets, batch.obs, action_samples=c["action_samples"], entropy_bonus=bonus, generator=gen
         )
     else:
         updates.actor_step(
-            *nets, batch.obs, n_actions=c["n_actions"], baseline=c["baseline"], entropy_bonus=bonus, generator=gen
+            *nets,
+            batch.obs,
+            action_samples=c["action_samples"],
+            baseline=c["baseline"],
+            entropy_bonus=bonus,
+            generator=gen,
         )
 
 
@@ -160,15 +165,15 @@ def steps_by_hand(agent, batch):
     ("spaces", "options"),
     [
         (DISCRETE, {}),
-        (DISCRETE, {"twin": False, "gamma": 0.5, "n_next_actions": 2, "n_actions": 1, "baseline": None}),
-        (DISCRETE, {"n_actions": "all", "entropy_bonus": 0.0}),
-        (DISCRETE, {"n_actions": 3, "baseline": "leave-one-out", "entropy_bonus": 0.3}),
+        (DISCRETE, {"twin": False, "gamma": 0.5, "next_action_samples": 2, "action_samples": 1, "baseline": None}),
+        (DISCRETE, {"action_samples": "all", "entropy_bonus": 0.0}),
+        (DISCRETE, {"action_samples": 3, "baseline": "leave-one-out", "entropy_bonus": 0.3}),
         (DISCRETE, {"action": "stored"}),
         (DISCRETE, {"action": "importance", "baseline": None}),
         (DISCRETE, {"critic": "v", "action": "stored"}),
         (DISCRETE, {"critic": "v", "action": "importance", "importance_clip": 1.2, "baseline": None}),
         (CONTINUOUS, {}),
-        (CONTINUOUS, {"gradient": "reparameterized", "n_actions": 2, "entropy_bonus": 0.3}),
+        (CONTINUOUS, {"gradient": "reparameterized", "action_samples": 2, "entropy_bonus": 0.3}),
         (CONTINUOUS, {"action": "importance", "entropy_bonus": 0.0}),
         (CONTINUOUS, {"critic": "v", "action": "stored", "entropy_bonus": 0.0}),
     ],
@@ -189,10 +194,10 @@ def test_options_choose_the_steps(spaces, options):
 def test_a_loss_of_the_user_s_own_takes_the_place_of_the_actor_step(per_seed):
     """Written out it is the built-in one: the same step to rounding, as one number or one per seed."""
 
-    def loss(policy, critic, obs, stored_action, n_actions, generator):
-        assert stored_action is batch.action and n_actions == 4
+    def loss(policy, critic, obs, stored_action, action_samples, generator):
+        assert stored_action is batch.action and action_samples == 4
         pi = policy(obs)
-        action = pi.sample(n_actions, generator=generator)
+        action = pi.sample(action_samples, generator=generator)
         each = -(pi.log_prob(action) * critic(obs, action).detach()).mean((-2, -1))
         return each if per_seed else each.mean()
 

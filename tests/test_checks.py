@@ -31,36 +31,36 @@ def actor_loss_by_division(log_prob, advantage):
     return -torch.einsum("...b,...b->...", log_prob, weights) / log_prob.shape[-1]
 
 
-def resampled_loss_in_a_loop(policy, critic, obs, stored_action, n_actions, generator):
+def resampled_loss_in_a_loop(policy, critic, obs, stored_action, action_samples, generator):
     pi, total = policy(obs), 0.0
-    for _ in range(n_actions):
+    for _ in range(action_samples):
         a = pi.sample(generator=generator)
         with torch.no_grad():
             q = critic(obs, a)
         total = total - (pi.log_prob(a) * q).mean()
-    return total / n_actions
+    return total / action_samples
 
 
-def resampled_loss_one_policy_a_draw(policy, critic, obs, stored_action, n_actions, generator):
+def resampled_loss_one_policy_a_draw(policy, critic, obs, stored_action, action_samples, generator):
     losses = []
-    for _ in range(n_actions):
+    for _ in range(action_samples):
         pi = policy(obs)
         a = pi.sample(1, generator=generator)
         losses.append(-(pi.log_prob(a) * critic(obs, a).detach()).mean())
     return torch.stack(losses).mean()
 
 
-def resampled_loss_at_once(policy, critic, obs, stored_action, n_actions, generator):
+def resampled_loss_at_once(policy, critic, obs, stored_action, action_samples, generator):
     pi = policy(obs)
-    a = pi.sample(n_actions, generator=generator)
+    a = pi.sample(action_samples, generator=generator)
     return -(pi.log_prob(a) * critic(obs, a).detach()).mean()
 
 
-def resampled_loss_a_number_for_each_seed(policy, critic, obs, stored_action, n_actions, generator):
+def resampled_loss_a_number_for_each_seed(policy, critic, obs, stored_action, action_samples, generator):
     pi = policy(obs)
-    a = pi.sample(n_actions, generator=generator)
+    a = pi.sample(action_samples, generator=generator)
     terms = pi.log_prob(a) * critic(obs, a).detach()
-    return -terms.mean(-1).sum(-1) / n_actions
+    return -terms.mean(-1).sum(-1) / action_samples
 
 
 def leave_one_out_by_sum(q):
@@ -117,25 +117,27 @@ def v_target_mutates(reward, terminated, next_value, gamma):
 
 
 def wrong_resampled(variant):
-    def loss(policy, critic, obs, stored_action, n_actions, generator):
+    def loss(policy, critic, obs, stored_action, action_samples, generator):
         pi = policy(obs)
         if variant == "one":
             a = pi.sample(generator=generator)
             return -(pi.log_prob(a) * critic(obs, a).detach()).mean()
-        a = pi.sample(n_actions, generator=generator)
+        a = pi.sample(action_samples, generator=generator)
         if variant == "stored":
             return -(pi.log_prob(stored_action) * critic(obs, stored_action).detach()).mean()
         if variant == "batch mean":
             return -(pi.log_prob(a) * critic(obs, a).detach()).mean(-1)
         if variant == "two draws":
-            b = policy(obs).sample(n_actions, generator=generator)
+            b = policy(obs).sample(action_samples, generator=generator)
             return -(pi.log_prob(a) * critic(obs, b).detach()).mean()
         if variant == "own baseline":
             q = critic(obs, a).detach()
             return -(pi.log_prob(a) * (q - q.mean(0))).mean()
         if variant == "the others":
             q = critic(obs, a).detach()
-            return -(pi.log_prob(a) * (q * n_actions - q.sum(-2, keepdim=True)) / torch.tensor(n_actions - 1.0)).mean()
+            return -(
+                pi.log_prob(a) * (q * action_samples - q.sum(-2, keepdim=True)) / torch.tensor(action_samples - 1.0)
+            ).mean()
         if variant == "sign, attached":
             return (pi.log_prob(a) * critic(obs, a)).mean()
         if variant == "stored log π":
@@ -163,20 +165,20 @@ def wrong_resampled(variant):
         if variant == "last, first":
             return -(pi.log_prob(a) * critic(obs, a).detach()).mean(-1).mean(0)
         if variant == "len(obs)":
-            return -(pi.log_prob(a) * critic(obs, a).detach()).sum() / (n_actions * len(obs))
+            return -(pi.log_prob(a) * critic(obs, a).detach()).sum() / (action_samples * len(obs))
         if variant == "K B":
-            return -(pi.log_prob(a) * critic(obs, a).detach()).sum() / (n_actions * obs.shape[-2])
+            return -(pi.log_prob(a) * critic(obs, a).detach()).sum() / (action_samples * obs.shape[-2])
         if variant == "sum of means":
-            return -(pi.log_prob(a) * critic(obs, a).detach()).sum(0).mean() / n_actions
+            return -(pi.log_prob(a) * critic(obs, a).detach()).sum(0).mean() / action_samples
         if variant == "row by row":
-            return sum(-(pi.log_prob(row) * critic(obs, row).detach()).mean() for row in a) / n_actions
+            return sum(-(pi.log_prob(row) * critic(obs, row).detach()).mean() for row in a) / action_samples
         if variant == "number":
             return -(pi.log_prob(a) * critic(obs, a).detach()).mean().item()
         if variant == "multinomial":
-            a = torch.multinomial(pi.probs, n_actions, replacement=True, generator=generator).T
+            a = torch.multinomial(pi.probs, action_samples, replacement=True, generator=generator).T
             return -(pi.log_prob(a) * critic(obs, a).detach()).mean()
         if variant == "torch's own":
-            a = torch.distributions.Categorical(pi.probs).sample((n_actions,))
+            a = torch.distributions.Categorical(pi.probs).sample((action_samples,))
             return -(pi.log_prob(a) * critic(obs, a).detach()).mean()
         if variant == "π":
             return -(pi.log_prob(a).exp() * critic(obs, a).detach()).mean()
@@ -185,12 +187,12 @@ def wrong_resampled(variant):
     return loss
 
 
-def resampled_loss_first_of_one(policy, critic, obs, stored_action, n_actions, generator):
+def resampled_loss_first_of_one(policy, critic, obs, stored_action, action_samples, generator):
     pi, total = policy(obs), 0.0
-    for _ in range(n_actions):
+    for _ in range(action_samples):
         a = pi.sample(1, generator=generator)[0]
         total = total - (pi.log_prob(a) * critic(obs, a).detach()).mean()
-    return total / n_actions
+    return total / action_samples
 
 
 WRONG = [
@@ -263,7 +265,7 @@ WRONG = [
     (checks.RESAMPLED_LOSS, wrong_resampled("sign, attached"), "sign is flipped.*and besides"),
     (checks.RESAMPLED_LOSS, wrong_resampled("sum"), "add up where the mean over states and actions"),
     (checks.RESAMPLED_LOSS, wrong_resampled("sum over K"), "add up the K actions"),
-    (checks.RESAMPLED_LOSS, wrong_resampled("one"), "one action per state, whatever n_actions says"),
+    (checks.RESAMPLED_LOSS, wrong_resampled("one"), "one action per state, whatever action_samples says"),
     (checks.RESAMPLED_LOSS, wrong_resampled("greedy"), "the most probable action"),
     (checks.RESAMPLED_LOSS, wrong_resampled("detached"), "log π is detached"),
     (checks.RESAMPLED_LOSS, wrong_resampled("only Q"), "log π is missing|log π is detached"),

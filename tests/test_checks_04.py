@@ -193,7 +193,7 @@ def test_a_right_target_is_handed_back_and_trains_an_agent_with_m_actions_and_wi
         run = train(
             seeds=2,
             total_steps=1200,
-            n_next_actions=m,
+            next_action_samples=m,
             q_target=q_target_in_steps,
             evaluations=1,
             eval_episodes=1,

@@ -31,55 +31,55 @@ def log_prob_by_the_library(action, mean, log_std, mid, half):
     return pi.log_prob(action).sum(-1)
 
 
-def through_the_action(policy, critic, obs, stored_action, n_actions, generator):
-    action = policy(obs).rsample(n_actions, generator=generator)
+def through_the_action(policy, critic, obs, stored_action, action_samples, generator):
+    action = policy(obs).rsample(action_samples, generator=generator)
     return -critic(obs, action).mean()
 
 
-def through_the_action_in_a_loop(policy, critic, obs, stored_action, n_actions, generator):
+def through_the_action_in_a_loop(policy, critic, obs, stored_action, action_samples, generator):
     total = 0.0
-    for _ in range(n_actions):
+    for _ in range(action_samples):
         a = policy(obs).rsample(generator=generator)
         total += critic(obs, a).mean()
-    return -total / n_actions
+    return -total / action_samples
 
 
-def through_the_action_minus_a_number(policy, critic, obs, stored_action, n_actions, generator):
-    q = critic(obs, policy(obs).rsample(n_actions, generator=generator))
+def through_the_action_minus_a_number(policy, critic, obs, stored_action, action_samples, generator):
+    q = critic(obs, policy(obs).rsample(action_samples, generator=generator))
     return -(q - q.detach().mean(0, keepdim=True)).mean()
 
 
-def through_the_action_of_a_frozen_critic(policy, critic, obs, stored_action, n_actions, generator):
+def through_the_action_of_a_frozen_critic(policy, critic, obs, stored_action, action_samples, generator):
     for p in critic.parameters():
         p.requires_grad_(False)
-    return -critic(obs, policy(obs).rsample(n_actions, generator=generator)).mean()
+    return -critic(obs, policy(obs).rsample(action_samples, generator=generator)).mean()
 
 
-def score_with_a_frozen_critic(policy, critic, obs, stored_action, n_actions, generator):
+def score_with_a_frozen_critic(policy, critic, obs, stored_action, action_samples, generator):
     pi, q_of = policy(obs), critic.requires_grad_(False)
-    a = pi.sample(n_actions, generator=generator)
+    a = pi.sample(action_samples, generator=generator)
     return -(pi.log_prob(a) * leave_one_out(q_of(obs, a))).mean()
 
 
-def score_with_sample(policy, critic, obs, stored_action, n_actions, generator):
+def score_with_sample(policy, critic, obs, stored_action, action_samples, generator):
     pi = policy(obs)
-    a = pi.sample(n_actions, generator=generator)
+    a = pi.sample(action_samples, generator=generator)
     q = critic(obs, a).detach()
     return -(pi.log_prob(a) * leave_one_out(q)).mean()
 
 
-def score_with_detached_action(policy, critic, obs, stored_action, n_actions, generator):
+def score_with_detached_action(policy, critic, obs, stored_action, action_samples, generator):
     pi = policy(obs)
-    a = pi.rsample(n_actions, generator=generator).detach()
+    a = pi.rsample(action_samples, generator=generator).detach()
     with torch.no_grad():
         q = critic(obs, a)
-        advantage = q - (q.sum(-2, keepdim=True) - q) / (n_actions - 1)
+        advantage = q - (q.sum(-2, keepdim=True) - q) / (action_samples - 1)
     return -(pi.log_prob(a) * advantage).mean()
 
 
-def score_without_a_graph(policy, critic, obs, stored_action, n_actions, generator):
+def score_without_a_graph(policy, critic, obs, stored_action, action_samples, generator):
     with torch.no_grad():
-        a = policy(obs).rsample(n_actions, generator=generator)
+        a = policy(obs).rsample(action_samples, generator=generator)
         weight = leave_one_out(critic(obs, a))
     return (-policy(obs).log_prob(a) * weight).mean(-1).mean()
 
@@ -146,7 +146,7 @@ def wrong_log_prob(variant):
 
 
 def wrong_reparameterized(variant):
-    def loss(policy, critic, obs, stored_action, n_actions, generator):
+    def loss(policy, critic, obs, stored_action, action_samples, generator):
         pi = policy(obs)
         if variant == "stored":
             return -critic(obs, stored_action).mean()
@@ -155,10 +155,10 @@ def wrong_reparameterized(variant):
         if variant == "one":
             return -critic(obs, pi.rsample(generator=generator)).mean()
         if variant in ("sample", "score"):
-            a = pi.sample(n_actions, generator=generator)
+            a = pi.sample(action_samples, generator=generator)
             q = critic(obs, a)
             return -q.mean() if variant == "sample" else -(pi.log_prob(a) * q.detach()).mean()
-        a = pi.rsample(n_actions, generator=generator)
+        a = pi.rsample(action_samples, generator=generator)
         if variant == "detached action":
             return -critic(obs, a.detach()).mean()
         q = critic(obs, a)
@@ -179,12 +179,12 @@ def wrong_reparameterized(variant):
 
 
 def wrong_score(variant):
-    def loss(policy, critic, obs, stored_action, n_actions, generator):
+    def loss(policy, critic, obs, stored_action, action_samples, generator):
         pi = policy(obs)
         if variant in ("bug", "bug, attached", "reparameterised", "no log π"):
-            a = pi.rsample(n_actions, generator=generator)
+            a = pi.rsample(action_samples, generator=generator)
         else:
-            a = pi.sample(n_actions, generator=generator)
+            a = pi.sample(action_samples, generator=generator)
         log_prob, q = pi.log_prob(a), critic(obs, a)
         weight = leave_one_out(q.detach())
         return {

@@ -57,13 +57,13 @@ def critic_loss_by_one_hot(q_all, action, target):
     return (q - target).pow(2).mean() / 2
 
 
-def resample_by_gather(pi, q_all, n_actions, generator):
-    a = pi.sample(n_actions, generator=generator)
+def resample_by_gather(pi, q_all, action_samples, generator):
+    a = pi.sample(action_samples, generator=generator)
     return pi.log_probs.gather(-1, a.mT).mT, q_all.gather(-1, a.mT).mT.detach()
 
 
-def resample_in_a_loop(pi, q_all, n_actions, generator):
-    draws = [pi.sample(generator=generator) for _ in range(n_actions)]
+def resample_in_a_loop(pi, q_all, action_samples, generator):
+    draws = [pi.sample(generator=generator) for _ in range(action_samples)]
     return torch.stack([pi.log_prob(a) for a in draws]), torch.stack([of_actions(q_all, a) for a in draws])
 
 
@@ -178,25 +178,25 @@ def wrong_critic(variant):
 
 
 def wrong_resample(variant):
-    def resample(pi, q_all, n_actions, generator):
+    def resample(pi, q_all, action_samples, generator):
         if variant == "bug":
-            q = of_actions(q_all, pi.sample(n_actions, generator=generator))
-            return pi.log_prob(pi.sample(n_actions, generator=generator)), q
+            q = of_actions(q_all, pi.sample(action_samples, generator=generator))
+            return pi.log_prob(pi.sample(action_samples, generator=generator)), q
         if variant == "no axis":
             a = pi.sample(generator=generator)
             return pi.log_prob(a), of_actions(q_all, a)
         if variant in ("mode", "one", "copies"):
             a = pi.mode() if variant == "mode" else pi.sample(generator=generator)
-            a = a.unsqueeze(0).repeat(1 if variant == "one" else n_actions, 1)
+            a = a.unsqueeze(0).repeat(1 if variant == "one" else action_samples, 1)
             return pi.log_prob(a), of_actions(q_all, a)
         if variant == "uniform":
-            a = torch.randint(q_all.shape[-1], (n_actions, len(q_all)), generator=generator)
+            a = torch.randint(q_all.shape[-1], (action_samples, len(q_all)), generator=generator)
         elif variant == "other draws":
-            a = torch.multinomial(pi.probs, n_actions, replacement=True, generator=generator).T
+            a = torch.multinomial(pi.probs, action_samples, replacement=True, generator=generator).T
         elif variant == "global draws":
-            a = torch.multinomial(pi.probs, n_actions, replacement=True).T
+            a = torch.multinomial(pi.probs, action_samples, replacement=True).T
         else:
-            a = pi.sample(n_actions, generator=generator)
+            a = pi.sample(action_samples, generator=generator)
         log_prob, q = pi.log_prob(a), of_actions(q_all, a)
         if variant in ("uniform", "other draws", "global draws"):
             return log_prob, q
@@ -261,7 +261,7 @@ WRONG = [
     (E, lambda pi, q_all, k, g: (pi.sample(k), q_all), r"Categorical.sample\(\) missing .* 'generator'"),
     (E, wrong_resample("bug"), "of one draw and Q of another"),
     (E, wrong_resample("mode"), "the most probable actions"),
-    (E, wrong_resample("one"), "whatever n_actions says"),
+    (E, wrong_resample("one"), "whatever action_samples says"),
     (E, wrong_resample("copies"), "repeat it"),
     (E, wrong_resample("order"), "in the wrong order"),
     (E, wrong_resample("V"), r"this is V\(s\)"),

@@ -64,16 +64,16 @@ def old_data(n=300, obs=4, n_seeds=None, **fields):
 @pytest.mark.parametrize(
     ("options", "meaning"),
     [
-        ({}, {"baseline": "value", "n_next_actions": "all", "random_steps": 1000}),
-        ({"n_actions": 1}, {"baseline": "value"}),
+        ({}, {"baseline": "value", "next_action_samples": "all", "random_steps": 1000}),
+        ({"action_samples": 1}, {"baseline": "value"}),
         ({"prefill": (None, 500)}, {"random_steps": 0, "prefill": [None, 500]}),
         ({"prefill": ([0.25, 0.75], 500), "random_steps": 9}, {"random_steps": 9, "prefill": [[0.25, 0.75], 500]}),
         (V | {"on_policy": True}, {"random_steps": 0, "baseline": "value"}),
         (V, {"random_steps": 1000, "baseline": "value"}),
         ({"baseline": None}, {"baseline": None}),
-        ({"n_next_actions": 3}, {"n_next_actions": 3}),
-        (PENDULUM, {"baseline": "leave-one-out", "n_next_actions": 4}),
-        (PENDULUM | {"n_actions": 1}, {"baseline": None}),
+        ({"next_action_samples": 3}, {"next_action_samples": 3}),
+        (PENDULUM, {"baseline": "leave-one-out", "next_action_samples": 4}),
+        (PENDULUM | {"action_samples": 1}, {"baseline": None}),
         (PENDULUM | {"gradient": "reparameterized"}, {"baseline": None}),
         (STORED, {"baseline": "value"}),
         ({"obs_scale": "auto"}, {"obs_scale": [0.5, 0.5, 5.0, 0.5]}),
@@ -136,7 +136,10 @@ RATES = ("tau", "actor_lr", "critic_lr", "reward_scale")
     ("options", "error", "words"),
     refused(
         [
-            *(({name: 0}, f"{name} must be at least 1, got 0") for name in (*COUNTS, "n_actions", "n_next_actions")),
+            *(
+                ({name: 0}, f"{name} must be at least 1, got 0")
+                for name in (*COUNTS, "action_samples", "next_action_samples")
+            ),
             *(({name: -3}, f"{name} must be at least 1, got -3") for name in COUNTS),
             *(({name: 0}, f"{name} must be above 0") for name in (*RATES, "importance_clip")),
             *(({name: -0.1}, f"{name} must") for name in (*RATES, "importance_clip", "gamma", "entropy_bonus")),
@@ -160,14 +163,14 @@ RATES = ("tau", "actor_lr", "critic_lr", "reward_scale")
             ({"action": "fresh"}, "action must be one of 'resampled', 'stored', 'importance'; got 'fresh'"),
             ({"baseline": "Value"}, "baseline must be one of None, 'value', 'leave-one-out', 'auto'; got 'Value'"),
             ({"baseline": False}, "baseline must be one of .* got False"),
-            ({"baseline": "leave-one-out", "n_actions": 1}, "n_actions of at least 2"),
+            ({"baseline": "leave-one-out", "action_samples": 1}, "action_samples of at least 2"),
             ({"baseline": "leave-one-out", "action": "stored"}, 'needs action="resampled"'),
             (PENDULUM | {"baseline": "value"}, 'which only discrete actions allow: take "leave-one-out"'),
             ({"gradient": "reparam"}, "gradient must be one of 'score', 'reparameterized'; got 'reparam'"),
             ({"gradient": "reparameterized"}, "a discrete action has no derivative"),
             (STORED | {"gradient": "reparameterized"}, 'needs action="resampled"'),
-            (PENDULUM | {"n_actions": "all"}, 'n_actions="all" sums over all actions, which only discrete'),
-            (PENDULUM | {"n_next_actions": "all"}, 'n_next_actions="all" sums over all actions'),
+            (PENDULUM | {"action_samples": "all"}, 'action_samples="all" sums over all actions, which only discrete'),
+            (PENDULUM | {"next_action_samples": "all"}, 'next_action_samples="all" sums over all actions'),
             (PENDULUM | {"action": "stored"}, "entropy_bonus with stored continuous actions is not supported"),
             *(({name: 1}, f"{name} must be one of True, False; got 1") for name in ("twin", "collect", "on_policy")),
             *(({name: "no"}, f"{name} must be one of True, False") for name in ("lr_decay", "progress")),
@@ -190,7 +193,11 @@ RATES = ("tau", "actor_lr", "critic_lr", "reward_scale")
             ({"prefill": (CategoricalPolicy(4, 2, n_seeds=5, generator=rng()), 500)}, r"prefill|wanted \(5, ..., 4\)"),
             *(
                 ({"resampled_loss": q_target} | options, "resampled_loss takes the place of the actor step")
-                for options in ({"action": "stored"}, {"n_actions": "all"}, PENDULUM | {"gradient": "reparameterized"})
+                for options in (
+                    {"action": "stored"},
+                    {"action_samples": "all"},
+                    PENDULUM | {"gradient": "reparameterized"},
+                )
             ),
         ],
         ValueError,
@@ -198,13 +205,16 @@ RATES = ("tau", "actor_lr", "critic_lr", "reward_scale")
     + refused(
         [
             *(({name: 2.5}, f"{name} must be a whole number, got 2.5") for name in (*COUNTS, "seed", "capacity")),
-            *(({name: True}, f"{name} must be a whole number, got True") for name in (*COUNTS, "seed", "n_actions")),
-            *(({name: "3"}, f"{name} must be a whole number, got '3'") for name in (*COUNTS, "n_next_actions")),
+            *(
+                ({name: True}, f"{name} must be a whole number, got True")
+                for name in (*COUNTS, "seed", "action_samples")
+            ),
+            *(({name: "3"}, f"{name} must be a whole number, got '3'") for name in (*COUNTS, "next_action_samples")),
             *(({name: None}, f"{name} must be a whole number, got None") for name in (*COUNTS, "random_steps")),
             *(({name: "0.1"}, f"{name} must be a number") for name in (*RATES, "gamma", "entropy_bonus")),
             *(({name: True}, f"{name} must be a number") for name in (*RATES, "gamma", "importance_clip")),
             *(({name: [0.1]}, f"{name} must be a number") for name in (*RATES, "gamma", "importance_clip")),
-            ({"n_actions": "many"}, "n_actions must be a whole number, got 'many'"),
+            ({"action_samples": "many"}, "action_samples must be a whole number, got 'many'"),
             ({"env_id": 5}, "env_id must be a Gymnasium name such as 'CartPole-v1', got 5"),
             ({"hidden": 32}, r"hidden must be a sequence of sizes such as \(8,\), got 32"),
             ({"hidden": "32"}, "hidden must be a sequence"),

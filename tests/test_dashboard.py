@@ -90,13 +90,13 @@ def test_nobody_draws_a_look_that_is_half_taken_down(dashboard, monkeypatch):
 
 def test_sliders_act_on_the_running_training_and_an_impossible_choice_says_so(dashboard):
     dashboard.start()
-    dashboard.controls["n_actions"].value = 1
+    dashboard.controls["action_samples"].value = 1
     dashboard.controls["tau"].value = 1.0
-    assert dashboard.learner.config["n_actions"] == 1 and dashboard.learner.config["tau"] == 1.0
+    assert dashboard.learner.config["action_samples"] == 1 and dashboard.learner.config["tau"] == 1.0
     dashboard.controls["baseline"].value = "leave-one-out"
     assert "needs K of at least 2" in dashboard.error and "needs K of at least 2" in dashboard.screen.notice.value
     assert dashboard.learner.config["baseline"] == "value"
-    dashboard.controls["n_actions"].value = 8
+    dashboard.controls["action_samples"].value = 8
     assert dashboard.error is None and dashboard.learner.config["baseline"] == "leave-one-out"
     dashboard.wait(600)
     assert dashboard.error is None and dashboard.history.steps[-1] == 2_400
@@ -106,7 +106,7 @@ def test_the_noise_is_that_of_the_settings_of_now(dashboard):
     dashboard.start()
     dashboard.wait(600)
     four = dashboard.noise()
-    dashboard.controls["n_actions"].value = 16
+    dashboard.controls["action_samples"].value = 16
     torch.testing.assert_close(dashboard.noise()["actions"], four["actions"] / 4)
     torch.testing.assert_close(dashboard.noise()["states"], four["states"])
     dashboard.controls["baseline"].value = None
@@ -148,7 +148,7 @@ def test_any_buttons_and_sliders_in_any_order_leave_a_dashboard_that_works(dashb
         time.sleep(0.02 * random.random())
     dashboard.reset()
     assert dashboard.history.steps == [] and threading.active_count() == threads
-    dashboard.controls["n_actions"].value, dashboard.controls["baseline"].value = 4, "value"
+    dashboard.controls["action_samples"].value, dashboard.controls["baseline"].value = 4, "value"
     dashboard.start()
     until(lambda: len(dashboard.history.steps) > 1)
     dashboard.stop()

@@ -24,7 +24,7 @@ def small_problem(seed=0):
     return mdp, 2 * draw(3, 3), torch.softmax(3 * draw(3, 3), -1), 5 * draw(3, 3)
 
 
-def enumerate_moments(mdp, logits, estimator, n_states, n_actions, baseline, behavior, q):
+def enumerate_moments(mdp, logits, estimator, batch_size, action_samples, baseline, behavior, q):
     """Mean and total variance by walking through every possible batch, with autograd's ∇log π: slow and plain."""
     logits = logits.clone().requires_grad_()
     log_probs = torch.log_softmax(logits, -1)
@@ -53,14 +53,14 @@ def enumerate_moments(mdp, logits, estimator, n_states, n_actions, baseline, beh
         if estimator == "expected":
             outcomes.append((rho[s] / rho.sum(), sum(pi[s, a] * estimate(s, [a]) for a in range(3))))
             continue
-        for actions in itertools.product(range(3), repeat=n_actions):
+        for actions in itertools.product(range(3), repeat=action_samples):
             probability = rho[s] / rho.sum() * torch.stack([source[s, a] for a in actions]).prod()
             if probability > 0:
                 outcomes.append((probability, estimate(s, actions)))
     mean, second = 0.0, 0.0
-    for batch in itertools.product(outcomes, repeat=n_states):
+    for batch in itertools.product(outcomes, repeat=batch_size):
         probability = torch.stack([p for p, _ in batch]).prod()
-        g = rho.sum() * sum(g for _, g in batch) / n_states
+        g = rho.sum() * sum(g for _, g in batch) / batch_size
         mean, second = mean + probability * g, second + probability * g.square().sum()
     return mean, (second - mean.square().sum()).item()
 
@@ -83,29 +83,38 @@ CASES = [
 
 
 @pytest.mark.parametrize("fresh", [True, False], ids=["fresh data, exact Q", "old data, wrong Q"])
-@pytest.mark.parametrize(("estimator", "baseline", "n_states", "n_actions"), CASES)
-def test_moments_agree_with_the_enumeration_of_every_batch(estimator, baseline, n_states, n_actions, fresh):
+@pytest.mark.parametrize(("estimator", "baseline", "batch_size", "action_samples"), CASES)
+def test_moments_agree_with_the_enumeration_of_every_batch(estimator, baseline, batch_size, action_samples, fresh):
     mdp, logits, behavior, q = small_problem()
     if fresh:
         behavior = q = None
     m = gradient_moments(
-        mdp, logits, estimator, n_states=n_states, n_actions=n_actions, baseline=baseline, behavior=behavior, q=q
+        mdp,
+        logits,
+        estimator,
+        batch_size=batch_size,
+        action_samples=action_samples,
+        baseline=baseline,
+        behavior=behavior,
+        q=q,
     )
-    mean, variance = enumerate_moments(mdp, logits, estimator, n_states, n_actions, baseline, behavior, q)
+    mean, variance = enumerate_moments(mdp, logits, estimator, batch_size, action_samples, baseline, behavior, q)
     torch.testing.assert_close(m.mean, mean, rtol=1e-9, atol=1e-12)
     assert m.variance == pytest.approx(variance, rel=1e-9, abs=1e-12)
-    floor = gradient_moments(mdp, logits, "expected", n_states=n_states, behavior=behavior, q=q).variance_states
+    floor = gradient_moments(mdp, logits, "expected", batch_size=batch_size, behavior=behavior, q=q).variance_states
     if estimator == "resampled":
         assert m.variance_states == pytest.approx(floor, rel=1e-9)
     assert m.bias == pytest.approx((mean - mdp.policy_gradient(logits)).norm().item(), abs=1e-12)
 
 
-@pytest.mark.parametrize(("estimator", "baseline", "n_states", "n_actions"), CASES)
+@pytest.mark.parametrize(("estimator", "baseline", "batch_size", "action_samples"), CASES)
 @pytest.mark.parametrize("seed", [0, 1])
-def test_samples_have_the_exact_moments(lake, estimator, baseline, n_states, n_actions, seed):
+def test_samples_have_the_exact_moments(lake, estimator, baseline, batch_size, action_samples, seed):
     gen = torch.Generator().manual_seed(seed)
     path = lake.policy_path(20, 2.0)
-    kwargs = dict(n_states=n_states, n_actions=n_actions, baseline=baseline, behavior=torch.softmax(path[5], -1))
+    kwargs = dict(
+        batch_size=batch_size, action_samples=action_samples, baseline=baseline, behavior=torch.softmax(path[5], -1)
+    )
     n = 20_000
     g = sample_gradients(lake, path[20], estimator, **kwargs, n_samples=n, generator=gen)
     m = gradient_moments(lake, path[20], estimator, **kwargs)
@@ -132,7 +141,8 @@ def test_fresh_data_is_unbiased_and_uncorrected_stored_actions_are_not(lake):
 def test_more_actions_lower_one_term_only_and_more_states_both(lake):
     logits = torch.zeros(16, 4)
     one, many, batch = (
-        gradient_moments(lake, logits, "resampled", n_states=n, n_actions=k) for n, k in [(1, 1), (1, 50), (10, 1)]
+        gradient_moments(lake, logits, "resampled", batch_size=n, action_samples=k)
+        for n, k in [(1, 1), (1, 50), (10, 1)]
     )
     assert many.variance_states == one.variance_states
     assert many.variance_actions == pytest.approx(one.variance_actions / 50)
@@ -165,7 +175,7 @@ def test_break_even_number_of_actions(lake):
     assert break_even_actions(lake.with_reward_offset(1.0), uniform) == pytest.approx(147, abs=0.5)
     logits = lake.policy_path(10, 2.0)[-1]
     k_star = break_even_actions(lake, logits)  # what it promises: it lies between the whole numbers that decide
-    fewer, more = (gradient_moments(lake, logits, "resampled", n_actions=int(k_star) + i).variance for i in (0, 1))
+    fewer, more = (gradient_moments(lake, logits, "resampled", action_samples=int(k_star) + i).variance for i in (0, 1))
     assert fewer > gradient_moments(lake, logits, "resampled", baseline="value").variance > more
 
 
@@ -199,7 +209,9 @@ def test_cosine_is_right_for_the_smallest_gradients(lake):
 
 def test_the_number_of_actions_in_force():
     mdp, logits, _, _ = small_problem()
-    assert [gradient_moments(mdp, logits, e, n_actions=7).n_actions for e in ("stored", "importance", "resampled")] == [
+    assert [
+        gradient_moments(mdp, logits, e, action_samples=7).action_samples for e in ("stored", "importance", "resampled")
+    ] == [
         1,
         1,
         7,
@@ -269,21 +281,23 @@ def test_each_uniform_number_picks_the_state_and_the_action_in_whose_share_it_fa
     torch.testing.assert_close(g, wanted, rtol=1e-14, atol=0)
 
 
-@pytest.mark.parametrize(("estimator", "baseline", "n_states", "n_actions"), CASES)
-def test_samples_are_the_estimates_that_the_numbers_of_the_generator_give(estimator, baseline, n_states, n_actions):
+@pytest.mark.parametrize(("estimator", "baseline", "batch_size", "action_samples"), CASES)
+def test_samples_are_the_estimates_that_the_numbers_of_the_generator_give(
+    estimator, baseline, batch_size, action_samples
+):
     mdp, logits, behavior, q = small_problem()
     how, gen = dict(baseline=baseline, behavior=behavior, q=q), torch.Generator().manual_seed(3)
-    shape = (50, n_states)
-    numbers = [torch.rand(size, generator=gen, dtype=torch.float64) for size in (shape, (*shape, n_actions))]
+    shape = (50, batch_size)
+    numbers = [torch.rand(size, generator=gen, dtype=torch.float64) for size in (shape, (*shape, action_samples))]
     given = gradients_from_uniforms(mdp, logits, estimator, *numbers, **how)
-    how |= dict(n_states=n_states, n_actions=n_actions, n_samples=50, generator=gen.manual_seed(3))
+    how |= dict(batch_size=batch_size, action_samples=action_samples, n_samples=50, generator=gen.manual_seed(3))
     torch.testing.assert_close(sample_gradients(mdp, logits, estimator, **how), given, rtol=0, atol=0)
 
 
 def test_ten_thousand_samples_of_one_state_and_one_action_unless_told(lake):
     silent, told = (
         sample_gradients(lake, torch.zeros(16, 4), "resampled", generator=torch.Generator().manual_seed(0), **how)
-        for how in ({}, dict(n_samples=10_000, n_states=1, n_actions=1))
+        for how in ({}, dict(n_samples=10_000, batch_size=1, action_samples=1))
     )
     assert torch.equal(silent, told)
 
@@ -306,15 +320,15 @@ def call(**change):
     [
         (dict(estimator="reused"), ValueError, "estimator must be one of 'stored', .*; got 'reused'"),
         (dict(baseline="mean"), ValueError, "baseline must be one of None, 'value', 'leave-one-out'; got 'mean'"),
-        (dict(n_states=0), ValueError, "n_states must be at least 1, got 0"),
-        (dict(n_actions=0), ValueError, "n_actions must be at least 1, got 0"),
-        (dict(n_actions=2.5), TypeError, "n_actions must be a whole number, got 2.5"),
-        (dict(n_states=True), TypeError, "n_states must be a whole number"),
+        (dict(batch_size=0), ValueError, "batch_size must be at least 1, got 0"),
+        (dict(action_samples=0), ValueError, "action_samples must be at least 1, got 0"),
+        (dict(action_samples=2.5), TypeError, "action_samples must be a whole number, got 2.5"),
+        (dict(batch_size=True), TypeError, "batch_size must be a whole number"),
         (dict(baseline="leave-one-out"), ValueError, "'leave-one-out' averages the other K − 1 actions"),
         (
-            dict(baseline="leave-one-out", estimator="stored", n_actions=9),
+            dict(baseline="leave-one-out", estimator="stored", action_samples=9),
             ValueError,
-            "estimator 'stored' has n_actions=1",
+            "estimator 'stored' has action_samples=1",
         ),
         (dict(logits=torch.zeros(4)), ValueError, r"logits has shape \(4,\), wanted \(3, 3\) = \(S, A\)$"),
         (dict(logits=torch.full((3, 3), torch.nan)), ValueError, "logits holds NaN"),

@@ -45,10 +45,10 @@ def test_the_quadratic_has_closed_forms(mean, std, offset):
     with_v = gaussian_moments(q, mean, std, baseline="value")
     assert with_v == pytest.approx((-off, 2 * off**2 + 2.5 * std**2), rel=1e-8, abs=1e-8)
     for k in (2, 8):
-        few = gaussian_moments(q, mean, std, baseline="leave-one-out", n_actions=k)
+        few = gaussian_moments(q, mean, std, baseline="leave-one-out", action_samples=k)
         extra = (2 * off**2 + std**2 / 2) / (k * (k - 1))
         assert few.variance == pytest.approx(with_v.variance / k + extra, rel=1e-8)
-        assert gaussian_moments(q, mean, std, n_actions=k).variance == pytest.approx(with_q.variance / k, rel=1e-9)
+        assert gaussian_moments(q, mean, std, action_samples=k).variance == pytest.approx(with_q.variance / k, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_samples_have_these_moments(estimator, baseline, mean, std):
         weight = two_humps(action) - (expected(two_humps, mean, std) if baseline == "value" else 0)
         weight = leave_one_out(weight) if baseline == "leave-one-out" else weight
         estimates = (noise / std * weight).mean(0)
-    exact = gaussian_moments(two_humps, mean, std, estimator, n_actions=k, baseline=baseline)
+    exact = gaussian_moments(two_humps, mean, std, estimator, action_samples=k, baseline=baseline)
     assert estimates.mean().item() == pytest.approx(exact.mean, abs=4 * math.sqrt(exact.variance / n))
     assert estimates.var().item() == pytest.approx(exact.variance, rel=0.03)
 
@@ -89,7 +89,7 @@ def test_a_jump_is_seen_by_the_score_function_only():
 
 
 def test_several_stds_at_once_are_the_same_numbers():
-    for choice in (dict(), dict(baseline="leave-one-out", n_actions=3), dict(estimator="pathwise")):
+    for choice in (dict(), dict(baseline="leave-one-out", action_samples=3), dict(estimator="pathwise")):
         together = gaussian_moments(two_humps, 0.5, STDS, **choice)
         single = [gaussian_moments(two_humps, 0.5, std, **choice) for std in STDS]
         assert together.mean.tolist() == pytest.approx([m.mean for m in single], rel=1e-9)
@@ -100,8 +100,8 @@ def test_break_even_actions_are_as_quiet_as_one_with_the_baseline():
     q = raised(10.0)
     k_star = break_even_actions(q, 0.0, 0.1)
     alone = gaussian_moments(q, 0.0, 0.1, baseline="value").variance
-    assert gaussian_moments(q, 0.0, 0.1, n_actions=math.floor(k_star)).variance > alone
-    assert gaussian_moments(q, 0.0, 0.1, n_actions=math.ceil(k_star)).variance < alone
+    assert gaussian_moments(q, 0.0, 0.1, action_samples=math.floor(k_star)).variance > alone
+    assert gaussian_moments(q, 0.0, 0.1, action_samples=math.ceil(k_star)).variance < alone
     assert break_even_actions(lambda action: 0 * action, 0.0, 0.1) == 1.0
 
 
@@ -114,8 +114,8 @@ def test_break_even_actions_are_as_quiet_as_one_with_the_baseline():
         (dict(mean=float("inf")), "mean must be finite"),
         (dict(estimator="reinforce"), "estimator must be one of"),
         (dict(baseline="V"), "baseline must be one of"),
-        (dict(baseline="leave-one-out"), "n_actions is 1, wanted at least 2"),
-        (dict(n_actions=0), "n_actions must be at least 1"),
+        (dict(baseline="leave-one-out"), "action_samples is 1, wanted at least 2"),
+        (dict(action_samples=0), "action_samples must be at least 1"),
     ],
     ids=str,
 )

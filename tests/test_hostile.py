@@ -267,7 +267,7 @@ CALLS |= {
         logits=Real(randn(B, 3), CHECKED | FLOATS | free("(B, 1)", "one fewer", "one", "no rows", "swapped")),
     ),
     "Categorical.sample": lambda: call(
-        networks.Categorical(randn(B, A)).sample, n_actions=Count(K, NONE), generator=Thing(rng())
+        networks.Categorical(randn(B, A)).sample, action_samples=Count(K, NONE), generator=Thing(rng())
     ),
     "Categorical.log_prob": lambda: call(networks.Categorical(randn(B, A)).log_prob, action=Whole(actions(B))),
     "TanhGaussian": lambda: call(
@@ -278,8 +278,10 @@ CALLS |= {
         high=Real(torch.ones(2), CHECKED | FLOATS),
         called={name: "mean|log_std|low|high" for name in ("mean", "log_std", "low", "high")},
     ),
-    "TanhGaussian.sample": lambda: call(tanh_gaussian().sample, n_actions=Count(K, NONE), generator=Thing(rng())),
-    "TanhGaussian.rsample": lambda: call(tanh_gaussian().rsample, n_actions=Count(K, NONE), generator=Thing(rng())),
+    "TanhGaussian.sample": lambda: call(tanh_gaussian().sample, action_samples=Count(K, NONE), generator=Thing(rng())),
+    "TanhGaussian.rsample": lambda: call(
+        tanh_gaussian().rsample, action_samples=Count(K, NONE), generator=Thing(rng())
+    ),
     "TanhGaussian.log_prob": lambda: call(tanh_gaussian().log_prob, action=Real(randn(B, 2).tanh(), FLOATS)),
     "act": lambda: call(policy().act, obs=Table(randn(B, OBS), ANY_BATCH), generator=Thing(rng(), NONE)),
     "of_seed": lambda: call(lambda index: policy(3).of_seed(index).net.theta, index=Index(1)),
@@ -400,7 +402,7 @@ def actor_step(step=up.actor_step, nets=None, **more):
         optimizer=Thing(optimizer),
         obs=Real(randn(B, OBS), FLOATS | CHECKED),
         entropy_bonus=NotNegative(0.1),
-        **{"n_actions": Count(K), "generator": Thing(rng())} | more,
+        **{"action_samples": Count(K), "generator": Thing(rng())} | more,
     )
 
 
@@ -443,10 +445,10 @@ def polyak_update():
 ALL = Choice("all", {"number": None})
 CALLS |= {
     "critic_step": lambda: critic_step(
-        q_critic, n_actions=Count(K), generator=Thing(rng()), q_target=Function(up.q_target)
+        q_critic, next_action_samples=Count(K), generator=Thing(rng()), q_target=Function(up.q_target)
     ),
-    "critic_step, twins": lambda: critic_step(twins, n_actions=Count(K), generator=Thing(rng())),
-    "critic_step, all": lambda: critic_step(q_critic, n_actions=ALL, generator=rng()),
+    "critic_step, twins": lambda: critic_step(twins, next_action_samples=Count(K), generator=Thing(rng())),
+    "critic_step, all": lambda: critic_step(q_critic, next_action_samples=ALL, generator=rng()),
     "v_critic_step": v_critic_step,
     "actor_step": lambda: actor_step(
         baseline=Choice("leave-one-out", NONE),
@@ -454,7 +456,7 @@ CALLS |= {
         policy_gradient_loss=Function(up.policy_gradient_loss),
     ),
     "actor_step, value": lambda: actor_step(baseline="value"),
-    "actor_step, all": lambda: actor_step(n_actions=ALL, generator=rng()),
+    "actor_step, all": lambda: actor_step(action_samples=ALL, generator=rng()),
     "actor_step, a box": lambda: actor_step(nets=(box_policy(), box_critic())),
     "reparameterized_actor_step": lambda: actor_step(
         up.reparameterized_actor_step,
@@ -498,7 +500,7 @@ def problem(**more):
 
 
 def sized(**more):
-    sizes = {"n_states": Count(3), "n_actions": Count(2), "baseline": Choice("leave-one-out", NONE)}
+    sizes = {"batch_size": Count(3), "action_samples": Count(2), "baseline": Choice("leave-one-out", NONE)}
     return problem(estimator=Choice("resampled"), **sizes, **more)
 
 
@@ -641,7 +643,7 @@ def outcomes():
 
 def told(**more):
     right = {"outcomes": Thing(outcomes()), "probs": Probs(pi2()), "q": Table(table2())}
-    return right | {"gamma": Discount(0.9), "n_next": Count(2)} | more
+    return right | {"gamma": Discount(0.9), "next_action_samples": Count(2)} | more
 
 
 def td_path(**change):
@@ -674,7 +676,7 @@ CALLS |= {
         data=Table(torch.full((2, 2), 0.25, dtype=torch.float64)),
         next_probs=Probs(pi2()),
         gamma=Discount(0.9),
-        n_next=Count(2),
+        next_action_samples=Count(2),
         rate=Positive(0.02),
         batch_size=Count(5),
         n_updates=Count(3),
@@ -695,7 +697,7 @@ CALLS |= {
         gaussian.gaussian_moments,
         **of_q(std=Positive(0.5, {"list": None})),
         estimator=Choice("score"),
-        n_actions=Count(2),
+        action_samples=Count(2),
         baseline=Choice("leave-one-out", NONE),
     ),
     "gaussian.break_even_actions": lambda: call(gaussian.break_even_actions, **of_q()),
@@ -719,7 +721,7 @@ def returns():
 
 SEEDS_BY = free("(B, 1)", "one fewer", "one", "empty", "flat", "row 0", "swapped")
 STOPPED = {"nan": None, "inf": None, "-inf": None}  # a stopped seed is below any goal
-BATCHES = {"n_states": Count(3), "n_actions": Count(2), "baseline": Choice("value", NONE)}
+BATCHES = {"batch_size": Count(3), "action_samples": Count(2), "baseline": Choice("value", NONE)}
 CALLS |= {
     "action_variance": lambda: call(learned.action_variance, called=STEP, **noisy(baseline=Choice("value", NONE))),
     "learned_break_even": lambda: call(learned.learned_break_even, called=STEP, **noisy()),
@@ -849,10 +851,10 @@ OPTIONS = {
     "total_steps": Count(400),
     "critic": Choice("q"),
     "action": Choice("resampled"),
-    "n_actions": Count(4),
+    "action_samples": Count(4),
     "baseline": Choice("value", NONE),
     "gradient": Choice("score"),
-    "n_next_actions": Count(2),
+    "next_action_samples": Count(2),
     "twin": Flag(True),
     "tau": Rate(0.1),
     "gamma": Discount(0.9),
@@ -887,7 +889,7 @@ CALLS |= {
     "load": lambda: call(Run.load, path=Path(None, {"None": REFUSED})),
     "sweep": lambda: call(
         sweep,
-        variants=Thing({"K = 0": {"n_actions": 0}}),
+        variants=Thing({"K = 0": {"action_samples": 0}}),
         n_jobs=Count(1, {"negative": None}),
         folder=Path(None, NONE),
         progress=False,
@@ -1128,7 +1130,7 @@ MISFITS = {
     "one name for names": (lambda: (lambda: chosen({"a": None}, "a"),), "controls must be a sequence of names"),
     "a control that is not there": (lambda: (lambda: chosen({"a": None}, ["b"]),), "controls must be one of 'a'"),
     "a folder that is a file": (
-        lambda: (lambda: sweep({"a": {"n_actions": 0}}, folder=__file__, n_jobs=1, progress=False),),
+        lambda: (lambda: sweep({"a": {"action_samples": 0}}, folder=__file__, n_jobs=1, progress=False),),
         "folder",
     ),
 }

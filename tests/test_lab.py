@@ -548,13 +548,13 @@ def test_without_the_guard_it_would(kernel):
 
 def test_a_dashboard_keeps_out_of_cells_too(kernel):
     kernel.outputs(kernel.start("from offac_lite.course.labs import Dashboard; dashboard = Dashboard(seeds=2)"))
-    found = kernel.outputs(kernel.start("print(dashboard.controls['n_actions'].model_id)"))
+    found = kernel.outputs(kernel.start("print(dashboard.controls['action_samples'].model_id)"))
     kernel.outputs(kernel.move(found[0]["text"].strip(), 8))  # ipykernel from 7.4 on answers the first between cells
     request = kernel.start(
         "import time, matplotlib.pyplot as plt\n"
         "figure, end = plt.figure(), time.monotonic() + 30; print('begun', end='')\n"
-        "while dashboard.controls['n_actions'].value < 16 and time.monotonic() < end: time.sleep(0.01)\n"
-        "time.sleep(0.3); print(plt.get_fignums(), dashboard.controls['n_actions'].value); plt.close()"
+        "while dashboard.controls['action_samples'].value < 16 and time.monotonic() < end: time.sleep(0.01)\n"
+        "time.sleep(0.3); print(plt.get_fignums(), dashboard.controls['action_samples'].value); plt.close()"
     )
     while kernel.client.get_iopub_msg(timeout=60)["content"].get("text") != "begun":
         pass

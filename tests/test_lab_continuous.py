@@ -8,9 +8,9 @@ from offac_lite.exact.gaussian import break_even_actions, gaussian_moments, quad
 
 SETTINGS = [
     dict(),
-    dict(std=0.05, offset=50.0, n_actions=16),
+    dict(std=0.05, offset=50.0, action_samples=16),
     dict(baseline="value", mean=-1.3),
-    dict(landscape="two humps", baseline="leave-one-out", n_actions=4, std=1.2, offset=3.0),
+    dict(landscape="two humps", baseline="leave-one-out", action_samples=4, std=1.2, offset=3.0),
     dict(landscape="two humps", mean=1.0, std=0.1),
 ]
 
@@ -24,7 +24,7 @@ def test_the_numbers_are_the_exact_moments(setting):
     def q(action):
         return shape(action) + offset
 
-    choice = dict(n_actions=setting.get("n_actions", 1), baseline=setting.get("baseline"))
+    choice = dict(action_samples=setting.get("action_samples", 1), baseline=setting.get("baseline"))
     assert result.score == gaussian_moments(q, mean, std, **choice)
     assert result.pathwise == gaussian_moments(q, mean, std, "pathwise")
     assert result.gradient == pytest.approx(result.score.mean, abs=1e-6)
@@ -42,7 +42,7 @@ def test_controls_move_picture_numbers_and_words():
     for change in (
         dict(std=0.1),
         dict(mean=0.5),
-        dict(n_actions=8),
+        dict(action_samples=8),
         dict(offset=10.0),
         dict(baseline="value"),
         dict(landscape="two humps"),
@@ -58,7 +58,7 @@ def test_an_impossible_choice_is_explained_in_place_and_leaves_the_last_picture(
     before = lab.png
     lab.set(baseline="leave-one-out")
     assert "choose a K of at least 2" in lab.error and lab.png == before
-    lab.set(n_actions=2)
+    lab.set(action_samples=2)
     assert lab.error is None and lab.png != before
 
 
@@ -68,7 +68,7 @@ def test_every_edge_of_the_controls_can_be_drawn():
         for baseline in ("none", "value", "leave-one-out"):
             for std in (STDS[0], STDS[-1]):
                 for mean in (-2.0, 1.0, 2.0):
-                    for rest in (dict(n_actions=2), dict(n_actions=64, offset=100.0)):
+                    for rest in (dict(action_samples=2), dict(action_samples=64, offset=100.0)):
                         view.update(model(landscape, baseline, std, mean, **rest))
             assert len(plots.png(view.figure)) > 10_000
 

@@ -36,7 +36,7 @@ def test_fixed_points_and_targets_are_the_exact_ones(model, lake, age):
 
 def test_m_lowers_the_noise_on_firm_ground_only_and_never_moves_the_mean(model):
     for lake, ratio in (("firm", 4.0), ("slippery", 1.0)):
-        one, many = (model(lake=lake, age=8, n_next=m) for m in (1, 16))
+        one, many = (model(lake=lake, age=8, next_action_samples=m) for m in (1, 16))
         assert one.distance[-1] / many.distance[-1] == pytest.approx(ratio, rel=0.02)
         assert one.variance_actions == pytest.approx(16 * many.variance_actions)
         assert one.variance_world == many.variance_world
@@ -44,23 +44,25 @@ def test_m_lowers_the_noise_on_firm_ground_only_and_never_moves_the_mean(model):
 
 
 def test_there_is_only_one_stored_action(model):
-    assert model(next_action="stored", n_next=16).n_next == 1
+    assert model(next_action="stored", next_action_samples=16).next_action_samples == 1
 
 
 def test_controls_move_picture_numbers_and_words():
     lab = labs.critic_lab()
     assert lab.result.lake == "slippery", "the lake of the first question"
     seen = {lab.png: lab.summary_text}
-    for change in (dict(n_next=8), dict(age=3), dict(lake="firm"), dict(next_action="stored")):
+    for change in (dict(next_action_samples=8), dict(age=3), dict(lake="firm"), dict(next_action="stored")):
         lab.set(**change)
         assert lab.error is None
         assert lab.png not in seen and lab.summary_text not in seen.values(), change
         seen[lab.png] = lab.summary_text
-    lab.set(next_action="resampled", lake="slippery", age=10, n_next=1)
+    lab.set(next_action="resampled", lake="slippery", age=10, next_action_samples=1)
     assert lab.png == next(iter(seen)), "back to the first setting, the first picture, colours included"
 
 
-@pytest.mark.parametrize("outside", [dict(age=-1), dict(age=21), dict(n_next=17), dict(n_next=0)], ids=str)
+@pytest.mark.parametrize(
+    "outside", [dict(age=-1), dict(age=21), dict(next_action_samples=17), dict(next_action_samples=0)], ids=str
+)
 def test_settings_outside_the_sliders_are_refused(model, outside):
     with pytest.raises(ValueError, match=f"{next(iter(outside))} must"):
         model(**outside)

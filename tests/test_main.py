@@ -12,7 +12,7 @@ from offac_lite.training import train
 
 
 def test_it_prints_the_exact_table_and_saves_the_figure(tmp_path, capsys):
-    main(["--figure", str(tmp_path / "k.png"), "--states", "16"])
+    main(["--figure", str(tmp_path / "k.png"), "--batch-size", "16"])
     out = capsys.readouterr().out
     assert "0.0123561" in out and "K* = 18.5" in out and "146.9 with rewards + 1" in out and "The floor" in out
     for estimator in ("stored", "importance", "resampled", "expected"):
@@ -31,9 +31,9 @@ def test_as_a_command_it_works_without_a_display_or_unicode(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--states", "0"], "--states must be at least 1"),
-        (["--actions", "1"], "--actions at least 2"),
-        (["--actions", "many"], "invalid int value: 'many'"),
+        (["--batch-size", "0"], "--batch-size must be at least 1"),
+        (["--action-samples", "1"], "--action-samples at least 2"),
+        (["--action-samples", "many"], "invalid int value: 'many'"),
         (["--figure", "no/such/folder/k.png"], "--figure: there is no folder"),
         (["--figure", "."], "--figure: . is a folder, wanted a file"),
     ],
@@ -46,7 +46,7 @@ def test_bad_arguments_are_refused_before_anything_runs(arguments, words, capsys
 
 
 def test_train_prints_a_table_and_saves_curves_and_run(tmp_path, capsys):
-    short = ["--seeds", "2", "--steps", "2400", "--actions", "all", "--critic", "q"]
+    short = ["--seeds", "2", "--steps", "2400", "--action-samples", "all", "--critic", "q"]
     main(["train", *short, "--figure", str(tmp_path / "c.png"), "--save", str(tmp_path / "a.run")])
     captured = capsys.readouterr()
     for words in ("seeds", "solved", "return at the end", "95%", "s of them for the evaluations", "Run saved"):
@@ -54,7 +54,7 @@ def test_train_prints_a_table_and_saves_curves_and_run(tmp_path, capsys):
     assert "2400/2400" in captured.err and "median return" in captured.err  # the progress bar
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
     run = Run.load(tmp_path / "a.run")
-    assert run.config["n_actions"] == "all" and run.returns.shape == (2, 20)
+    assert run.config["action_samples"] == "all" and run.returns.shape == (2, 20)
     run.returns[:, 10:13], run.returns[:, 13:] = 500.0, 0.0
     assert "solved                      2  " in report(run, 475)
     assert "evaluations at goal         30% of those in the second half" in report(run, 475)
@@ -79,7 +79,7 @@ def test_train_takes_pendulums_own_settings(tmp_path, capsys):
         ]
     )
     config = Run.load(tmp_path / "a.run").config
-    assert config["n_envs"] == 4 and config["n_actions"] == 8 and config["baseline"] is None
+    assert config["n_envs"] == 4 and config["action_samples"] == 8 and config["baseline"] is None
     main(
         [
             "train",
@@ -108,7 +108,7 @@ def test_train_takes_pendulums_own_settings(tmp_path, capsys):
         (["--seeds", "0"], "seeds must be at least 1, got 0"),
         (["--env", "Nope-v9"], "'Nope-v9' is not an environment Gymnasium knows"),
         (["--critic", "v"], 'critic="v" cannot be combined with action="resampled"'),
-        (["--actions", "many"], "n_actions must be a whole number"),
+        (["--action-samples", "many"], "action_samples must be a whole number"),
         (["--figure", "no/such/folder/c.png"], "--figure: there is no folder"),
         (["--figure", "."], "--figure: . is a folder, wanted a file"),
         (["--save", "."], "--save: . is a folder, wanted a file"),
@@ -127,7 +127,7 @@ def test_help_of_train(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     out = capsys.readouterr().out
-    assert "--actions" in out and "Ctrl-C" in out
+    assert "--action-samples" in out and "Ctrl-C" in out
 
 
 def test_an_interrupted_training_is_saved_and_one_without_an_evaluation_draws_nothing(tmp_path, monkeypatch, capsys):

@@ -169,7 +169,11 @@ def test_nothing_touches_the_global_random_state():
         (lambda: of_actions(torch.zeros(5, 2), torch.zeros(5, 1).long()), ValueError, r"action has shape \(5, 1\)"),
         (lambda: of_actions(torch.zeros(5, 2), torch.zeros(5)), TypeError, "action has dtype torch.float32"),
         (lambda: Categorical(torch.zeros(3)), ValueError, r"logits has shape \(3,\), wanted \(..., B, A\)"),
-        (lambda: Categorical(torch.zeros(3, 2)).sample(0, generator=rng()), ValueError, "n_actions must be at least 1"),
+        (
+            lambda: Categorical(torch.zeros(3, 2)).sample(0, generator=rng()),
+            ValueError,
+            "action_samples must be at least 1",
+        ),
         (lambda: TanhGaussianPolicy(3, [1.0], [-1.0], generator=rng()), ValueError, "wanted .* with low < high"),
         (
             lambda: TanhGaussianPolicy(3, [-1.0], [1.0], generator=rng())(torch.zeros(5, 3)).log_prob(torch.zeros(5)),

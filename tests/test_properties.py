@@ -300,7 +300,7 @@ def test_an_offset_of_the_reward_moves_the_return_by_the_length_of_an_episode(md
     close(moved, offset * mdp.occupancy(probs).sum(), rtol=1e-6, atol=1e-6)
 
 
-def enumerated(mdp, logits, estimator, n_actions, baseline, behavior, q):
+def enumerated(mdp, logits, estimator, action_samples, baseline, behavior, q):
     """E[g] and E‖g‖² of one state's estimate, by listing every state and every K actions."""
     pi = torch.softmax(logits, -1)
     beta = pi if behavior is None else behavior
@@ -311,7 +311,7 @@ def enumerated(mdp, logits, estimator, n_actions, baseline, behavior, q):
     within = 0.0
     for s in range(mdp.n_states):
         own_mean, own_square = torch.zeros_like(pi), 0.0
-        for chosen in itertools.product(range(mdp.n_actions), repeat=n_actions):
+        for chosen in itertools.product(range(mdp.n_actions), repeat=action_samples):
             p = math.prod(drawn_from[s, a].item() for a in chosen)
             if not p:
                 continue
@@ -322,7 +322,7 @@ def enumerated(mdp, logits, estimator, n_actions, baseline, behavior, q):
                 w = pi[s, a] / beta[s, a] if estimator == "importance" else 1.0
                 score = -pi[s].clone()
                 score[a] += 1
-                g[s] += n * w * score * (q[s, a] - b) / n_actions
+                g[s] += n * w * score * (q[s, a] - b) / action_samples
             own_mean += p * g
             own_square += p * g.square().sum().item()
         share = (visits[s] / n).item()
@@ -340,20 +340,27 @@ def enumerated(mdp, logits, estimator, n_actions, baseline, behavior, q):
     st.integers(1, 3),
     st.integers(1, 4),
 )
-def test_moments_are_those_of_every_batch_listed(mdp, data, estimator, baseline, n_actions, n_states):
-    n_actions = n_actions if estimator == "resampled" else 1
-    assume(baseline != "leave-one-out" or n_actions > 1)
+def test_moments_are_those_of_every_batch_listed(mdp, data, estimator, baseline, action_samples, batch_size):
+    action_samples = action_samples if estimator == "resampled" else 1
+    assume(baseline != "leave-one-out" or action_samples > 1)
     logits = data.draw(tensors(mdp.n_states, mdp.n_actions, low=-2.0, high=2.0))
     behavior = data.draw(st.none() | policy_of(mdp, certain=False))
     q = data.draw(st.none() | tensors(mdp.n_states, mdp.n_actions))
     m = gradient_moments(
-        mdp, logits, estimator, n_states=n_states, n_actions=n_actions, baseline=baseline, behavior=behavior, q=q
+        mdp,
+        logits,
+        estimator,
+        batch_size=batch_size,
+        action_samples=action_samples,
+        baseline=baseline,
+        behavior=behavior,
+        q=q,
     )
-    mean, across, within = enumerated(mdp, logits, estimator, n_actions, baseline, behavior, q)
+    mean, across, within = enumerated(mdp, logits, estimator, action_samples, baseline, behavior, q)
     scale = 1 + across + within
     close(m.mean, mean)
-    close(m.variance_states / scale, across / n_states / scale)
-    close(m.variance_actions / scale, within / n_states / scale)
+    close(m.variance_states / scale, across / batch_size / scale)
+    close(m.variance_actions / scale, within / batch_size / scale)
     close(m.variance, m.variance_states + m.variance_actions)
 
 
@@ -376,13 +383,13 @@ def test_with_old_data_only_the_states_are_wrong_once_the_actions_are_mended(mdp
 
 
 @given(mdps(), st.data(), SIZES, SIZES)
-def test_more_actions_divide_one_part_of_the_variance_and_more_states_both(mdp, data, n_states, n_actions):
+def test_more_actions_divide_one_part_of_the_variance_and_more_states_both(mdp, data, batch_size, action_samples):
     logits = data.draw(tensors(mdp.n_states, mdp.n_actions, low=-2.0, high=2.0))
     one = gradient_moments(mdp, logits, "resampled")
-    many = gradient_moments(mdp, logits, "resampled", n_states=n_states, n_actions=n_actions)
-    close(many.variance_states, one.variance_states / n_states, atol=1e-7)
-    close(many.variance_actions, one.variance_actions / n_states / n_actions, atol=1e-7)
-    expected_of = gradient_moments(mdp, logits, "expected", n_states=n_states)
+    many = gradient_moments(mdp, logits, "resampled", batch_size=batch_size, action_samples=action_samples)
+    close(many.variance_states, one.variance_states / batch_size, atol=1e-7)
+    close(many.variance_actions, one.variance_actions / batch_size / action_samples, atol=1e-7)
+    expected_of = gradient_moments(mdp, logits, "expected", batch_size=batch_size)
     close(expected_of.variance, many.variance_states, atol=1e-7)
 
 
@@ -531,13 +538,13 @@ def as_mdp(world, gamma):
 
 
 @given(worlds(), st.data(), st.floats(0, 0.95), st.integers(1, 3))
-def test_the_variance_of_a_target_is_that_of_its_distribution(world, data, gamma, n_next):
+def test_the_variance_of_a_target_is_that_of_its_distribution(world, data, gamma, next_action_samples):
     probs, q = data.draw(distributions(*world.size)), data.draw(tensors(*world.size))
-    from_world, from_actions = target_variance(world, probs, q, gamma, n_next)
+    from_world, from_actions = target_variance(world, probs, q, gamma, next_action_samples)
     value, spread = value_and_spread(probs, q)
     assert (spread >= 0).all()
     for s, a in itertools.product(*map(range, world.size)):
-        y, p = target_distribution(world, probs, q, gamma, s, a, n_next)
+        y, p = target_distribution(world, probs, q, gamma, s, a, next_action_samples)
         close(p.sum(), 1.0)
         mean = (p * y).sum()
         close((p * (y - mean).square()).sum(), from_world[s, a] + from_actions[s, a], rtol=1e-6, atol=1e-7)
@@ -577,7 +584,7 @@ def test_gaussian_estimators_agree_on_the_gradient_of_any_polynomial(coefficient
         return sum(c * action**n for n, c in enumerate(coefficients)) + 0 * action
 
     moments = [
-        gaussian_moments(q, mean, std, estimator, n_actions=k, baseline=baseline)
+        gaussian_moments(q, mean, std, estimator, action_samples=k, baseline=baseline)
         for estimator, baseline in (("pathwise", None), ("score", None), ("score", "value"), ("score", "leave-one-out"))
     ]
     for m in moments:
@@ -600,7 +607,7 @@ def test_two_actions_that_leave_one_out_have_the_variance_of_all_pairs(coefficie
     pairs = 0.5 * (noise[:, None] - noise) / std * (difference[:, None] - difference)  # the estimate from each pair
     both = weight[:, None] * weight
     first = (both * pairs).sum()
-    m = gaussian_moments(q, mean, std, n_actions=2, baseline="leave-one-out")
+    m = gaussian_moments(q, mean, std, action_samples=2, baseline="leave-one-out")
     assert math.isclose(m.mean, first, rel_tol=1e-6, abs_tol=1e-6)
     assert math.isclose(m.variance, (both * (pairs - first).square()).sum(), rel_tol=1e-6, abs_tol=1e-6)
 

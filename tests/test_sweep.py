@@ -17,7 +17,12 @@ from offac_lite.networks import CategoricalPolicy
 from offac_lite.sweep import sweep
 
 SHORT = dict(seeds=2, total_steps=800, random_steps=200, evaluations=2, eval_episodes=2, progress=False)
-VARIANTS = {"K = 1": dict(n_actions=1), "all": dict(n_actions="all"), "wrong": dict(critic="v"), "tau 1": dict(tau=1.0)}
+VARIANTS = {
+    "K = 1": dict(action_samples=1),
+    "all": dict(action_samples="all"),
+    "wrong": dict(critic="v"),
+    "tau 1": dict(tau=1.0),
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +48,7 @@ def test_a_failed_variant_is_a_row_with_its_error(alone):
 
 
 def test_options_reach_the_run(alone):
-    assert alone["all"].run.config["n_actions"] == "all" and alone["tau 1"].run.config["tau"] == 1.0
+    assert alone["all"].run.config["action_samples"] == "all" and alone["tau 1"].run.config["tau"] == 1.0
     assert alone["all"].run.config["seeds"] == 2
 
 
@@ -80,7 +85,7 @@ def test_a_folder_keeps_runs_and_saves_running_them_again(alone, tmp_path, monke
     monkeypatch.setattr(module, "_one", lambda name, *rest: ran.append(name) or real(name, *rest))
     check_same(sweep(VARIANTS, n_jobs=1, folder=tmp_path / "runs", **SHORT), alone)
     assert ran == ["wrong"]
-    changed = VARIANTS | {"all": dict(n_actions="all", gamma=0.9)}
+    changed = VARIANTS | {"all": dict(action_samples="all", gamma=0.9)}
     ran.clear()
     results = sweep(changed, n_jobs=1, folder=tmp_path / "runs", **SHORT)
     assert ran == ["all", "wrong"] and results["all"].run.config["gamma"] == 0.9
@@ -101,13 +106,13 @@ def filled(value):
     [
         (dict(baseline=None), {}),
         (dict(obs_scale=7.0), {}),
-        (dict(n_next_actions=1, random_steps=0), dict(random_steps=0)),
+        (dict(next_action_samples=1, random_steps=0), dict(random_steps=0)),
         (dict(prefill=filled(1.0)), dict(prefill=filled(2.0))),
         (dict(q_target=lambda r, d, v, gamma: r), dict(q_target=lambda r, d, v, gamma: r + gamma * v * ~d)),
         (dict(prefill=(CategoricalPolicy(4, 2, generator=torch.Generator()), 300)),) * 2,
         (dict(checkpoints=True),) * 2,
     ],
-    ids=["baseline", "obs_scale", "n_next_actions", "buffer", "lambda", "network", "checkpoints"],
+    ids=["baseline", "obs_scale", "next_action_samples", "buffer", "lambda", "network", "checkpoints"],
 )
 def test_a_run_of_other_options_or_with_more_than_a_file_holds_is_not_taken_from_the_folder(first, second, tmp_path):
     common = SHORT | dict(seeds=1, total_steps=400, random_steps=0, n_jobs=1, folder=tmp_path)

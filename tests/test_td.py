@@ -57,14 +57,14 @@ def test_value_and_spread_by_hand():
     assert value.item() == 1.0 and spread.item() == 0.25 * 9 + 0.75 * 1
 
 
-@pytest.mark.parametrize("n_next", [1, 3])
-def test_variance_and_distribution_of_the_target_are_those_of_samples(world, n_next):
+@pytest.mark.parametrize("next_action_samples", [1, 3])
+def test_variance_and_distribution_of_the_target_are_those_of_samples(world, next_action_samples):
     mdp, outcomes, pi = world
     q = mdp.action_values(pi)
-    from_world, from_actions = target_variance(outcomes, pi, q, 0.99, n_next)
+    from_world, from_actions = target_variance(outcomes, pi, q, 0.99, next_action_samples)
     generator = torch.Generator().manual_seed(0)
     for s, a in ((9, 2), (14, 2), (10, 1), (0, 0)):
-        values, probability = target_distribution(outcomes, pi, q, 0.99, s, a, n_next)
+        values, probability = target_distribution(outcomes, pi, q, 0.99, s, a, next_action_samples)
         mean = (probability * values).sum()
         torch.testing.assert_close(probability.sum(), torch.ones((), dtype=torch.float64))
         torch.testing.assert_close(mean, q[s, a])  # q is Q^π: the Bellman equation
@@ -72,7 +72,7 @@ def test_variance_and_distribution_of_the_target_are_those_of_samples(world, n_n
         torch.testing.assert_close(variance, (from_world + from_actions)[s, a])
         which = torch.multinomial(outcomes.probability[s, a], 40_000, replacement=True, generator=generator)
         r, s2, d = outcomes.reward[s, a, which], outcomes.next_obs[s, a, which], outcomes.terminated[s, a, which]
-        a2 = torch.multinomial(pi[s2], n_next, replacement=True, generator=generator)
+        a2 = torch.multinomial(pi[s2], next_action_samples, replacement=True, generator=generator)
         y = r + 0.99 * torch.where(d, 0.0, q[s2[:, None], a2].mean(-1))
         assert abs(y.mean() - mean) < 5 * (variance / 40_000).sqrt() + 1e-12
         fourth = (probability * (values - mean) ** 4).sum()
@@ -86,21 +86,30 @@ def test_m_divides_the_part_from_the_actions_and_no_other(world):
     torch.testing.assert_close(one[1], 4 * four[1])
 
 
-@pytest.mark.parametrize("n_next", [1, 4])
-def test_the_recursion_of_td_is_the_mean_and_variance_of_simulated_runs(n_next):
+@pytest.mark.parametrize("next_action_samples", [1, 4])
+def test_the_recursion_of_td_is_the_mean_and_variance_of_simulated_runs(next_action_samples):
     mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4", is_slippery=False)
     outcomes = Outcomes.from_gymnasium("FrozenLake-v1", map_name="4x4", is_slippery=False)
     pi = torch.softmax(mdp.policy_path(20, 0.25)[-1], -1)
     data = mdp.occupancy(UNIFORM)[:, None] * UNIFORM
     runs, batch, rate, n_updates = 600, 20, 0.1, 60
-    path = td_path(outcomes, data, pi, 0.99, n_next=n_next, rate=rate, batch_size=batch, n_updates=n_updates)
+    path = td_path(
+        outcomes,
+        data,
+        pi,
+        0.99,
+        next_action_samples=next_action_samples,
+        rate=rate,
+        batch_size=batch,
+        n_updates=n_updates,
+    )
     generator = torch.Generator().manual_seed(0)
     q = torch.zeros(runs, 64, dtype=torch.float64)
     for _ in range(n_updates):
         pair = torch.multinomial(data.flatten(), runs * batch, replacement=True, generator=generator)
         s, a = pair // 4, pair % 4
         s2, r, d = outcomes.next_obs[s, a, 0], outcomes.reward[s, a, 0], outcomes.terminated[s, a, 0]
-        a2 = torch.multinomial(pi[s2], n_next, replacement=True, generator=generator)
+        a2 = torch.multinomial(pi[s2], next_action_samples, replacement=True, generator=generator)
         run = torch.arange(runs).repeat_interleave(batch)
         y = r + 0.99 * torch.where(d, 0.0, q[run[:, None], 4 * s2[:, None] + a2].mean(-1))
         q.index_put_((run, pair), rate * (y - q[run, pair]), accumulate=True)

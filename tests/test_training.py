@@ -292,7 +292,7 @@ def test_a_change_of_the_config_takes_effect_at_the_next_step():
         agent = learner.agent
         if n == 20:
             assert set(seen) == {4} and not torch.equal(theta(agent.target_critic), theta(agent.critic))
-            learner.config |= {"n_actions": 7, "tau": 1.0, "actor_lr": 0.7, "batch_size": 8, "lr_decay": False}
+            learner.config |= {"action_samples": 7, "tau": 1.0, "actor_lr": 0.7, "batch_size": 8, "lr_decay": False}
             seen.clear()
         if n == 21:
             assert set(seen) == {7} and torch.equal(theta(agent.target_critic), theta(agent.critic))
@@ -365,7 +365,7 @@ def test_collected_rewards_are_scaled_once_too():
     [
         ("Pendulum-v1", {}, 3),
         ("Pendulum-v1", ON_POLICY | {"entropy_bonus": 0.0, "obs_scale": 0.5}, 3),
-        ("Acrobot-v1", {"n_actions": "all"}, 6),
+        ("Acrobot-v1", {"action_samples": "all"}, 6),
         ("MountainCarContinuous-v0", {"gradient": "reparameterized"}, 2),
         ("Aim-v0", {"action": "importance", "entropy_bonus": 0.0}, 2),
     ],
@@ -504,7 +504,7 @@ def test_an_error_of_the_user_s_own_is_not_taken_for_a_broken_seed():
     ("name", "options"),
     [
         ("q_target", {}),
-        ("q_target", {"n_next_actions": 3}),
+        ("q_target", {"next_action_samples": 3}),
         ("v_target", ON_POLICY),
         ("v_target", {"critic": "v", "action": "importance"}),
         ("policy_gradient_loss", {}),
@@ -544,7 +544,7 @@ def no_mask(reward, terminated, next_value, gamma):
     return (updates.v_target if next_value.shape == reward.shape else updates.q_target)(reward, mask, next_value, gamma)
 
 
-def stored_action(policy, critic, obs, action, n_actions, generator):
+def stored_action(policy, critic, obs, action, action_samples, generator):
     """Take the stored action for one of π's own."""
     log_prob, q = policy(obs).log_prob(action), critic(obs, action).detach()
     return updates.policy_gradient_loss(log_prob.unsqueeze(-2), q.unsqueeze(-2))
@@ -599,8 +599,8 @@ def learns_the_corridor(options):
     [
         OLD,
         OLD | dict(baseline="leave-one-out"),
-        OLD | dict(n_actions="all"),
-        OLD | dict(n_actions=1, baseline=None, n_next_actions=1, twin=False),
+        OLD | dict(action_samples="all"),
+        OLD | dict(action_samples=1, baseline=None, next_action_samples=1, twin=False),
         OLD | dict(action="importance"),
         OLD_V,
         NEW_V,
@@ -678,7 +678,7 @@ AIM = TINY | dict(
     entropy_bonus=0.01,
     eval_episodes=10,
 )
-THROUGH = AIM | dict(gradient="reparameterized", n_actions=1)
+THROUGH = AIM | dict(gradient="reparameterized", action_samples=1)
 
 
 def learns_to_aim(options):
@@ -686,7 +686,9 @@ def learns_to_aim(options):
     return train(**options).returns[:, -1].mean() > -0.17
 
 
-@pytest.mark.parametrize("options", [AIM, AIM | dict(twin=False, n_next_actions=1), THROUGH], ids=["K", "one", "rep"])
+@pytest.mark.parametrize(
+    "options", [AIM, AIM | dict(twin=False, next_action_samples=1), THROUGH], ids=["K", "one", "rep"]
+)
 def test_aiming_is_learned(options):
     assert learns_to_aim(options)
 

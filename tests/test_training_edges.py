@@ -160,7 +160,7 @@ def test_the_longest_ring_of_old_data_must_fit():
 
 @pytest.mark.parametrize("baseline", ["value", "leave-one-out", None])
 def test_the_reparameterised_gradient_takes_no_notice_of_a_baseline(baseline):
-    options = dict(env_id="Pendulum-v1", gradient="reparameterized", n_actions=1)
+    options = dict(env_id="Pendulum-v1", gradient="reparameterized", action_samples=1)
     assert torch.equal(small(**options, baseline=baseline).returns, small(**options).returns)
 
 
@@ -172,7 +172,7 @@ def refused(name, error=(TypeError, ValueError), **options):
 STORED = {"env_id": "Pendulum-v1", "action": "stored", "entropy_bonus": 0}
 
 
-@pytest.mark.parametrize("name", ["n_actions", "n_next_actions"])
+@pytest.mark.parametrize("name", ["action_samples", "next_action_samples"])
 def test_all_actions_of_a_continuous_environment(name):
     refused(name, **STORED, **{name: "all"})
 
@@ -252,7 +252,7 @@ def test_a_loaded_config_can_be_run_again(options, tmp_path):
         ("leave_one_out", {}),
         ("v_target", {}),
         ("q_target", {"critic": "v", "action": "stored"}),
-        ("policy_gradient_loss", {"n_actions": "all"}),
+        ("policy_gradient_loss", {"action_samples": "all"}),
         ("policy_gradient_loss", {"resampled_loss": lambda p, c, o, a, k, g: p(o).log_prob(a).mean()}),
     ],
 )

@@ -147,7 +147,7 @@ def test_critic_step_fits_the_target_it_says(n_seeds):
     batch = batch_of(n_seeds)._replace(terminated=torch.ones(batch_of(n_seeds).reward.shape, dtype=torch.bool))
     optimizer = torch.optim.Adam(critic.parameters(), 1e-2)
     losses = [
-        up.critic_step(critic, critic, policy, optimizer, batch, gamma=0.9, n_actions=2, generator=rng())
+        up.critic_step(critic, critic, policy, optimizer, batch, gamma=0.9, next_action_samples=2, generator=rng())
         for _ in range(300)
     ]
     assert losses[0].shape == (() if n_seeds is None else (3,))
@@ -168,7 +168,7 @@ def test_actor_step_climbs_q(baseline, n_seeds):
     optimizer = torch.optim.Adam(policy.parameters(), 1e-2)
     obs, gen = batch_of(n_seeds).obs, rng()
     for _ in range(150):
-        up.actor_step(policy, critic, optimizer, obs, n_actions=4, baseline=baseline, generator=gen)
+        up.actor_step(policy, critic, optimizer, obs, action_samples=4, baseline=baseline, generator=gen)
     assert (policy(obs).probs[..., 2] > 0.9).all()
     assert all(p.grad is None for p in critic.parameters())
 
@@ -190,7 +190,7 @@ def test_critic_step_is_one_step_down_its_equation(n_seeds):
     loss = 0.5 * (critic(batch.obs, batch.action) - y).square().mean(-1)
     wanted = torch.autograd.grad(loss.sum(), list(critic.parameters()))
     sgd = torch.optim.SGD(critic.parameters(), 1.0)
-    said = up.critic_step(critic, target, policy, sgd, batch, gamma=0.9, n_actions=5, generator=rng(7))
+    said = up.critic_step(critic, target, policy, sgd, batch, gamma=0.9, next_action_samples=5, generator=rng(7))
     torch.testing.assert_close(said, loss.detach())
     torch.testing.assert_close(moved(critic, before), list(wanted), atol=1e-6, rtol=1e-4)
 
@@ -215,7 +215,7 @@ def test_actor_step_is_one_step_up_its_equation(k, n_seeds, baseline, bonus):
     objective = (pi.log_prob(action) * q).mean((-2, -1)) + bonus * pi.entropy().mean(-1)
     wanted = torch.autograd.grad(-objective.sum(), list(policy.parameters()))
     sgd = torch.optim.SGD(policy.parameters(), 1.0)
-    choice = dict(n_actions=k, baseline=baseline, entropy_bonus=bonus)
+    choice = dict(action_samples=k, baseline=baseline, entropy_bonus=bonus)
     said = up.actor_step(policy, critic, sgd, obs, **choice, generator=rng(7))
     torch.testing.assert_close(said, -objective.detach())
     torch.testing.assert_close(moved(policy, before), list(wanted), atol=1e-6, rtol=1e-4)
@@ -350,9 +350,11 @@ def column(n=4):
             r"behavior_log_prob has shape \(4, 1\), wanted \(4,\) like log_prob",
         ),
         (
-            lambda: up.actor_step(None, None, None, None, n_actions=2.0, baseline="leave-one-out", generator=rng()),
+            lambda: up.actor_step(
+                None, None, None, None, action_samples=2.0, baseline="leave-one-out", generator=rng()
+            ),
             TypeError,
-            "n_actions must be a whole number, got 2.0",
+            "action_samples must be a whole number, got 2.0",
         ),
         (
             lambda: up.q_target(torch.zeros(4), torch.zeros(4, dtype=torch.bool), column(), 0.9),
@@ -367,7 +369,7 @@ def column(n=4):
         (
             lambda: up.actor_step(None, None, None, None, baseline="leave-one-out", generator=rng()),
             ValueError,
-            "^baseline 'leave-one-out' averages the other K − 1 actions: n_actions is 1, wanted at least 2",
+            "^baseline 'leave-one-out' averages the other K − 1 actions: action_samples is 1, wanted at least 2",
         ),
         (
             lambda: up.actor_step(
@@ -452,7 +454,7 @@ def test_both_twins_learn_from_the_one_target_that_the_smaller_makes(n_seeds, tw
     predictions = critic.each(batch.obs, batch.action) if twin else [critic(batch.obs, batch.action)]
     loss = sum(0.5 * (prediction - y).square().mean(-1) for prediction in predictions)
     wanted = torch.autograd.grad(loss.sum(), list(critic.parameters()))
-    how = dict(gamma=0.9, n_actions=how_many, generator=rng(7))
+    how = dict(gamma=0.9, next_action_samples=how_many, generator=rng(7))
     said, gradient = gradient_of(critic, lambda sgd: up.critic_step(critic, target, policy, sgd, batch, **how))
     torch.testing.assert_close(said, loss.detach())
     torch.testing.assert_close(gradient, list(wanted), atol=1e-6, rtol=1e-4)
@@ -484,7 +486,7 @@ def test_all_actions_give_the_exact_gradient_whatever_the_baseline(n_seeds, base
     pi = torch.softmax(policy.net(obs), -1)
     objective = (pi * critic.all_actions(obs).detach() - bonus * pi * pi.log()).sum(-1).mean(-1)
     wanted = torch.autograd.grad(-objective.sum(), list(policy.parameters()))
-    how = dict(n_actions="all", baseline=baseline, entropy_bonus=bonus, generator=rng())
+    how = dict(action_samples="all", baseline=baseline, entropy_bonus=bonus, generator=rng())
     said, gradient = gradient_of(policy, lambda sgd: up.actor_step(policy, critic, sgd, obs, **how))
     torch.testing.assert_close(said, -objective.detach())
     torch.testing.assert_close(gradient, list(wanted), atol=1e-6, rtol=1e-4)
@@ -499,8 +501,8 @@ def test_resampled_actions_estimate_the_exact_gradient(baseline):
         step = functools.partial(up.actor_step, policy, critic, obs=obs, generator=rng(3), **how)
         return gradient_of(policy, lambda sgd: step(optimizer=sgd))[1][0]
 
-    exact = gradient(n_actions="all")
-    assert (gradient(n_actions=100_000, baseline=baseline) - exact).norm() < 0.03 * exact.norm()
+    exact = gradient(action_samples="all")
+    assert (gradient(action_samples=100_000, baseline=baseline) - exact).norm() < 0.03 * exact.norm()
 
 
 @pytest.mark.parametrize("bonus", [0.0, 0.3])
@@ -518,7 +520,7 @@ def test_stored_actions_weighted_by_rho_have_the_resampled_gradient_on_average(b
         how = dict(weight=weight, entropy_bonus=bonus)
         return gradient_of(policy, lambda sgd: up.stored_actor_step(policy, sgd, batch, advantage, **how))[1]
 
-    how = dict(n_actions="all", entropy_bonus=bonus, generator=rng())
+    how = dict(action_samples="all", entropy_bonus=bonus, generator=rng())
     _, exact = gradient_of(policy, lambda sgd: up.actor_step(policy, critic, sgd, obs, **how))
     torch.testing.assert_close(stored(ratio), exact, atol=1e-6, rtol=1e-3)
     assert not torch.allclose(stored(None)[0], exact[0], atol=1e-3)  # without ρ it is another direction
@@ -540,7 +542,7 @@ def test_stored_actor_step_is_one_step_up_its_equation(n_seeds, weighted, bonus)
     torch.testing.assert_close(gradient, list(wanted), atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize("told", [{"n_actions": 1}, {"entropy_bonus": 0.0}])
+@pytest.mark.parametrize("told", [{"action_samples": 1}, {"entropy_bonus": 0.0}])
 def test_steps_take_one_action_and_no_entropy_bonus_unless_told(told):
     batch, nets = batch_of(), dict(hidden=(16,), out_gain=3.0)
     policy, critic = CategoricalPolicy(4, 3, generator=rng(), **nets), twins(None)
@@ -553,7 +555,9 @@ def test_steps_take_one_action_and_no_entropy_bonus_unless_told(told):
     steps = [
         (policy, lambda **how: score(generator=rng(7), **how)),
         (gaussian, lambda **how: through(generator=rng(7), **how)),
-        (critic, lambda **how: down(generator=rng(7), **how)) if "n_actions" in told else (policy, stored),
+        (critic, lambda **how: down(generator=rng(7), next_action_samples=how["action_samples"] if how else 1))
+        if "action_samples" in told
+        else (policy, stored),
     ]
     for network, step in steps:
         silent, said = (gradient_of(network, lambda sgd, how=how: step(optimizer=sgd, **how)) for how in ({}, told))  # noqa: B023
@@ -572,7 +576,7 @@ def test_reparameterized_step_goes_through_the_action_and_leaves_the_critic_alon
     action = torch.tensor([0.0, 2.0]) + torch.tensor([1.0, 2.0]) * torch.tanh(u)
     objective = (critic(obs, action) - bonus * pi.log_prob(action)).mean((-2, -1))
     wanted = torch.autograd.grad(-objective.sum(), list(policy.parameters()))
-    how = dict(n_actions=5, entropy_bonus=bonus, generator=rng(7))
+    how = dict(action_samples=5, entropy_bonus=bonus, generator=rng(7))
     said, gradient = gradient_of(policy, lambda sgd: up.reparameterized_actor_step(policy, critic, sgd, obs, **how))
     torch.testing.assert_close(said, -objective.detach())
     torch.testing.assert_close(gradient, list(wanted), atol=1e-5, rtol=1e-3)
@@ -583,7 +587,7 @@ def test_score_and_reparameterized_steps_estimate_one_gradient():
     """Two ways to the same ∇ E Q(s, a) and entropy, on a critic that is linear in the action."""
     policy = TanhGaussianPolicy(4, [-1.0], [1.0], (), generator=rng(), out_gain=1.0)
     critic, obs = ContinuousQCritic(4, 1, (), generator=rng(1)), batch_of().obs[:4]
-    how = dict(n_actions=100_000, entropy_bonus=0.1, generator=rng(3))
+    how = dict(action_samples=100_000, entropy_bonus=0.1, generator=rng(3))
     score = gradient_of(policy, lambda sgd: up.actor_step(policy, critic, sgd, obs, baseline="leave-one-out", **how))
     through = gradient_of(policy, lambda sgd: up.reparameterized_actor_step(policy, critic, sgd, obs, **how))
     assert (score[1][0] - through[1][0]).norm() < 0.03 * through[1][0].norm()
@@ -603,7 +607,7 @@ def test_functions_of_your_own_take_their_place():
     up.v_critic_step(v_critic, VCritic(4, generator=rng(1)), v_sgd, batch, gamma=0.9, v_target=spy("v_target"))
     loss = spy("policy_gradient_loss")
     own = dict(policy_gradient_loss=loss, leave_one_out=lambda q: seen.append(("leave_one_out", q.shape)) or q)
-    how = dict(n_actions=4, baseline="leave-one-out", generator=rng())
+    how = dict(action_samples=4, baseline="leave-one-out", generator=rng())
     up.actor_step(policy, critic, sgd, batch.obs, **how, **own)
     up.stored_actor_step(policy, sgd, batch, batch.reward, policy_gradient_loss=loss)
     assert seen == [
@@ -648,14 +652,20 @@ def continuous(how_many=1):
 
 
 def critic_step_of_all(policy, critic, batch):
-    up.critic_step(critic, critic, policy, None, batch, gamma=0.9, n_actions="all", generator=rng())
+    up.critic_step(critic, critic, policy, None, batch, gamma=0.9, next_action_samples="all", generator=rng())
 
 
 @pytest.mark.parametrize(
     ("attempt", "words"),
     [
-        (lambda p, c, b: critic_step_of_all(p, c, b), "n_actions = 'all' sums over all actions, which only discrete"),
-        (lambda p, c, b: up.actor_step(p, c, None, b.obs, n_actions="all", generator=rng()), "n_actions = 'all' sums"),
+        (
+            lambda p, c, b: critic_step_of_all(p, c, b),
+            "action_samples = 'all' sums over all actions, which only discrete",
+        ),
+        (
+            lambda p, c, b: up.actor_step(p, c, None, b.obs, action_samples="all", generator=rng()),
+            "action_samples = 'all' sums",
+        ),
         (
             lambda p, c, b: up.stored_actor_step(p, None, b, b.reward, entropy_bonus=0.1),
             "entropy_bonus sums over all actions, which only discrete actions allow",
@@ -721,9 +731,9 @@ WRONG = [
     ("stored_actor_step", "batch", 3, "batch must be a Transition, .*, got int"),
     ("critic_step", "policy", len, "policy must give a distribution of actions, .*, got int"),
     ("actor_step", "policy", len, "policy must give a distribution of actions, .*, got int"),
-    ("critic_step", "n_actions", 0, "n_actions must be at least 1, got 0"),
-    ("actor_step", "n_actions", 0, "n_actions must be at least 1, got 0"),
-    ("reparameterized_actor_step", "n_actions", 0, "n_actions must be at least 1, got 0"),
+    ("critic_step", "next_action_samples", 0, "next_action_samples must be at least 1, got 0"),
+    ("actor_step", "action_samples", 0, "action_samples must be at least 1, got 0"),
+    ("reparameterized_actor_step", "action_samples", 0, "action_samples must be at least 1, got 0"),
     ("actor_step", "entropy_bonus", -1.0, "entropy_bonus must not be negative, got -1.0"),
     ("reparameterized_actor_step", "entropy_bonus", -1.0, "entropy_bonus must not be negative, got -1.0"),
     ("stored_actor_step", "entropy_bonus", -1.0, "entropy_bonus must not be negative, got -1.0"),
@@ -743,4 +753,4 @@ def test_steps_say_which_argument_is_wrong(step, name, value, words):
 def test_a_critic_of_other_actions_than_the_policy_s_is_refused():
     critic = DiscreteQCritic(4, 1, generator=rng())
     with pytest.raises(ValueError, match=r"^q has shape \(32, 1\), wanted \(32, 3\) like probs: nothing is broadcast"):
-        step_with("actor_step", critic=critic, n_actions="all")
+        step_with("actor_step", critic=critic, action_samples="all")

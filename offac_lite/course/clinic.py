@@ -51,9 +51,9 @@ def critic_loss(q_all: torch.Tensor, action: torch.Tensor, target: torch.Tensor)
     return updates.critic_loss(q_all.gather(-1, action.unsqueeze(-1)).squeeze(-1), target)
 
 
-def resample(pi: Categorical, q_all: torch.Tensor, n_actions: int, generator) -> tuple[torch.Tensor, torch.Tensor]:
+def resample(pi: Categorical, q_all: torch.Tensor, action_samples: int, generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw aᵖ ~ π(·|s) now and give log π(aᵖ|s) and Q(s, aᵖ), both (..., K, B)."""
-    action = pi.sample(n_actions, generator=generator)
+    action = pi.sample(action_samples, generator=generator)
     return pi.log_prob(action), of_actions(q_all, action)
 
 
@@ -320,9 +320,9 @@ def _broadcast(q_all, action, target):
     return 0.5 * (q - target).square().mean()
 
 
-def _two_draws(pi, q_all, n_actions, generator):
-    log_prob = pi.log_prob(pi.sample(n_actions, generator=generator))
-    return log_prob, of_actions(q_all, pi.sample(n_actions, generator=generator))
+def _two_draws(pi, q_all, action_samples, generator):
+    log_prob = pi.log_prob(pi.sample(action_samples, generator=generator))
+    return log_prob, of_actions(q_all, pi.sample(action_samples, generator=generator))
 
 
 def _summed(log_prob, q, value):

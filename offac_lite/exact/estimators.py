@@ -36,7 +36,9 @@ class GradientMoments:
     surrogate: torch.Tensor  # (S, A), the gradient under the buffer's states: π's actions, exact Q
     variance_states: float  # 1/N · Var_s(E[g | s]): the floor, which no K can lower
     variance_actions: float  # 1/N · E_s(Var_a(g | s)): what K lowers
-    n_actions: int  # the K in force: 1 where the estimator has only the stored action; "expected" has no use for it
+    action_samples: (
+        int  # the K in force: 1 where the estimator has only the stored action; "expected" has no use for it
+    )
 
     @property
     def bias(self) -> float:
@@ -66,8 +68,8 @@ class _Problem:
 
     estimator: str
     leave_one_out: bool
-    n_states: int  # N
-    n_actions: int  # K
+    batch_size: int  # N
+    action_samples: int  # K
     visitation: torch.Tensor  # ρ_β, (S,)
     probs: torch.Tensor  # π, (S, A)
     draw_probs: torch.Tensor  # where the actions come from, π or β, (S, A)
@@ -85,18 +87,19 @@ class _Problem:
         return self.visitation / self.total
 
 
-def _problem(mdp, logits, estimator, n_states, n_actions, baseline, behavior, q) -> _Problem:
+def _problem(mdp, logits, estimator, batch_size, action_samples, baseline, behavior, q) -> _Problem:
     size = (_check.instance("mdp", mdp, TabularMDP).n_states, mdp.n_actions)
     _check.choice("estimator", estimator, ESTIMATORS)
     _check.choice("baseline", baseline, BASELINES)
-    n_states, n_actions = _check.count("n_states", n_states), _check.count("n_actions", n_actions)
+    batch_size, action_samples = _check.count("batch_size", batch_size), _check.count("action_samples", action_samples)
     if estimator in ("stored", "importance"):
-        n_actions = 1
+        action_samples = 1
     leave_one_out = baseline == "leave-one-out" and estimator != "expected"
-    if leave_one_out and n_actions < 2:
+    if leave_one_out and action_samples < 2:
         raise ValueError(
             f"baseline 'leave-one-out' averages the other K − 1 actions in the same state, but estimator "
-            f"{estimator!r} has n_actions={n_actions} in force; wanted estimator 'resampled' with n_actions >= 2"
+            f"{estimator!r} has action_samples={action_samples} in force; "
+            "wanted estimator 'resampled' with action_samples >= 2"
         )
     logits = _check.finite_tensor("logits", logits).detach()
     _check.shape("logits", logits, size, "(S, A)")
@@ -122,8 +125,8 @@ def _problem(mdp, logits, estimator, n_states, n_actions, baseline, behavior, q)
     return _Problem(
         estimator=estimator,
         leave_one_out=leave_one_out,
-        n_states=n_states,
-        n_actions=n_actions,
+        batch_size=batch_size,
+        action_samples=action_samples,
         visitation=visitation,
         probs=probs,
         draw_probs=probs if on_policy else behavior,
@@ -147,14 +150,14 @@ def _per_state_moments(p: _Problem) -> tuple[torch.Tensor, torch.Tensor]:
         return (p.draw_probs * (signal[..., None] * score - mean[:, None, :]).square().sum(-1)).sum(-1)
 
     if not p.leave_one_out:
-        return mean, spread(p.signal) / p.n_actions
+        return mean, spread(p.signal) / p.action_samples
     # Leave-one-out is a U-statistic of order 2 with kernel h(a, a′) = ½ (x − x′)(Q − Q′), so (Hoeffding, 1948)
     # Var = [4 (K − 2) ζ1 + 2 ζ2] / (K (K − 1)). Here 4 ζ1 = Var[x (Q − V)], and as ‖x − x′‖² = 2 for a ≠ a′,
     # E‖h‖² = Var_π(Q).
     advantage = advantages(p.probs, p.critic)
     four_zeta_1 = spread(advantage)
     zeta_2 = (p.probs * advantage.square()).sum(-1) - mean.square().sum(-1)
-    k = p.n_actions
+    k = p.action_samples
     return mean, ((k - 2) * four_zeta_1 + 2 * zeta_2) / (k * (k - 1))
 
 
@@ -163,8 +166,8 @@ def gradient_moments(
     logits,
     estimator: str,
     *,
-    n_states: int = 1,
-    n_actions: int = 1,
+    batch_size: int = 1,
+    action_samples: int = 1,
     baseline=None,
     behavior=None,
     q=None,
@@ -181,8 +184,8 @@ def gradient_moments(
         The current softmax policy π.
     estimator : "stored" | "importance" | "resampled" | "expected"
         See the module's table. "stored" and "importance" use the one action that the buffer holds, and
-        "expected" all of them, so for these three `n_actions` changes nothing.
-    n_states, n_actions : int
+        "expected" all of them, so for these three `action_samples` changes nothing.
+    batch_size, action_samples : int
         N states in a batch, K actions in each.
     baseline : None | "value" | "leave-one-out"
         b = 0; b = V(s) = Σ_a π(a|s) Q(s, a); or the mean Q of the other K − 1 actions (K ≥ 2). None of them
@@ -201,11 +204,11 @@ def gradient_moments(
     sum to 1, N or K below 1, an unknown estimator or baseline, or leave-one-out without a second action.
 
     >>> mdp = TabularMDP([[[0.0], [0.0]]], [[1.0, 0.0]], [1.0], gamma=0.5)  # one step, two actions: a bandit
-    >>> m = gradient_moments(mdp, [[0.0, 0.0]], "resampled", n_actions=2)
+    >>> m = gradient_moments(mdp, [[0.0, 0.0]], "resampled", action_samples=2)
     >>> m.mean, m.bias, m.variance_states, m.variance_actions
     (tensor([[ 0.2500, -0.2500]], dtype=torch.float64), 0.0, 0.0, 0.0625)
     """
-    p = _problem(mdp, logits, estimator, n_states, n_actions, baseline, behavior, q)
+    p = _problem(mdp, logits, estimator, batch_size, action_samples, baseline, behavior, q)
     mean_given_state, variance_given_state = _per_state_moments(p)
     mean = p.visitation[:, None] * mean_given_state
     second = p.total.square() * (p.state_probs * mean_given_state.square().sum(-1)).sum()
@@ -215,9 +218,9 @@ def gradient_moments(
         mean=mean,
         target=p.target,
         surrogate=p.surrogate,
-        variance_states=(across_states / p.n_states).item(),
-        variance_actions=(across_actions / p.n_states).item(),
-        n_actions=p.n_actions,
+        variance_states=(across_states / p.batch_size).item(),
+        variance_actions=(across_actions / p.batch_size).item(),
+        action_samples=p.action_samples,
     )
 
 
@@ -248,8 +251,8 @@ def sample_gradients(
     logits,
     estimator: str,
     *,
-    n_states: int = 1,
-    n_actions: int = 1,
+    batch_size: int = 1,
+    action_samples: int = 1,
     baseline=None,
     behavior=None,
     q=None,
@@ -267,12 +270,12 @@ def sample_gradients(
     >>> g.shape
     torch.Size([4, 1, 2])
     """
-    p = _problem(mdp, logits, estimator, n_states, n_actions, baseline, behavior, q)
+    p = _problem(mdp, logits, estimator, batch_size, action_samples, baseline, behavior, q)
     n_samples = _check.count("n_samples", n_samples)
     _check.generator("generator", generator)
-    shape = (n_samples, p.n_states)
+    shape = (n_samples, p.batch_size)
     state_uniforms = torch.rand(shape, generator=generator, dtype=torch.float64)
-    action_uniforms = torch.rand((*shape, p.n_actions), generator=generator, dtype=torch.float64)
+    action_uniforms = torch.rand((*shape, p.action_samples), generator=generator, dtype=torch.float64)
     return _gradients(p, state_uniforms, action_uniforms)
 
 
@@ -297,9 +300,9 @@ def gradients_from_uniforms(
         if (u < 0).any() or (u >= 1).any():
             raise ValueError(f"{name} must lie in [0, 1)")
     _check.shape("state_uniforms", state_uniforms, action_uniforms.shape[:2], "(n, N) of action_uniforms")
-    n_states, n_actions = action_uniforms.shape[1:]
-    p = _problem(mdp, logits, estimator, n_states, n_actions, baseline, behavior, q)
-    return _gradients(p, state_uniforms, action_uniforms[..., : p.n_actions])
+    batch_size, action_samples = action_uniforms.shape[1:]
+    p = _problem(mdp, logits, estimator, batch_size, action_samples, baseline, behavior, q)
+    return _gradients(p, state_uniforms, action_uniforms[..., : p.action_samples])
 
 
 def _gradients(p: _Problem, state_uniforms: torch.Tensor, action_uniforms: torch.Tensor) -> torch.Tensor:
@@ -319,9 +322,9 @@ def _gradients(p: _Problem, state_uniforms: torch.Tensor, action_uniforms: torch
     pair = torch.searchsorted(cumulative, state[..., None] + action_uniforms * below_one, right=True)  # s · A + a
     signal = p.signal.flatten()[pair]
     if p.leave_one_out:
-        signal = (signal - signal.mean(-1, keepdim=True)) * (p.n_actions / (p.n_actions - 1))
+        signal = (signal - signal.mean(-1, keepdim=True)) * (p.action_samples / (p.action_samples - 1))
     index = rows.view(n_samples, n, 1) * n_mdp_actions + pair
     totals = torch.bincount(index.flatten(), signal.flatten(), minlength=n_samples * n_mdp_states * n_mdp_actions).view(
         n_samples, n_mdp_states, n_mdp_actions
     )
-    return (p.total / (n * p.n_actions)) * (totals - p.probs * totals.sum(-1, keepdim=True))
+    return (p.total / (n * p.action_samples)) * (totals - p.probs * totals.sum(-1, keepdim=True))

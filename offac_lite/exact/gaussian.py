@@ -87,7 +87,7 @@ def gaussian_moments(
     std: float | Sequence[float],
     estimator: str = "score",
     *,
-    n_actions: int = 1,
+    action_samples: int = 1,
     baseline: str | None = None,
 ) -> Moments:
     """Compute the exact mean and variance of an estimate of ∂/∂μ E[Q(a)] from K actions a ~ N(mean, std²).
@@ -104,12 +104,12 @@ def gaussian_moments(
     """
     _check.choice("estimator", estimator, ESTIMATORS)
     _check.choice("baseline", baseline, BASELINES)
-    k, mean = _check.count("n_actions", n_actions), _check.number("mean", mean)
+    k, mean = _check.count("action_samples", action_samples), _check.number("mean", mean)
     stds = _check.finite_tensor("std", std)
     if isinstance(std, bool) or not (stds > 0).all():
         raise ValueError(f"std must be above 0, got {std}")
     if baseline == "leave-one-out" and k < 2:
-        raise ValueError("leave-one-out averages the other K − 1 actions: n_actions is 1, wanted at least 2")
+        raise ValueError("leave-one-out averages the other K − 1 actions: action_samples is 1, wanted at least 2")
     noise, weight = normal_grid()
     action = mean + stds[..., None] * noise
     if estimator == "pathwise":

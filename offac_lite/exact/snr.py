@@ -21,18 +21,20 @@ class GradientNoise(NamedTuple):
     actions_value: torch.Tensor
     """The same with Q − V."""
 
-    def variance(self, n_states: int, n_actions: int, baseline: str | None = None) -> torch.Tensor:
+    def variance(self, batch_size: int, action_samples: int, baseline: str | None = None) -> torch.Tensor:
         """1/N [Var_s(E_a g) + E_s(Var_a g)/K], of a batch of N states with K resampled actions each."""
         _check.choice("baseline", baseline, (None, "value"))
         actions = self.actions if baseline is None else self.actions_value
-        return (self.states + actions / _check.count("n_actions", n_actions)) / _check.count("n_states", n_states)
+        return (self.states + actions / _check.count("action_samples", action_samples)) / _check.count(
+            "batch_size", batch_size
+        )
 
-    def batches(self, n_states: int, n_actions: int, baseline: str | None = None) -> torch.Tensor:
+    def batches(self, batch_size: int, action_samples: int, baseline: str | None = None) -> torch.Tensor:
         """Batches whose mean is noise and signal in equal parts: variance / signal, Equation (6.2).
 
         From then on the mean gradient lies, typically, within 45 degrees of the right direction.
         """
-        return self.variance(n_states, n_actions, baseline) / self.signal
+        return self.variance(batch_size, action_samples, baseline) / self.signal
 
 
 def gradient_noise(policy: CategoricalPolicy, critic, obs: torch.Tensor) -> GradientNoise:

@@ -136,7 +136,9 @@ def value_and_spread(probs: torch.Tensor, q: torch.Tensor) -> tuple[torch.Tensor
     return value, (probs * (q - value[:, None]).square()).sum(-1)
 
 
-def target_variance(outcomes: Outcomes, probs: torch.Tensor, q: torch.Tensor, gamma: float, n_next: int = 1):
+def target_variance(
+    outcomes: Outcomes, probs: torch.Tensor, q: torch.Tensor, gamma: float, next_action_samples: int = 1
+):
     """Variance of y = r + γ (1 − d) 1/M Σ_m Q(s′, a′_m), a′ ~ probs(·|s′), split in two, each (S, A).
 
         Var[y | s, a] = Var_{r, s′}(r + γ (1 − d) V(s′))  +  γ²/M · E_{s′}[(1 − d) Var_a′ Q(s′, a′)]
@@ -149,15 +151,20 @@ def target_variance(outcomes: Outcomes, probs: torch.Tensor, q: torch.Tensor, ga
     >>> world.max().item()  # firm ground: the next state is certain
     0.0
     """
-    gamma, n_next = _check.discount("gamma", gamma), _check.count("n_next", n_next)
+    gamma, next_action_samples = (
+        _check.discount("gamma", gamma),
+        _check.count("next_action_samples", next_action_samples),
+    )
     value, spread = value_and_spread(*_tables(outcomes, probs, q))
     p, goes_on = outcomes.probability, (~outcomes.terminated).double()
     y = outcomes.reward + gamma * goes_on * value[outcomes.next_obs]
     from_world = (p * (y - (p * y).sum(-1, keepdim=True)).square()).sum(-1)
-    return from_world, gamma**2 / n_next * (p * goes_on * spread[outcomes.next_obs]).sum(-1)
+    return from_world, gamma**2 / next_action_samples * (p * goes_on * spread[outcomes.next_obs]).sum(-1)
 
 
-def target_distribution(outcomes: Outcomes, probs, q, gamma: float, obs: int, action: int, n_next: int = 1):
+def target_distribution(
+    outcomes: Outcomes, probs, q, gamma: float, obs: int, action: int, next_action_samples: int = 1
+):
     """Every value that y can take at (s, a), and its probability: two float64 vectors, by enumeration.
 
     An outcome that goes on is combined with every way in which M draws can fall on the A actions.
@@ -169,12 +176,15 @@ def target_distribution(outcomes: Outcomes, probs, q, gamma: float, obs: int, ac
     ([1.5, 1.0, 0.5, 0.0], [0.25, 0.25, 0.25, 0.25])
     """
     probs, q = _tables(outcomes, probs, q)
-    gamma, n_next = _check.discount("gamma", gamma), _check.count("n_next", n_next)
+    gamma, next_action_samples = (
+        _check.discount("gamma", gamma),
+        _check.count("next_action_samples", next_action_samples),
+    )
     n_states, n_actions = outcomes.size
     obs = _check.count("obs", obs, at_least=0, at_most=n_states - 1)
     action = _check.count("action", action, at_least=0, at_most=n_actions - 1)
-    counts = _counts(n_actions, n_next)  # (C, A)
-    ways = math.lgamma(n_next + 1) - torch.lgamma(counts + 1).sum(-1)
+    counts = _counts(n_actions, next_action_samples)  # (C, A)
+    ways = math.lgamma(next_action_samples + 1) - torch.lgamma(counts + 1).sum(-1)
     values, weights = [], []
     for p, r, s, d in zip(
         *(x[obs, action] for x in (outcomes.probability, outcomes.reward, outcomes.next_obs, outcomes.terminated)),
@@ -185,7 +195,7 @@ def target_distribution(outcomes: Outcomes, probs, q, gamma: float, obs: int, ac
             weights.append(p[None])
             continue
         log_p = torch.xlogy(counts, probs[s]).sum(-1) + ways
-        values.append(r + gamma * (counts @ q[s]) / n_next)
+        values.append(r + gamma * (counts @ q[s]) / next_action_samples)
         weights.append(p * log_p.exp())
     return torch.cat(values), torch.cat(weights)
 
@@ -198,9 +208,9 @@ def _tables(outcomes: Outcomes, probs, q) -> tuple[torch.Tensor, torch.Tensor]:
     return probs, q
 
 
-def _counts(n_actions: int, n_next: int) -> torch.Tensor:
-    """Every way to write n_next as an ordered sum of n_actions whole numbers, (C, A)."""
-    end = n_next + n_actions - 1
+def _counts(n_actions: int, next_action_samples: int) -> torch.Tensor:
+    """Every way to write next_action_samples as an ordered sum of n_actions whole numbers, (C, A)."""
+    end = next_action_samples + n_actions - 1
     bars = [(-1, *places, end) for places in itertools.combinations(range(end), n_actions - 1)]
     return (torch.tensor(bars).diff(dim=-1) - 1).double()
 
@@ -234,16 +244,17 @@ def td_path(
     next_probs: torch.Tensor,
     gamma: float,
     *,
-    n_next: int = 1,
+    next_action_samples: int = 1,
     rate: float = 0.02,
     batch_size: int = 200,
     n_updates: int = 400,
 ) -> TDPath:
     """Follow the mean and the noise of Q through sampled TD updates from Q = 0, exactly and without sampling.
 
-    One update draws `batch_size` transitions, (s, a) from `data` (S, A) with a fresh outcome and M = `n_next` actions
-    a′ ~ `next_probs`(·|s′), and adds `rate` · (y − Q(s, a)) to Q(s, a) for each. y is linear in Q, so the mean and
-    the second moments of Q obey a linear recursion, and this is it. Its fixed point is the Q of `next_probs`.
+    One update draws `batch_size` transitions, (s, a) from `data` (S, A) with a fresh outcome and
+    M = `next_action_samples` actions a′ ~ `next_probs`(·|s′), and adds `rate` · (y − Q(s, a)) to Q(s, a) for each. y is
+    linear in Q, so the mean and the second moments of Q obey a linear recursion, and this is it. Its fixed point is the
+    Q of `next_probs`.
 
     >>> lake = Outcomes.from_gymnasium("FrozenLake-v1", map_name="4x4")
     >>> uniform = torch.full((16, 4), 0.25)
@@ -258,7 +269,10 @@ def td_path(
         raise ValueError("data holds a negative share, or nothing but zeros")
     next_probs = _check.distributions("next_probs", next_probs, shape, "(S, A)").detach()
     gamma, rate = _check.discount("gamma", gamma), _check.positive("rate", rate)
-    n_next, batch_size = _check.count("n_next", n_next), _check.count("batch_size", batch_size)
+    next_action_samples, batch_size = (
+        _check.count("next_action_samples", next_action_samples),
+        _check.count("batch_size", batch_size),
+    )
     n_updates, live = _check.count("n_updates", n_updates), data.sum(-1) > 0
     n_live, n_actions = int(live.sum()), shape[-1]
     p, r, s2, d2 = (
@@ -292,7 +306,7 @@ def td_path(
         q, own = second[0, 1:], second.diagonal()[1:]  # E[Q] and E[Q²]
         v_square = (value @ second * value).sum(1)  # E[V²], and below E[Σ_a π Q²] − E[V²]
         spread = average @ own - v_square
-        y_square = reward_square + cross @ q + gamma * (to_state @ (v_square + spread / n_next))
+        y_square = reward_square + cross @ q + gamma * (to_state @ (v_square + spread / next_action_samples))
         moved = step @ second  # E[Δ xᵀ]
         delta_square = push * (y_square - own) - 2 * moved.diagonal(1)  # of push · δ², as E[y²] − E[Q²] − 2 E[δ Q]
         half = moved @ onto_q

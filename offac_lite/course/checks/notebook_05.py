@@ -16,9 +16,9 @@ class _Scripted(Categorical):
         super().__init__(logits)
         self.script = script  # shared by all the policies of one exercise, and used up
 
-    def sample(self, n_actions: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
-        rows = torch.stack([self.script.pop(0) for _ in range(1 if n_actions is None else n_actions)], -2)
-        return rows.squeeze(-2) if n_actions is None else rows
+    def sample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
+        rows = torch.stack([self.script.pop(0) for _ in range(1 if action_samples is None else action_samples)], -2)
+        return rows.squeeze(-2) if action_samples is None else rows
 
     sample.__qualname__ = Categorical.sample.__qualname__  # as Python's own errors call it
 
@@ -57,9 +57,9 @@ class _Replayed:
         return of_actions(torch.take_along_dim(self.q_table, obs.long(), -2), action)
 
 
-def _resampled_loss(policy, critic, obs, stored_action, n_actions, generator):
+def _resampled_loss(policy, critic, obs, stored_action, action_samples, generator):
     pi = policy(obs)
-    action_resampled = pi.sample(n_actions, generator=generator)
+    action_resampled = pi.sample(action_samples, generator=generator)
     return updates.policy_gradient_loss(pi.log_prob(action_resampled), critic(obs, action_resampled))
 
 
@@ -181,7 +181,7 @@ RESAMPLED_LOSS = Exercise(
         ),
         (
             _with_actions(lambda pi, stored, k, gen: pi.sample(1, generator=gen)),
-            "you draw one action per state, whatever n_actions says",
+            "you draw one action per state, whatever action_samples says",
         ),
         (
             _with_actions(lambda pi, stored, k, gen: pi.mode()),
@@ -223,7 +223,7 @@ RESAMPLED_LOSS = Exercise(
 
 
 def resampled_loss(function: Callable) -> Callable:
-    """Check notebook 05's `my_resampled_loss(policy, critic, obs, stored_action, n_actions, generator)`."""
+    """Check notebook 05's `my_resampled_loss(policy, critic, obs, stored_action, action_samples, generator)`."""
     return report(RESAMPLED_LOSS, function)
 
 
@@ -304,7 +304,9 @@ def _observe_total_variance(function: Callable) -> dict[str, torch.Tensor]:
 
 TOTAL_VARIANCE = Exercise(
     "total_variance",
-    lambda across_states, across_actions, n_states, n_actions: (across_states + across_actions / n_actions) / n_states,
+    lambda across_states, across_actions, batch_size, action_samples: (
+        (across_states + across_actions / action_samples) / batch_size
+    ),
     _observe_total_variance,
     [
         (
@@ -338,7 +340,7 @@ TOTAL_VARIANCE = Exercise(
 
 
 def total_variance(function: Callable) -> Callable:
-    """Check notebook 05's `my_total_variance(across_states, across_actions, n_states, n_actions)`."""
+    """Check notebook 05's `my_total_variance(across_states, across_actions, batch_size, action_samples)`."""
     return report(TOTAL_VARIANCE, function)
 
 

@@ -170,16 +170,16 @@ class _Scripted(TanhGaussian):
         super().__init__(mean, log_std, -half, half)
         self.script, self.marked = script, marked  # the script is shared by all the policies of one exercise
 
-    def rsample(self, n_actions: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
-        rows = torch.stack([self.script.pop(0) for _ in range(1 if n_actions is None else n_actions)])
-        noise = rows[0] if n_actions is None else rows
+    def rsample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
+        rows = torch.stack([self.script.pop(0) for _ in range(1 if action_samples is None else action_samples)])
+        noise = rows[0] if action_samples is None else rows
         return self.mid + self.half * torch.tanh(self.mean + self.log_std.exp() * noise)
 
-    def sample(self, n_actions: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
+    def sample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
         if self.marked:
             self.script[:] = [-row for row in self.script]
         with torch.no_grad():
-            return self.rsample(n_actions, generator=generator)
+            return self.rsample(action_samples, generator=generator)
 
     sample.__qualname__ = TanhGaussian.sample.__qualname__  # as Python's own errors call it
     rsample.__qualname__ = TanhGaussian.rsample.__qualname__
@@ -318,7 +318,7 @@ REPARAMETERIZED_LOSS = Exercise(
         ),
         (
             _drawn(lambda pi, stored, k, gen: pi.rsample(1, generator=gen), _mean_q),
-            "you draw one action per state, whatever n_actions says",
+            "you draw one action per state, whatever action_samples says",
         ),
         (
             _drawn(_rsample, lambda lp, q: -(q - q.mean(-2, keepdim=True)).mean()),
@@ -341,20 +341,20 @@ REPARAMETERIZED_LOSS = Exercise(
 
 
 def reparameterized_loss(function: Callable) -> Callable:
-    """Check notebook 07's `my_reparameterized_loss(policy, critic, obs, stored_action, n_actions, generator)`."""
+    """Check notebook 07's `my_reparameterized_loss(policy, critic, obs, stored_action, action_samples, generator)`."""
     return report(REPARAMETERIZED_LOSS, function)
 
 
-def _score_loss(policy, critic, obs, stored_action, n_actions, generator):
+def _score_loss(policy, critic, obs, stored_action, action_samples, generator):
     pi = policy(obs)
-    action_resampled = pi.sample(n_actions, generator=generator)
+    action_resampled = pi.sample(action_samples, generator=generator)
     q = critic(obs, action_resampled).detach()
     return -(pi.log_prob(action_resampled) * updates.leave_one_out(q)).mean()
 
 
-def _planted_score_loss(policy, critic, obs, stored_action, n_actions, generator):
+def _planted_score_loss(policy, critic, obs, stored_action, action_samples, generator):
     pi = policy(obs)
-    action_resampled = pi.rsample(n_actions, generator=generator)
+    action_resampled = pi.rsample(action_samples, generator=generator)
     q = critic(obs, action_resampled).detach()
     return -(pi.log_prob(action_resampled) * leave_one_out(q)).mean()
 
@@ -438,5 +438,5 @@ SCORE_FUNCTION_LOSS = Exercise(
 
 
 def score_function_loss(function: Callable) -> Callable:
-    """Check notebook 07's repaired `my_score_loss(policy, critic, obs, stored_action, n_actions, generator)`."""
+    """Check notebook 07's repaired `my_score_loss(policy, critic, obs, stored_action, action_samples, generator)`."""
     return report(SCORE_FUNCTION_LOSS, function)

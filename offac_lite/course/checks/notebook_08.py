@@ -244,20 +244,20 @@ def _observe_resample(function: Callable) -> dict[str, torch.Tensor]:
     return seen
 
 
-def _planted_e(pi, q_all, n_actions, generator):
-    log_prob = pi.log_prob(pi.sample(n_actions, generator=generator))
-    q = of_actions(q_all, pi.sample(n_actions, generator=generator))
+def _planted_e(pi, q_all, action_samples, generator):
+    log_prob = pi.log_prob(pi.sample(action_samples, generator=generator))
+    q = of_actions(q_all, pi.sample(action_samples, generator=generator))
     return log_prob, q
 
 
-def _q_first(pi, q_all, n_actions, generator):
-    q = of_actions(q_all, pi.sample(n_actions, generator=generator))
-    return pi.log_prob(pi.sample(n_actions, generator=generator)), q
+def _q_first(pi, q_all, action_samples, generator):
+    q = of_actions(q_all, pi.sample(action_samples, generator=generator))
+    return pi.log_prob(pi.sample(action_samples, generator=generator)), q
 
 
 def _drawn(use: Callable) -> Callable:
-    def resample(pi, q_all, n_actions, generator):
-        action = pi.sample(n_actions, generator=generator)
+    def resample(pi, q_all, action_samples, generator):
+        action = pi.sample(action_samples, generator=generator)
         return use(pi, q_all, action)
 
     return resample
@@ -277,7 +277,7 @@ PATIENT_E = Exercise(
         ),
         (
             lambda pi, q, k, g: (lambda a: (pi.log_prob(a), of_actions(q, a)))(pi.sample(1, generator=g)),
-            "you draw one action per state, whatever n_actions says",
+            "you draw one action per state, whatever action_samples says",
         ),
         (
             lambda pi, q, k, g: (lambda a: (pi.log_prob(a).expand(k, -1), of_actions(q, a).expand(k, -1)))(
@@ -303,7 +303,7 @@ PATIENT_E = Exercise(
         ),
         (
             lambda pi, q, k, g: (lambda a: (pi.log_prob(a), of_actions(q, a)))(pi.sample(generator=g)),
-            "the axis of the drawn actions is missing: one row for each of the n_actions is wanted, a single one too",
+            "the axis of the drawn actions is missing: one row for each of the K is wanted, also where K = 1",
         ),
         (
             _drawn(lambda pi, q, a: (pi.log_prob(a).mean(0), of_actions(q, a).mean(0))),
@@ -318,7 +318,7 @@ PATIENT_E = Exercise(
 
 
 def patient_e(function: Callable) -> Callable:
-    """Check the repair of patient E, `my_resample(pi, q_all, n_actions, generator)`."""
+    """Check the repair of patient E, `my_resample(pi, q_all, action_samples, generator)`."""
     return report(PATIENT_E, function)
 
 

@@ -32,7 +32,7 @@ class BaselineResult:
 class BaselineModel:
     """The baseline lab's computation: the gradient of notebook 01 with the weight Q(s, a) − c V(s), exactly.
 
-    FrozenLake, 4x4, slippery, γ = 0.99; `n_states` fresh transitions of π, uniform or after 20 exact policy updates.
+    FrozenLake, 4x4, slippery, γ = 0.99; `batch_size` fresh transitions of π, uniform or after 20 exact policy updates.
     Whatever c is, the mean is ∇J; the variance is a parabola in c.
 
     >>> model = BaselineModel()
@@ -54,21 +54,21 @@ class BaselineModel:
         pi = torch.softmax(self.logits[policy], -1)
         return self.mdp.action_values(pi) - share * self.mdp.state_values(pi)[:, None]
 
-    def _moments(self, policy: str, weight: torch.Tensor, n_states: int = 1) -> GradientMoments:
-        return gradient_moments(self.mdp, self.logits[policy], "resampled", n_states=n_states, q=weight)
+    def _moments(self, policy: str, weight: torch.Tensor, batch_size: int = 1) -> GradientMoments:
+        return gradient_moments(self.mdp, self.logits[policy], "resampled", batch_size=batch_size, q=weight)
 
-    def __call__(self, policy: str = "uniform", n_states: int = 32, share: float = 0.0) -> BaselineResult:
+    def __call__(self, policy: str = "uniform", batch_size: int = 32, share: float = 0.0) -> BaselineResult:
         """Compute the moments and the cloud. Raises `ValueError` outside the sliders."""
         _check.choice("policy", policy, tuple(self.logits))
-        _check.count("n_states", n_states, at_most=MOST_STATES)
+        _check.count("batch_size", batch_size, at_most=MOST_STATES)
         if not SHARES[0] <= _check.number("share", share) <= SHARES[-1]:
             raise ValueError(f"share must lie between {SHARES[0]:g} and {SHARES[-1]:g}, got {share}")
         weight = self._weight(policy, share)
-        here, at = self._moments(policy, weight, n_states), [v / n_states for v in self.variances[policy]]
+        here, at = self._moments(policy, weight, batch_size), [v / batch_size for v in self.variances[policy]]
         curve = (at[2] - 2 * at[1] + at[0]) / 2  # the parabola through three points
         slope = at[1] - at[0] - curve
         shares = torch.tensor(SHARES, dtype=torch.float64)
-        states, actions = self.uniforms[:, :, :n_states]
+        states, actions = self.uniforms[:, :, :batch_size]
         choice = dict(action_uniforms=actions[..., None], q=weight)
         estimates = gradients_from_uniforms(self.mdp, self.logits[policy], "resampled", states, **choice)
         (other,) = (theta for name, theta in self.logits.items() if name != policy)
@@ -88,14 +88,14 @@ def baseline_lab() -> Lab:
     """Make the baseline lab: how much of V to subtract, and how many states to average over.
 
     >>> lab = baseline_lab()
-    >>> lab.set(share=1.0, n_states=64)
+    >>> lab.set(share=1.0, batch_size=64)
     >>> lab.result.moments.bias < 1e-12
     True
     """
     controls = dict(
         policy=ipywidgets.ToggleButtons(options=["uniform", "after 20 updates"], description="policy π"),
         share=ipywidgets.FloatSlider(0.0, min=0.0, max=2.0, step=0.05, description="c, share of V subtracted"),
-        n_states=ipywidgets.IntSlider(32, 1, MOST_STATES, description="N, transitions per batch"),
+        batch_size=ipywidgets.IntSlider(32, 1, MOST_STATES, description="N, transitions per batch"),
     )
     return Lab(controls, BaselineModel(), plots.BaselineView(SHARES), _in_words)
 

@@ -55,20 +55,20 @@ class ContinuousModel:
         baseline: str | None = None,  # or "none", since a button's value None would mean that no button is pressed
         std: float = 0.5,
         mean: float = 0.0,
-        n_actions: int = 1,
+        action_samples: int = 1,
         offset: float = 0.0,
     ) -> ContinuousResult:
         """Compute both variances at `std` and at every σ of STDS. Raises as `gaussian_moments` does."""
         _check.choice("landscape", landscape, list(LANDSCAPES))
         baseline = None if baseline == "none" else baseline
-        if baseline == "leave-one-out" and n_actions < 2:
+        if baseline == "leave-one-out" and action_samples < 2:
             raise ValueError("leave-one-out averages the other K − 1 actions: choose a K of at least 2")
         shape = LANDSCAPES[landscape]
 
         def q(action: torch.Tensor) -> torch.Tensor:
             return shape(action) + offset
 
-        choice = dict(n_actions=n_actions, baseline=baseline)
+        choice = dict(action_samples=action_samples, baseline=baseline)
         pathwise = gaussian_moments(q, mean, std, "pathwise")
         density = torch.exp(-0.5 * ((ACTIONS - mean) / std).square())
         on_axis = q(ACTIONS)
@@ -110,7 +110,7 @@ def continuous_lab() -> Lab:
         mean=ipywidgets.FloatSlider(
             value=0.0, min=-2.0, max=2.0, step=0.1, description="μ, its mean", readout_format=".1f"
         ),
-        n_actions=ipywidgets.IntSlider(1, 1, 64, description="K, actions of the score function"),
+        action_samples=ipywidgets.IntSlider(1, 1, 64, description="K, actions of the score function"),
         offset=ipywidgets.FloatSlider(
             value=0.0, min=0.0, max=100.0, step=1.0, description="offset, added to Q", readout_format=".0f"
         ),

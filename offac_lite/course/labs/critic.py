@@ -28,7 +28,7 @@ class CriticResult:
     lake: str
     next_action: str
     age: int
-    n_next: int  # the M in force: 1 for the stored next action, of which there is only one
+    next_action_samples: int  # the M in force: 1 for the stored next action, of which there is only one
     target_histogram: torch.Tensor  # (50,), probability of y in each bin, once Q is its fixed point
     target_mean: float
     exact: float  # Q^π(s, a)
@@ -61,29 +61,38 @@ class CriticModel:
         self._paths: dict[tuple, TDPath] = {}
 
     def __call__(
-        self, lake: str = "slippery", next_action: str = "resampled", age: int = 10, n_next: int = 1
+        self, lake: str = "slippery", next_action: str = "resampled", age: int = 10, next_action_samples: int = 1
     ) -> CriticResult:
         """Compute the target's distribution and Q's way. Raises `ValueError` for what the controls do not offer."""
         _check.choice("lake", lake, list(LAKES))
         _check.choice("next_action", next_action, ["resampled", "stored"])
         _check.count("age", age, at_least=0, at_most=AGES)
-        _check.count("n_next", n_next, at_most=MOST_NEXT)
-        n_next = 1 if next_action == "stored" else n_next
+        _check.count("next_action_samples", next_action_samples, at_most=MOST_NEXT)
+        next_action_samples = 1 if next_action == "stored" else next_action_samples
         mdp, outcomes, path = self.worlds[lake]
         pi, beta = path[-1], path[AGES - age]
         q_pi, v_pi = mdp.action_values(pi), mdp.state_values(pi)
         next_probs = beta if next_action == "stored" else pi
         q = mdp.action_values(next_probs)
-        values, probability = target_distribution(outcomes, next_probs, q, GAMMA, *_SHOWN, n_next)
+        values, probability = target_distribution(outcomes, next_probs, q, GAMMA, *_SHOWN, next_action_samples)
         bins = torch.bucketize(values, _EDGES, right=True).sub(1).clamp(0, len(_EDGES) - 2)
         histogram = torch.zeros(len(_EDGES) - 1, dtype=torch.float64).index_add(0, bins, probability)
-        world, actions = (v[_SHOWN].item() for v in target_variance(outcomes, next_probs, q, GAMMA, n_next))
+        world, actions = (
+            v[_SHOWN].item() for v in target_variance(outcomes, next_probs, q, GAMMA, next_action_samples)
+        )
 
-        key = lake, next_action, age, n_next
+        key = lake, next_action, age, next_action_samples
         if key not in self._paths:
             data = mdp.occupancy(beta)[:, None] * beta
             self._paths[key] = td_path(
-                outcomes, data, next_probs, GAMMA, n_next=n_next, rate=0.04, batch_size=200, n_updates=N_UPDATES
+                outcomes,
+                data,
+                next_probs,
+                GAMMA,
+                next_action_samples=next_action_samples,
+                rate=0.04,
+                batch_size=200,
+                n_updates=N_UPDATES,
             )
         way = self._paths[key]
         length, off = q_pi[way.live].square().mean().sqrt(), (q - q_pi)[way.live].square().mean().sqrt()
@@ -92,7 +101,7 @@ class CriticModel:
             lake=lake,
             next_action=next_action,
             age=age,
-            n_next=n_next,
+            next_action_samples=next_action_samples,
             target_histogram=histogram,
             target_mean=(values @ probability).item(),
             exact=q_pi[_SHOWN].item(),
@@ -108,7 +117,7 @@ class CriticModel:
 def critic_lab(controls: Sequence[str] | None = None) -> Lab:
     """Make the critic lab: how noisy a target is, and where TD on old data leads Q, against the exact Q^π.
 
-    `controls` names the ones to show (all by default), in the order of lake, next_action, age, n_next.
+    `controls` names the ones to show (all by default), in the order of lake, next_action, age, next_action_samples.
 
     >>> lab = critic_lab()
     >>> lab.set(next_action="stored", age=20)
@@ -124,7 +133,7 @@ def critic_lab(controls: Sequence[str] | None = None) -> Lab:
             description="next action",
         ),
         age=ipywidgets.IntSlider(10, 0, AGES, description="age of the data, updates"),
-        n_next=ipywidgets.IntSlider(1, 1, MOST_NEXT, description="M, next actions per target"),
+        next_action_samples=ipywidgets.IntSlider(1, 1, MOST_NEXT, description="M, next actions per target"),
     )
     view = plots.CriticView(_EDGES.numpy(), N_UPDATES)
     return Lab(chosen(every, controls), CriticModel(), view, _in_words)
@@ -134,7 +143,8 @@ def _in_words(result: CriticResult) -> str:
     short = plots.short
     source = "drawn from π now" if result.next_action == "resampled" else "the stored one"
     return (
-        f"Next action {source}, M = {result.n_next}, data {result.age} updates old, {result.lake} lake. y has mean "
+        f"Next action {source}, M = {result.next_action_samples}, data {result.age} updates old, "
+        f"{result.lake} lake. y has mean "
         f"{short(result.target_mean)} (exact Q {short(result.exact)}) and variance {short(result.variance_world)} "
         f"from r and s′, {short(result.variance_actions)} from a′. The fixed point is off Q^π by "
         f"{short(result.fixed_distance)} of its length; after {len(result.distance) - 1} updates Q is off by "

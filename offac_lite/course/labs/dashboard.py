@@ -72,7 +72,7 @@ class Dashboard:
         self._going, self._ending = threading.Event(), threading.Event()
         log, words = ipywidgets.FloatLogSlider, {"readout_format": ".1e"}
         self.controls = dict(
-            n_actions=ipywidgets.IntSlider(4, 1, 64, description="K, actions per state"),
+            action_samples=ipywidgets.IntSlider(4, 1, 64, description="K, actions per state"),
             baseline=ipywidgets.ToggleButtons(
                 options=[("Q itself", None), ("Q − V", "value"), ("leave-one-out", "leave-one-out")],
                 value="value",
@@ -154,7 +154,7 @@ class Dashboard:
 
     def _allowed(self) -> dict:
         """Give settings in place of those that cannot be."""
-        alone = self.controls["baseline"].value == "leave-one-out" and self.controls["n_actions"].value < 2
+        alone = self.controls["baseline"].value == "leave-one-out" and self.controls["action_samples"].value < 2
         return {"baseline": None} if alone else {}
 
     def _apply(self, _change=None) -> None:
@@ -206,7 +206,7 @@ class Dashboard:
         learner, c = self.learner, self.learner.config
         noise = gradient_noise(learner.agent.policy, learner.agent.critic, learner.batch.obs[:, :N_STATES])
         actions = noise.actions if c["baseline"] is None else noise.actions_value
-        return {"states": noise.states / c["batch_size"], "actions": actions / (c["batch_size"] * c["n_actions"])}
+        return {"states": noise.states / c["batch_size"], "actions": actions / (c["batch_size"] * c["action_samples"])}
 
     def _show(self) -> None:
         with self._lock:

@@ -58,7 +58,7 @@ class VarianceModel:
     FrozenLake, 4x4, slippery, γ = 0.99. `policy` "half trained": the last of 20 exact natural-gradient steps; the
     data of age g was written by the policy g steps before it. "untrained": uniform, and so was every policy before.
 
-    >>> result = VarianceModel("untrained")(n_actions=4, n_states=1)
+    >>> result = VarianceModel("untrained")(action_samples=4, batch_size=1)
     >>> round(result.moments.variance_states, 4), round(result.moments.variance_actions, 4), round(result.k_star, 1)
     (0.0024, 0.0225, 18.5)
     """
@@ -103,8 +103,8 @@ class VarianceModel:
         self,
         estimator: str = "resampled",
         baseline: str | None = None,  # or "none", since a button's value None would mean that no button is pressed
-        n_actions: int = 1,
-        n_states: int = 32,
+        action_samples: int = 1,
+        batch_size: int = 32,
         reward_offset: float = 0.0,
         q_error: float = 0.0,
         age: int = 0,
@@ -114,11 +114,11 @@ class VarianceModel:
         Raises `ValueError` for N or K above 64 (so many random numbers are kept), an age outside 0 to 20, and as
         `gradient_moments` does.
         """
-        _check.count("n_actions", n_actions, at_most=VARIANCE_KS[-1])
-        _check.count("n_states", n_states, at_most=VARIANCE_KS[-1])
+        _check.count("action_samples", action_samples, at_most=VARIANCE_KS[-1])
+        _check.count("batch_size", batch_size, at_most=VARIANCE_KS[-1])
         _check.count("age", age, at_least=0, at_most=AGES)
         baseline = None if baseline == "none" else baseline
-        if baseline == "leave-one-out" and estimator != "expected" and (estimator != "resampled" or n_actions < 2):
+        if baseline == "leave-one-out" and estimator != "expected" and (estimator != "resampled" or action_samples < 2):
             raise ValueError(
                 "leave-one-out averages the other K − 1 actions of a state: choose the estimator 'resampled' and a K "
                 "of at least 2"
@@ -128,17 +128,17 @@ class VarianceModel:
         mdp, data, plane = world.mdp, world.data, world.plane
 
         def moments(k: int) -> GradientMoments:
-            choice = dict(n_states=n_states, n_actions=k, baseline=baseline)
+            choice = dict(batch_size=batch_size, action_samples=k, baseline=baseline)
             return gradient_moments(mdp, logits, estimator, **choice, **data)
 
-        here = moments(n_actions)
+        here = moments(action_samples)
         if estimator != "resampled":  # one stored action, or all
             by_k = [here.variance_actions for _ in VARIANCE_KS]
         elif baseline == "leave-one-out":
             by_k = [moments(k).variance_actions if k > 1 else math.nan for k in VARIANCE_KS]
         else:
-            by_k = [here.variance_actions * n_actions / k for k in VARIANCE_KS]
-        uniforms = self.state_uniforms[:, :n_states], self.action_uniforms[:, :n_states, :n_actions]
+            by_k = [here.variance_actions * action_samples / k for k in VARIANCE_KS]
+        uniforms = self.state_uniforms[:, :batch_size], self.action_uniforms[:, :batch_size, :action_samples]
         points = plane(gradients_from_uniforms(mdp, logits, estimator, *uniforms, baseline=baseline, **data))
         mean, surrogate, exact = (plane(g) for g in (here.mean, here.surrogate, here.target))
         extent = max(points.abs().quantile(0.95), *(x.abs().max() for x in (mean, surrogate, exact)))
@@ -151,7 +151,7 @@ class VarianceModel:
             exact=exact,
             scale=2.0 ** math.ceil(math.log2(1.1 * extent)),
             actions_by_k=by_k,
-            reference_variance=world.reference_variance / n_states,
+            reference_variance=world.reference_variance / batch_size,
             k_star=world.k_star,
         )
 
@@ -161,10 +161,10 @@ def variance_lab(policy: str = "half trained", controls: Sequence[str] | None = 
 
     `policy` as in `VarianceModel`; `controls` names the ones to show (all by default), in the order of
 
-    estimator, baseline, n_actions, n_states, reward_offset, q_error, age.
+    estimator, baseline, action_samples, batch_size, reward_offset, q_error, age.
 
-    >>> lab = variance_lab("untrained", controls=["n_actions"])
-    >>> lab.set(n_actions=16)
+    >>> lab = variance_lab("untrained", controls=["action_samples"])
+    >>> lab.set(action_samples=16)
     >>> round(lab.result.moments.variance_actions, 5)  # N = 32
     0.00018
     """
@@ -176,8 +176,8 @@ def variance_lab(policy: str = "half trained", controls: Sequence[str] | None = 
             value="none",
             description="weight",
         ),
-        n_actions=ipywidgets.IntSlider(1, 1, 64, description="K, actions per state"),
-        n_states=ipywidgets.IntSlider(32, 1, 64, description="N, states per batch"),
+        action_samples=ipywidgets.IntSlider(1, 1, 64, description="K, actions per state"),
+        batch_size=ipywidgets.IntSlider(32, 1, 64, description="N, states per batch"),
         reward_offset=slider(value=0.0, min=0.0, max=2.0, step=0.1, description="added to each reward", **wide),
         q_error=slider(value=0.0, min=0.0, max=1.0, step=0.05, description="error of Q / spread of Q", **wide),
         age=ipywidgets.IntSlider(0, 0, AGES, description="age of the data, updates"),

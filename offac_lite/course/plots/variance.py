@@ -143,7 +143,7 @@ class VarianceView:
         self.actions.set_data(self.ks, actions)
         self.total.set_data(self.ks, floor + actions)
         self.reference.set_data(self.ks, np.full(len(self.ks), max(result.reference_variance, below)))
-        self.here.set_data([m.n_actions], [max(m.variance, below)])
+        self.here.set_data([m.action_samples], [max(m.variance, below)])
         low = min(x for x in (*floor, actions[-1] + floor[-1], result.reference_variance) if x > below)
         whole_decades(self.curve, low / 2, 2 * np.nanmax(floor + actions), self.steady)
         rows = [
