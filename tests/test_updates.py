@@ -548,16 +548,18 @@ def test_steps_take_one_action_and_no_entropy_bonus_unless_told(told):
     policy, critic = CategoricalPolicy(4, 3, generator=rng(), **nets), twins(None)
     gaussian = TanhGaussianPolicy(4, [-1.0], [1.0], generator=rng(), **nets)
     of_pairs = ContinuousQCritic(4, 1, generator=rng(1))
-    down = functools.partial(up.critic_step, critic, twins(None, 2), policy, batch=batch, gamma=0.9)
+
+    def down(action_samples=None, **how):
+        how |= {} if action_samples is None else {"next_action_samples": action_samples}
+        return up.critic_step(critic, twins(None, 2), policy, batch=batch, gamma=0.9, generator=rng(7), **how)
+
     stored = functools.partial(up.stored_actor_step, policy, batch=batch, advantage=batch.reward)
     score = functools.partial(up.actor_step, policy, critic, obs=batch.obs)
     through = functools.partial(up.reparameterized_actor_step, gaussian, of_pairs, obs=batch.obs)
     steps = [
         (policy, lambda **how: score(generator=rng(7), **how)),
         (gaussian, lambda **how: through(generator=rng(7), **how)),
-        (critic, lambda **how: down(generator=rng(7), next_action_samples=how["action_samples"] if how else 1))
-        if "action_samples" in told
-        else (policy, stored),
+        (critic, down) if "action_samples" in told else (policy, stored),
     ]
     for network, step in steps:
         silent, said = (gradient_of(network, lambda sgd, how=how: step(optimizer=sgd, **how)) for how in ({}, told))  # noqa: B023
