@@ -11,9 +11,10 @@ from pathlib import Path
 
 import torch
 
+from offac_lite.config import CARTPOLE, PENDULUM
 from offac_lite.exact.learned import learned_break_even
 from offac_lite.sweep import sweep
-from offac_lite.training import PENDULUM, Learner
+from offac_lite.training import Learner
 
 HERE = Path(__file__).parent
 SEED = 2000  # none of the settings was chosen on it
@@ -72,7 +73,7 @@ def break_even_through_training(n_seeds: int = 8) -> dict:
         if iteration in points:
             agent, batch = learner.agent, learner.buffer.sample(128)
             k_star = learned_break_even(agent.policy, agent.critic, batch.obs)
-            kept["steps"].append(iteration * learner.config["n_envs"])
+            kept["steps"].append(iteration * learner.config.n_envs)
             kept["k_star"].append([float(f"{k:.3g}") for k in k_star.tolist()])
     learner.close()
     return kept
@@ -88,13 +89,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=-1, help="processes at once (default: one per core)")
     parser.add_argument("--seeds", type=int, default=32, help="seeds per variant on CartPole (default %(default)s)")
     options = parser.parse_args()
-    groups = {group: ("CartPole-v1", {"seeds": options.seeds}, v) for group, v in CART_POLE.items()}
-    groups |= {group: ("Pendulum-v1", {"seeds": 16} | PENDULUM, v) for group, v in PENDULUM_VARIANTS.items()}
+    groups = {group: (CARTPOLE, {"seeds": options.seeds}, v) for group, v in CART_POLE.items()}
+    groups |= {group: (PENDULUM, {"seeds": 16}, v) for group, v in PENDULUM_VARIANTS.items()}
     kept = {}
-    for group, (env_id, common, variants) in groups.items():
-        print(f"\n{env_id}, {group}", flush=True)
+    for group, (config, common, variants) in groups.items():
+        print(f"\n{config.env_id}, {group}", flush=True)
         folder = HERE / "runs" / group
-        results = sweep(variants, env_id=env_id, seed=SEED, n_jobs=options.jobs, folder=folder, **common)
+        results = sweep(variants, config, seed=SEED, n_jobs=options.jobs, folder=folder, **common)
         print(results, flush=True)
         unfinished = [name for name, row in results.items() if row.error]
         if unfinished:

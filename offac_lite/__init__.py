@@ -1,7 +1,12 @@
 """offac_lite: how an actor-critic learns from old data."""
 
-from offac_lite.buffer import ReplayBuffer
-from offac_lite.run import Run
-from offac_lite.training import PENDULUM, train
+from importlib.metadata import version
 
-__all__ = ["PENDULUM", "ReplayBuffer", "Run", "train"]
+from offac_lite.buffer import ReplayBuffer
+from offac_lite.config import CARTPOLE, PENDULUM, Config
+from offac_lite.run import Run
+from offac_lite.training import train
+
+__version__ = version("offac-lite")
+
+__all__ = ["CARTPOLE", "PENDULUM", "Config", "ReplayBuffer", "Run", "train"]

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
+from offac_lite.config import CARTPOLE, PENDULUM
 from offac_lite.exact.estimators import break_even_actions, gradient_moments, sample_gradients
 from offac_lite.exact.mdp import TabularMDP
 from offac_lite.run import Run
-from offac_lite.training import PENDULUM, train
+from offac_lite.training import train
 
 ROWS = [
     ("stored", None),
@@ -195,7 +196,8 @@ def train_command(arguments: list[str]) -> None:
             parser.error(f"{name}: {fault}")
     if given.threads < 1:
         parser.error(f"--threads must be at least 1, got {given.threads}")
-    options: dict[str, Any] = dict(PENDULUM) if given.env == "Pendulum-v1" else {}
+    preset = {"CartPole-v1": CARTPOLE, "Pendulum-v1": PENDULUM}.get(given.env, given.env)
+    options: dict[str, Any] = {}
     if given.steps is not None:
         options["total_steps"] = given.steps
     if given.action_samples is not None:
@@ -208,7 +210,7 @@ def train_command(arguments: list[str]) -> None:
     torch.set_num_threads(given.threads)
     options |= {"seeds": given.seeds, "critic": given.critic, "action": given.action, "seed": given.seed}
     try:
-        run = train(given.env, **options)
+        run = train(preset, **options)
     except (TypeError, ValueError) as error:
         parser.error(str(error))
     if run.interrupted:

@@ -176,10 +176,11 @@ def discount(name: str, value) -> float:
     return float(value)
 
 
-def choice(name: str, value, allowed: Sequence) -> None:
-    """Raise `ValueError` unless `value` is one of `allowed`."""
+def choice(name: str, value, allowed: Sequence):
+    """Return `value` if it is one of `allowed`, or raise `ValueError`."""
     if not any(value is one or (type(value) is type(one) and value == one) for one in allowed):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")
+    return value
 
 
 def trailing_shape(name: str, tensor: torch.Tensor, wanted: Sequence[int], meaning: str) -> None:

@@ -4,7 +4,9 @@ A *termination* is part of the task: no reward follows it, so a target does not 
 A *truncation* (a time limit) only ends the recording: the next state is an ordinary one and its value counts.
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -40,6 +42,30 @@ class Episode(NamedTuple):
     env: int
     episode_return: float
     length: int
+
+
+@dataclass(frozen=True)
+class Spaces:
+    """What networks need to know of an environment. `low` and `high` hold the bounds of continuous actions.
+
+    `n_actions` is the number of discrete actions, or None for continuous ones; `low` and `high` are then flattened.
+    """
+
+    obs_shape: tuple[int, ...]
+    action_shape: tuple[int, ...]
+    n_actions: int | None
+    low: tuple[float, ...] | None = None
+    high: tuple[float, ...] | None = None
+
+    @property
+    def obs_size(self) -> int:
+        """Number of features of an observation."""
+        return math.prod(self.obs_shape)
+
+    @property
+    def flat_action_shape(self) -> tuple[int, ...]:
+        """() for a discrete action, else (D,): its shape in the buffer and for the networks."""
+        return () if self.n_actions is not None else (math.prod(self.action_shape),)
 
 
 class VectorEnv:
@@ -126,6 +152,24 @@ class VectorEnv:
         self.action_dtype = torch.int64 if self.n_actions else torch.float32
         self.action_low = None if self.n_actions else torch.tensor(action.low, dtype=torch.float32)
         self.action_high = None if self.n_actions else torch.tensor(action.high, dtype=torch.float32)
+
+    @property
+    def spaces(self) -> Spaces:
+        """What networks need to know of it.
+
+        Raises `ValueError` for observations that are not a Box, and for actions without finite bounds.
+
+        >>> VectorEnv("CartPole-v1", 1).spaces
+        Spaces(obs_shape=(4,), action_shape=(), n_actions=2, low=None, high=None)
+        """
+        if self.n_obs is not None:
+            raise ValueError(f"the observation space of {self.env_id} is Discrete({self.n_obs}): train needs a Box")
+        if self.n_actions is not None:
+            return Spaces(self.obs_shape, self.action_shape, self.n_actions)
+        low, high = self.action_low.flatten().tolist(), self.action_high.flatten().tolist()
+        if not all(map(math.isfinite, low + high)):
+            raise ValueError(f"the actions of {self.env_id} reach from {low} to {high}: train needs finite bounds")
+        return Spaces(self.obs_shape, self.action_shape, None, tuple(low), tuple(high))
 
     @property
     def obs(self) -> torch.Tensor:

@@ -221,6 +221,10 @@ class TanhGaussian:
         return self.mid + self.half * torch.tanh(self.mean)
 
 
+Pi = Categorical | TanhGaussian
+"""π(·|s), what a policy makes of observations."""
+
+
 class Policy(nn.Module):
     """What every policy can do besides giving π(·|s): act, and hand out one of its seeds."""
 
@@ -324,6 +328,18 @@ class TanhGaussianPolicy(Policy):
         return TanhGaussian(3 * torch.tanh(mean / 3), log_std, self.low, self.high)
 
 
+class QCritic(nn.Module):
+    """What every critic of Q(s, a) has in common: `critic(obs, action)` is Q(s, a)."""
+
+    def each(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Evaluate Q(s, a) of every network that is trained, (1, ..., B); of twins, (2, ..., B)."""
+        return self(obs, action).unsqueeze(0)
+
+    def all_actions(self, obs: torch.Tensor) -> torch.Tensor:
+        """Evaluate Q(s, a) of every action, (..., B, A), where actions are discrete."""
+        raise ValueError("a value of every action is wanted, which only discrete actions allow")
+
+
 class VCritic(nn.Module):
     """V(s): obs (..., B, obs_size) → (..., B).
 
@@ -340,7 +356,7 @@ class VCritic(nn.Module):
         return self.net(obs).squeeze(-1)
 
 
-class DiscreteQCritic(nn.Module):
+class DiscreteQCritic(QCritic):
     """Q(s, a) for discrete actions: one output per action.
 
     >>> critic = DiscreteQCritic(4, 2, generator=torch.Generator().manual_seed(0))
@@ -361,7 +377,7 @@ class DiscreteQCritic(nn.Module):
         return of_actions(self.net(obs), action)
 
 
-class ContinuousQCritic(nn.Module):
+class ContinuousQCritic(QCritic):
     """Q(s, a) for actions in a box: the action is an input, and carries gradient back to whoever made it.
 
     >>> critic = ContinuousQCritic(4, 2, generator=torch.Generator().manual_seed(0))
@@ -389,7 +405,7 @@ class ContinuousQCritic(nn.Module):
         return self.net(torch.cat([obs, action], -1)).squeeze(-1)
 
 
-class TwinQCritic(nn.Module):
+class TwinQCritic(QCritic):
     """Two Q-critics that start differently and learn from the same targets; their value is the *smaller* of the two.
 
     An actor seeks out what its critic overrates; where two critics disagree, believing the lower one counters that

@@ -8,7 +8,8 @@ import torch
 
 from offac_lite import _check
 from offac_lite.buffer import ReplayBuffer
-from offac_lite.envs import Step, VectorEnv
+from offac_lite.config import Config, Prefill, SavedName
+from offac_lite.envs import Spaces, Step, VectorEnv
 from offac_lite.networks import Categorical
 
 
@@ -122,7 +123,7 @@ def rollout(policy, env: VectorEnv, max_steps: int = 10_000) -> Rollout:
     _check.instance("policy", policy, torch.nn.Module)
     if env.n_seeds is None or env.n_envs != 1:
         raise ValueError(f"env must hold one environment for each agent, got batch_shape {env.batch_shape}")
-    moments = list(_moments(policy, env, max_steps))
+    moments = list(_play(policy, env, max_steps))
     lengths = sum(playing[:, 0].long() for *_, playing in moments)
     terminated = sum((step.terminated & playing)[:, 0].long() for *_, step, playing in moments) > 0
     obs, action = (torch.cat(parts, 1) for parts in list(zip(*moments, strict=True))[:2])
@@ -144,12 +145,12 @@ def evaluate(policy, env: VectorEnv, max_steps: int = 10_000) -> torch.Tensor:
     _check.instance("env", env, VectorEnv)
     _check.instance("policy", policy, torch.nn.Module)
     returns = torch.zeros(env.batch_shape)
-    for _, _, step, playing in _moments(policy, env, max_steps):
+    for _, _, step, playing in _play(policy, env, max_steps):
         returns += step.reward.where(playing, 0.0)
     return returns
 
 
-def _moments(policy, env: VectorEnv, max_steps: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, Step, torch.Tensor]]:
+def _play(policy, env: VectorEnv, max_steps: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, Step, torch.Tensor]]:
     """Play one episode everywhere with the most probable actions: give obs, action, step, and who still plays in it."""
     device, playing = next(policy.parameters()).device, torch.ones(env.batch_shape, dtype=torch.bool)
     env.reset()
@@ -163,3 +164,119 @@ def _moments(policy, env: VectorEnv, max_steps: int) -> Iterator[tuple[torch.Ten
         if not playing.any():
             break
     env.pop_episodes()
+
+
+def auto_obs_scale(env_id: str) -> tuple[float, ...]:
+    """Return one factor per feature: half over its standard deviation under random play.
+
+    A feature that hardly varies gets 1. CartPole's four factors are kept, so that its runs do not depend on a sample.
+
+    >>> auto_obs_scale("Pendulum-v1")
+    (0.78, 0.77, 0.15)
+    """
+    if env_id in _OBS_SCALES:
+        return _OBS_SCALES[env_id]
+    env, generator = VectorEnv(env_id, 8), torch.Generator().manual_seed(0)
+    seen = [env.reset().reshape(8, -1)]
+    for _ in range(250):
+        seen.append(env.step(choose(None, env, generator)[0]).next_obs.reshape(8, -1))
+    env.close()
+    spread = torch.cat(seen).double().std(0)
+    return tuple(float(f"{0.5 / s:.2g}") if s > 1e-6 else 1.0 for s in spread.tolist())
+
+
+_OBS_SCALES = {"CartPole-v1": (0.5, 0.5, 5.0, 0.5)}  # position, velocity, angle, angular velocity
+
+
+def load_prefill(old: Prefill, buffer: ReplayBuffer, env: VectorEnv, generator: torch.Generator) -> None:
+    """Put old data into the buffer of S seeds: what a buffer holds, or what a policy does that never learns.
+
+    Data of a buffer without seeds goes to every seed; of one with seeds, each ring to its own. `env`, of S seeds too,
+    is where a policy plays.
+
+    >>> old, buffer = ReplayBuffer(10, (4,)), ReplayBuffer(100, (4,), n_seeds=3)
+    >>> old.add(torch.ones(5, 4), [0] * 5, [1.0] * 5, torch.ones(5, 4), [False] * 5)
+    >>> load_prefill(old, buffer, VectorEnv("CartPole-v1", 2, n_seeds=3), torch.Generator()); buffer.lengths
+    [5, 5, 5]
+    """
+    if not isinstance(old, ReplayBuffer):
+        policy, count = old
+        fill(buffer, env, policy, count, generator)
+        return
+    n_seeds = buffer.n_seeds
+    for index in range(old.n_seeds or 1):
+        ring = old.all(index)
+        length = len(ring.reward)
+        rows = [field.expand(n_seeds, *field.shape) for field in ring[:6]]
+        for i, shape in ((0, buffer.obs_shape), (1, buffer.action_shape), (3, buffer.obs_shape)):
+            rows[i] = rows[i].reshape(n_seeds, length, *shape)
+        owners = torch.arange(n_seeds) == index if old.n_seeds else torch.ones(n_seeds, dtype=torch.bool)
+        buffer.add(*rows, valid=owners[:, None].expand(n_seeds, length))
+
+
+def check_prefill(config: Config, spaces: Spaces) -> None:
+    """Raise `ValueError` or `TypeError` for old data that could not come from an environment of `spaces`."""
+    old = config.prefill
+    if isinstance(old, ReplayBuffer):
+        _check_buffer(config, old, spaces)
+    elif isinstance(old, SavedName):
+        raise TypeError(f"prefill must be a ReplayBuffer or (policy, count), got {str(old)!r}, the name of a saved one")
+    elif old is not None:
+        _check_policy(config, old[0], spaces)
+
+
+def _check_buffer(config: Config, old: ReplayBuffer, spaces: Spaces) -> None:
+    size = (math.prod(old.obs_shape), math.prod(old.action_shape))
+    if size != (spaces.obs_size, math.prod(spaces.action_shape)):
+        raise ValueError(
+            f"prefill holds {old.obs_shape} observations and {old.action_shape} actions, "
+            f"wanted ({spaces.obs_size},) and {spaces.action_shape}"
+        )
+    if old.n_seeds not in (None, config.seeds):
+        raise ValueError(f"prefill holds {old.n_seeds} seeds, wanted {config.seeds}, or one for them all")
+    if not len(old):
+        raise ValueError("prefill is an empty buffer")
+    discrete = spaces.n_actions is not None
+    wanted = torch.int64 if discrete else torch.float32
+    if old.action_dtype != wanted:
+        raise TypeError(f"prefill holds actions of {old.action_dtype}, wanted {wanted}")
+    for ring in map(old.all, range(old.n_seeds or 1)):
+        action = ring.action.reshape(len(ring.reward), -1).cpu()
+        low, high = ((0,), (spaces.n_actions - 1,)) if discrete else (spaces.low, spaces.high)
+        slack = 0 if discrete else 1e-5  # what rounding may put outside
+        if not ((action >= torch.tensor(low) - slack) & (action <= torch.tensor(high) + slack)).all():
+            raise ValueError(f"prefill holds actions from {action.min():g} to {action.max():g}, wanted {low} to {high}")
+        if config.action == "importance" and not torch.isfinite(ring.log_prob).all():
+            raise ValueError(
+                'action="importance" needs log β(a|s) of every transition: prefill was filled without log_prob'
+            )
+
+
+@torch.no_grad()
+def _check_policy(config: Config, policy, spaces: Spaces) -> None:
+    if policy is None:
+        return
+    if isinstance(policy, SavedName):
+        raise TypeError(f"the policy of prefill must be numeric or a network, got {str(policy)!r}, the name of one")
+    if not callable(policy):
+        if spaces.n_actions is None:
+            raise ValueError("prefill with one probability per action needs discrete actions")
+        if len(policy) != spaces.n_actions:
+            raise ValueError(
+                f"the policy of prefill has shape ({len(policy)},), wanted ({spaces.n_actions},) = (A,): one "
+                "probability per action"
+            )
+        return
+    try:
+        pi = policy(torch.zeros(config.seeds, 1, spaces.obs_size, device=config.device))
+        action = pi.sample(generator=torch.Generator(config.device).manual_seed(0))
+        pi.log_prob(action)
+    except Exception as error:
+        raise ValueError(
+            f"the policy of prefill is no policy of this environment: it raised {type(error).__name__} "
+            f"for an observation: {error}"
+        ) from error
+    has = f"{pi.log_probs.shape[-1]} discrete" if isinstance(pi, Categorical) else f"{action.shape[-1]} continuous"
+    wanted = f"{spaces.n_actions} discrete" if spaces.n_actions else f"{len(spaces.low)} continuous"
+    if has != wanted:
+        raise ValueError(f"the policy of prefill has {has} actions, wanted {wanted} ones")

@@ -1,19 +1,20 @@
 """Many runs that differ in their options: on the cores of one machine, or on a cluster, through joblib."""
 
-import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import joblib
 import torch
 from tqdm.auto import tqdm
 
 from offac_lite import _check, stats
-from offac_lite.config import settle, written
+from offac_lite.config import CARTPOLE, Config, changed
 from offac_lite.run import Run
-from offac_lite.training import asked_for, train
+from offac_lite.training import resolved, train
 
 INTERRUPTED = "interrupted"
 FILE_NAME = r"""[^/\\:*?"<>|.\s][^/\\:*?"<>|]*"""  # on any system
@@ -74,8 +75,16 @@ class Sweep(dict):
         return "\n".join(lines)
 
 
-def sweep(variants: Mapping[str, Mapping], *, n_jobs: int = -1, folder=None, progress: bool = True, **common) -> Sweep:
-    """Run `train(**common, **options)` for each {name: options} of `variants`, several at a time; return a `Sweep`.
+def sweep(
+    variants: Mapping[str, Mapping[str, Any]],
+    config: Config | str = CARTPOLE,
+    *,
+    n_jobs: int = -1,
+    folder: str | os.PathLike | None = None,
+    progress: bool = True,
+    **common: Any,
+) -> Sweep:
+    """Run `train(config, **common, **options)` for each {name: options} of `variants`; return a `Sweep`.
 
     `n_jobs` processes on this machine (−1: one per core), one thread each. On a cluster, by joblib's own means:
 
@@ -83,9 +92,9 @@ def sweep(variants: Mapping[str, Mapping], *, n_jobs: int = -1, folder=None, pro
             sweep(variants)
 
     A variant that fails is a row with its error. Interrupting returns what is finished. With a `folder`, each run is
-    saved there as it finishes, as NAME.run, on the machine that ran it; one that is there already and was not
-    interrupted is loaded instead of run again where all its options are the same. Functions go by their name; what a
-    file does not hold is run again: checkpoints, and old data from a buffer or a network.
+    saved there as NAME.run when it finishes, on the machine that ran it. A run that is there already is loaded instead
+    of repeated, unless it was interrupted or one of its options differs. Functions go by their name. What a file does
+    not hold is run again: checkpoints, and old data from a buffer or a network.
 
     Raises `TypeError` or `ValueError` before anything runs where `variants` is no such mapping.
 
@@ -100,7 +109,7 @@ def sweep(variants: Mapping[str, Mapping], *, n_jobs: int = -1, folder=None, pro
         raise ValueError("variants is empty: there is nothing to run")
     if n_jobs != -1:
         _check.count("n_jobs", n_jobs)
-    folder = None if folder is None else _check.path("folder", folder)
+    folder = None if folder is None else Path(folder)
     if folder is not None and folder.exists() and not folder.is_dir():
         raise ValueError(f"folder must be a folder, got the file {folder}")
     results = Sweep({name: Row(name, error="not run") for name in variants})
@@ -109,8 +118,8 @@ def sweep(variants: Mapping[str, Mapping], *, n_jobs: int = -1, folder=None, pro
         if not isinstance(name, str) or (folder is not None and not re.fullmatch(FILE_NAME, name)):
             raise ValueError(f"the name {name!r} of a variant cannot be the name of a file")
         path = None if folder is None else folder / f"{name}.run"
-        todo[name] = {**common, **options}, path
-        if path is not None and path.exists() and (run := _kept(path, todo[name][0])) is not None:
+        todo[name] = config, {**common, **options}, path
+        if path is not None and path.exists() and (run := _kept(*todo[name])) is not None:
             results[name] = Row(name, run)
             del todo[name]
     if folder is not None:
@@ -130,12 +139,12 @@ def sweep(variants: Mapping[str, Mapping], *, n_jobs: int = -1, folder=None, pro
     return results
 
 
-def _one(name: str, options: dict, path: Path | None) -> Row:
+def _one(name: str, config: Config | str, changes: dict[str, Any], path: Path | None) -> Row:
     """Train one variant, where joblib sends it."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        run = train(**{"progress": False} | options)
+        run = train(config, **{"progress": False} | changes)
         if path is not None:
             run.save(path)
         return Row(name, run, INTERRUPTED if run.interrupted else None)
@@ -145,17 +154,21 @@ def _one(name: str, options: dict, path: Path | None) -> Row:
         torch.set_num_threads(threads)
 
 
-def _kept(path: Path, options: dict) -> Run | None:
+def _kept(config: Config | str, changes: dict[str, Any], path: Path) -> Run | None:
     """Load a finished run of the same options; None for any other."""
     try:
-        run, asked = Run.load(path), asked_for(options)
-        settle(asked, run.spaces)  # what is "auto" depends on the rest
+        run = Run.load(path)
+        changes = {name: value for name, value in changes.items() if name != "progress"}
+        wanted = resolved(changed(config, changes), run.spaces)
     except (TypeError, ValueError):
         return None
-    old = asked["prefill"]
-    known = old is None or (isinstance(old, list) and not callable(old[0]))  # by value: a file names other old data
-    if run.interrupted or asked["checkpoints"] or not known:
+    if run.interrupted or wanted.checkpoints or not _known_by_value(wanted):
         return None
-    asked = json.loads(json.dumps(asked, default=written))
-    same = all(run.config.get(name) == value for name, value in asked.items() if name != "progress")
-    return run if same and "<lambda>" not in asked.values() else None
+    return run if run.config.to_json() == wanted.to_json() else None
+
+
+def _known_by_value(config: Config) -> bool:
+    """Tell whether what `to_json` writes of a config says all of it: no buffer, network or nameless function."""
+    old = config.prefill
+    by_value = old is None or (isinstance(old, tuple) and not callable(old[0]))
+    return by_value and "<lambda>" not in config.to_json().values()

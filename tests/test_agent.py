@@ -5,10 +5,11 @@ import copy
 import pytest
 import torch
 
-from offac_lite import updates
+from offac_lite import equations, updates
 from offac_lite.agent import Agent, make_networks
 from offac_lite.buffer import Transition
-from offac_lite.config import settle
+from offac_lite.config import CARTPOLE, changed
+from offac_lite.envs import Spaces
 from offac_lite.networks import (
     CategoricalPolicy,
     ContinuousQCritic,
@@ -17,11 +18,9 @@ from offac_lite.networks import (
     TwinQCritic,
     VCritic,
 )
-from offac_lite.training import asked_for
 
-OBS = {"obs_shape": [4], "obs_size": 4}
-DISCRETE = OBS | {"action_shape": [], "n_actions": 3, "low": None, "high": None}
-CONTINUOUS = OBS | {"action_shape": [2], "n_actions": None, "low": [-1.0, 0.0], "high": [1.0, 4.0]}
+DISCRETE = Spaces((4,), (), 3)
+CONTINUOUS = Spaces((4,), (2,), None, (-1.0, 0.0), (1.0, 4.0))
 
 
 def rng(seed=0):
@@ -29,9 +28,8 @@ def rng(seed=0):
 
 
 def agent_of(spaces, **options):
-    config = asked_for({"seeds": 3, "hidden": [8], "obs_scale": [1.0, 2.0, 0.5, 1.0]} | options)
-    settle(config, spaces)
-    agent = Agent(config, spaces, rng(1), rng(2))
+    config = changed(CARTPOLE, {"seeds": 3, "hidden": [8], "obs_scale": [1.0, 2.0, 0.5, 1.0]} | options)
+    agent = Agent(config.resolve(spaces), spaces, rng(1), rng(2))
     with torch.no_grad():  # away from the uniform policy, and a target network that is not the critic
         for network in (agent.policy, agent.target_critic):
             for p in network.parameters():
@@ -42,7 +40,7 @@ def agent_of(spaces, **options):
 def batch_of(spaces, n=16, seeds=3):
     gen, lead = rng(5), (seeds, n)
     obs, next_obs = (torch.randn(*lead, 4, generator=gen) for _ in range(2))
-    if spaces["n_actions"]:
+    if spaces.n_actions:
         action = torch.randint(3, lead, generator=gen)
     else:
         action = torch.tensor([0.0, 2.0]) + torch.tensor([1.8, 3.6]) * (torch.rand(*lead, 2, generator=gen) - 0.5)
@@ -122,16 +120,16 @@ def steps_by_hand(agent, batch):
     """The two steps that an agent's options ask for, from the update functions themselves."""
     c, gen = agent.config, agent.generator
     nets = agent.policy, agent.critic, agent.optimizer
-    bonus = c["entropy_bonus"]
-    if c["critic"] == "q":
+    bonus = c.entropy_bonus
+    if c.critic == "q":
         updates.critic_step(
             agent.critic,
             agent.target_critic,
             agent.policy,
             agent.critic_optimizer,
             batch,
-            gamma=c["gamma"],
-            next_action_samples=c["next_action_samples"],
+            gamma=c.gamma,
+            next_action_samples=c.next_action_samples,
             generator=gen,
         )
     else:
@@ -140,22 +138,22 @@ def steps_by_hand(agent, batch):
             agent.target_critic,
             agent.critic_optimizer,
             batch,
-            gamma=c["gamma"],
+            gamma=c.gamma,
             weight=agent.weight(batch),
         )
-    if c["action"] != "resampled":
+    if c.action != "resampled":
         advantage, weight = agent.stored_advantage(batch), agent.weight(batch)
         updates.stored_actor_step(nets[0], nets[2], batch, advantage, weight=weight, entropy_bonus=bonus)
-    elif c["gradient"] == "reparameterized":
+    elif c.gradient == "reparameterized":
         updates.reparameterized_actor_step(
-            *nets, batch.obs, action_samples=c["action_samples"], entropy_bonus=bonus, generator=gen
+            *nets, batch.obs, action_samples=c.action_samples, entropy_bonus=bonus, generator=gen
         )
     else:
         updates.actor_step(
             *nets,
             batch.obs,
-            action_samples=c["action_samples"],
-            baseline=c["baseline"],
+            action_samples=c.action_samples,
+            baseline=c.baseline,
             entropy_bonus=bonus,
             generator=gen,
         )
@@ -223,14 +221,14 @@ def test_a_broken_seed_is_found_and_silenced_and_the_others_stay(where, twin):
     agent, batch = agent_of(DISCRETE, twin=twin), batch_of(DISCRETE)
     agent.critic_step(batch)
     agent.actor_step(batch)
-    assert agent.broken(batch.obs).tolist() == [False] * 3
+    assert agent.non_finite_seeds(batch.obs).tolist() == [False] * 3
     before = copy.deepcopy((agent.policy, agent.critic, agent.target_critic))
     (theta,) = getattr(agent, where).parameters()
     with torch.no_grad():
         theta[-2, 3] = torch.inf  # of twins: seed 1 of the second critic
-    assert agent.broken(batch.obs).tolist() == [False, True, False]
-    agent.retire(agent.broken(batch.obs))
-    assert not agent.broken(batch.obs).any()
+    assert agent.non_finite_seeds(batch.obs).tolist() == [False, True, False]
+    agent.stop_seeds(agent.non_finite_seeds(batch.obs))
+    assert not agent.non_finite_seeds(batch.obs).any()
     for network, old in zip((agent.policy, agent.critic, agent.target_critic), before, strict=True):
         rows, old = (numbers(n).view(-1, 3, next(n.parameters()).shape[-1]) for n in (network, old))
         assert (rows[:, 1] == 0).all() and torch.equal(rows[:, [0, 2]], old[:, [0, 2]])
@@ -299,7 +297,7 @@ def test_trying_changes_nothing():
     def loss(policy, critic, obs, action, k, generator):
         return policy(obs).log_prob(policy(obs).sample(k, generator=generator)).mean()
 
-    agent = agent_of(DISCRETE, q_target=updates.q_target, resampled_loss=loss)
+    agent = agent_of(DISCRETE, q_target=equations.q_target, resampled_loss=loss)
     before = numbers(agent.policy), numbers(agent.critic), agent.generator.get_state()
     agent.try_own_functions()
     after = numbers(agent.policy), numbers(agent.critic), agent.generator.get_state()

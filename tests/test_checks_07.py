@@ -7,7 +7,7 @@ from torch.distributions import Normal, TransformedDistribution
 from torch.distributions.transforms import AffineTransform, TanhTransform
 
 from offac_lite.course import checks
-from offac_lite.updates import leave_one_out
+from offac_lite.equations import leave_one_out
 from tests.exercises import Answers
 
 # ------------------------------------------------------------------ right answers, each in more than one way

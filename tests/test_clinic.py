@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from offac_lite import updates
+from offac_lite import equations
 from offac_lite.course import checks, clinic, plots
 from offac_lite.course.clinic import HEALTHY, Chart, Parts, TableCritic, admit, delivered, patient, two_states
 from offac_lite.networks import Categorical, DiscreteQCritic
@@ -89,8 +89,8 @@ def test_the_two_states_are_as_described():
 def test_the_healthy_parts_are_the_packages():
     gen = torch.Generator().manual_seed(0)
     q_all, action, y = torch.randn(6, 3, generator=gen), torch.tensor([0, 2, 1, 1, 0, 2]), torch.randn(6, generator=gen)
-    assert clinic.critic_loss(q_all, action, y) == updates.critic_loss(q_all[torch.arange(6), action], y)
-    assert HEALTHY.q_target is updates.v_target and HEALTHY.make_target is copy.deepcopy
+    assert clinic.critic_loss(q_all, action, y) == equations.critic_loss(q_all[torch.arange(6), action], y)
+    assert HEALTHY.q_target is equations.v_target and HEALTHY.make_target is copy.deepcopy
     critic = DiscreteQCritic(4, 3, generator=gen)
     obs, logits = torch.randn(6, 4, generator=gen), torch.randn(6, 3, generator=gen)
     value = clinic.next_value(lambda _: Categorical(logits), critic, obs, action)

@@ -2,6 +2,8 @@
 
 import inspect
 import json
+import re
+from dataclasses import fields, replace
 
 import gymnasium
 import numpy as np
@@ -10,11 +12,11 @@ import torch
 from gymnasium.spaces import Box
 
 from offac_lite.buffer import ReplayBuffer
-from offac_lite.config import Config, describe, name_of, settle
-from offac_lite.envs import VectorEnv
+from offac_lite.config import CARTPOLE, Config, changed, name_of
+from offac_lite.envs import Spaces, VectorEnv
+from offac_lite.equations import q_target
 from offac_lite.networks import CategoricalPolicy
-from offac_lite.training import Learner, train
-from offac_lite.updates import q_target
+from offac_lite.training import Learner, resolved
 
 PENDULUM, V = {"env_id": "Pendulum-v1"}, {"critic": "v", "action": "stored"}
 STORED = PENDULUM | {"action": "stored", "entropy_bonus": 0}
@@ -41,15 +43,9 @@ def rng(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def defaults():
-    return {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()}
-
-
-def settled(**options):
-    config = Config(defaults() | options)
-    env = VectorEnv(config["env_id"], 1)
-    settle(config, describe(env))
-    return config
+def in_full(**options):
+    config = changed(CARTPOLE, options)
+    return resolved(config, VectorEnv(config.env_id, 1).spaces)
 
 
 def old_data(n=300, obs=4, n_seeds=None, **fields):
@@ -66,8 +62,8 @@ def old_data(n=300, obs=4, n_seeds=None, **fields):
     [
         ({}, {"baseline": "value", "next_action_samples": "all", "random_steps": 1000}),
         ({"action_samples": 1}, {"baseline": "value"}),
-        ({"prefill": (None, 500)}, {"random_steps": 0, "prefill": [None, 500]}),
-        ({"prefill": ([0.25, 0.75], 500), "random_steps": 9}, {"random_steps": 9, "prefill": [[0.25, 0.75], 500]}),
+        ({"prefill": (None, 500)}, {"random_steps": 0, "prefill": (None, 500)}),
+        ({"prefill": ([0.25, 0.75], 500), "random_steps": 9}, {"random_steps": 9, "prefill": ((0.25, 0.75), 500)}),
         (V | {"on_policy": True}, {"random_steps": 0, "baseline": "value"}),
         (V, {"random_steps": 1000, "baseline": "value"}),
         ({"baseline": None}, {"baseline": None}),
@@ -76,52 +72,75 @@ def old_data(n=300, obs=4, n_seeds=None, **fields):
         (PENDULUM | {"action_samples": 1}, {"baseline": None}),
         (PENDULUM | {"gradient": "reparameterized"}, {"baseline": None}),
         (STORED, {"baseline": "value"}),
-        ({"obs_scale": "auto"}, {"obs_scale": [0.5, 0.5, 5.0, 0.5]}),
-        ({"obs_scale": 0.5}, {"obs_scale": [0.5] * 4}),
-        (PENDULUM | {"obs_scale": np.array([1, 2, 4])}, {"obs_scale": [1.0, 2.0, 4.0]}),
-        ({"hidden": ()}, {"hidden": []}),
-        ({"hidden": (np.int64(7), 3), "seeds": np.int32(2)}, {"hidden": [7, 3], "seeds": 2}),
-        ({"env_id": "Board-v0", "obs_scale": 1.0}, {"obs_scale": [1.0] * 6}),
+        ({"obs_scale": "auto"}, {"obs_scale": (0.5, 0.5, 5.0, 0.5)}),
+        ({"obs_scale": 0.5}, {"obs_scale": (0.5,) * 4}),
+        (PENDULUM | {"obs_scale": np.array([1, 2, 4])}, {"obs_scale": (1.0, 2.0, 4.0)}),
+        ({"hidden": []}, {"hidden": ()}),
+        ({"hidden": (np.int64(7), 3), "seeds": np.int32(2)}, {"hidden": (7, 3), "seeds": 2}),
+        ({"env_id": "Board-v0", "obs_scale": 1.0}, {"obs_scale": (1.0,) * 6}),
     ],
 )
 def test_what_auto_means(options, meaning):
-    config = settled(**options)
-    assert {name: config[name] for name in meaning} == meaning
-    assert "auto" not in config.values()
-    assert list(config) == list(defaults())
-    assert settled(**config) == config  # settled twice is settled
+    config = in_full(**options)
+    assert {name: getattr(config, name) for name in meaning} == meaning
+    values = [getattr(config, f.name) for f in fields(config)]
+    assert "auto" not in values
+    assert resolved(config, VectorEnv(config.env_id, 1).spaces) == config  # resolved twice is the same
+    assert all(type(value) in (int, float, str, bool, tuple, type(None)) for value in values)
 
 
 def test_auto_obs_scale_makes_every_feature_s_spread_a_half():
-    scale = settled(**PENDULUM)["obs_scale"]
+    scale = in_full(**PENDULUM).obs_scale
     env = VectorEnv("Pendulum-v1", 20, seed=7)
     seen = [env.reset()]
     for _ in range(100):
         seen.append(env.step(4 * torch.rand(20, 1, generator=rng(len(seen))) - 2).next_obs)
     spread = (torch.cat(seen) * torch.tensor(scale)).std(0)
     assert (spread > 0.4).all() and (spread < 0.6).all()
-    assert settled(**PENDULUM)["obs_scale"] == scale  # nothing random about it
+    assert in_full(**PENDULUM).obs_scale == scale  # nothing random about it
 
 
-def test_describe_flattens_what_has_several_axes():
-    spaces = describe(VectorEnv("Board-v0", 3, n_seeds=2))
-    actions = {"action_shape": [2], "n_actions": None, "low": [-1.0] * 2, "high": [2.0] * 2}
-    assert spaces == {"obs_shape": [2, 3], "obs_size": 6} | actions
-    json.dumps(spaces)
+def test_spaces_flatten_what_has_several_axes():
+    spaces = VectorEnv("Board-v0", 3, n_seeds=2).spaces
+    assert spaces == Spaces((2, 3), (2,), None, (-1.0,) * 2, (2.0,) * 2)
+    assert spaces.obs_size == 6 and spaces.flat_action_shape == (2,)
 
 
-def test_a_config_prints_as_the_call_that_it_is():
-    config = settled(seeds=3, hidden=(8,), q_target=q_target)
+def test_a_config_prints_as_the_call_that_makes_it():
+    config = Config(seeds=3, hidden=[8], q_target=q_target)
     assert name_of(q_target) == "q_target" and name_of(3) is None
-    text = repr(config)
-    assert text.startswith("train('CartPole-v1', seeds=3,") and text.endswith("progress=True)")
-    assert max(map(len, text.splitlines())) <= 100
-    again = eval(text, {"train": lambda env_id, **options: {"env_id": env_id} | options, "q_target": q_target})
-    assert again == config
+    assert repr(config) == "Config(seeds=3, hidden=(8,), q_target=q_target)"
+    for one in (config, in_full(seeds=3, prefill=([0.25, 0.75], 500), q_target=q_target)):
+        assert eval(repr(one), {"Config": Config, "q_target": q_target}) == one
+
+
+def test_a_config_cannot_be_changed_and_a_variant_is_checked():
+    with pytest.raises(AttributeError, match="cannot assign to field 'tau'"):
+        CARTPOLE.tau = 0.5
+    assert replace(CARTPOLE, tau=0.5).tau == 0.5 and CARTPOLE.tau == 0.1
+    with pytest.raises(ValueError, match=r"tau must lie in \(0, 1\], got 2"):
+        replace(CARTPOLE, tau=2)
+    with pytest.raises(ValueError, match='critic="v" cannot be combined with action="resampled"'):
+        replace(CARTPOLE, critic="v")
+
+
+def test_every_option_says_what_it_is():
+    source = inspect.getsource(Config)
+    for f in fields(Config):
+        assert re.search(rf'^    {f.name}: .*?\)\n    """', source, re.MULTILINE | re.DOTALL), f.name
+
+
+def test_a_config_goes_through_json():
+    config = in_full(seeds=3, hidden=(8,), prefill=([0.25, 0.75], 500), importance_clip=2, action="importance")
+    assert Config.from_json(json.loads(json.dumps(config.to_json()))) == config
+    named = Config.from_json(Config(q_target=q_target, prefill=old_data()).to_json())
+    assert named.q_target == "q_target" and named.prefill.startswith("ReplayBuffer(300 of 1000")
+    with pytest.raises(TypeError, match="q_target must be a function, got 'q_target', the name of one in a saved run"):
+        Learner(named)
 
 
 def learner(options):
-    return Learner(**{"seeds": 2, "total_steps": 2000} | options)
+    return Learner(CARTPOLE, **{"seeds": 2, "total_steps": 2000} | options)
 
 
 def refused(cases, error):
@@ -141,15 +160,15 @@ RATES = ("tau", "actor_lr", "critic_lr", "reward_scale")
                 for name in (*COUNTS, "action_samples", "next_action_samples")
             ),
             *(({name: -3}, f"{name} must be at least 1, got -3") for name in COUNTS),
-            *(({name: 0}, f"{name} must be above 0") for name in (*RATES, "importance_clip")),
+            *(({name: 0}, f"{name} must (be above 0|lie in .0, 1.), got 0") for name in (*RATES, "importance_clip")),
             *(({name: -0.1}, f"{name} must") for name in (*RATES, "importance_clip", "gamma", "entropy_bonus")),
             *(({name: NAN}, f"{name} must") for name in (*RATES, "importance_clip", "gamma", "entropy_bonus")),
             *(({name: INF}, f"{name} must") for name in (*RATES, "importance_clip", "gamma", "entropy_bonus")),
-            ({"tau": 1.01}, "tau must be above 0 and at most 1, got 1.01"),
+            ({"tau": 1.01}, r"tau must lie in \(0, 1\], got 1.01"),
             ({"gamma": 1.0}, r"gamma must lie in \[0, 1\), got 1.0"),
             ({"seed": -1}, "seed must be at least 0"),
             ({"random_steps": -1}, "random_steps must be at least 0"),
-            ({"capacity": 127}, "capacity must be at least 128, got 127"),
+            ({"capacity": 127}, "capacity must be at least 128 = batch_size, got 127"),
             ({"batch_size": 2001}, "batch_size = 2001 is more than the 2000 transitions ever stored"),
             ({"total_steps": 100}, "batch_size = 128 is more than the 100 transitions ever stored"),
             ({"prefill": (None, 100), "collect": False}, "batch_size = 128 is more than the 100 transitions"),
@@ -173,7 +192,7 @@ RATES = ("tau", "actor_lr", "critic_lr", "reward_scale")
             (PENDULUM | {"next_action_samples": "all"}, 'next_action_samples="all" sums over all actions'),
             (PENDULUM | {"action": "stored"}, "entropy_bonus with stored continuous actions is not supported"),
             *(({name: 1}, f"{name} must be one of True, False; got 1") for name in ("twin", "collect", "on_policy")),
-            *(({name: "no"}, f"{name} must be one of True, False") for name in ("lr_decay", "progress")),
+            *(({name: "no"}, f"{name} must be one of True, False") for name in ("lr_decay", "checkpoints")),
             ({"on_policy": True}, 'on_policy=True .* needs critic="v" and action="stored"'),
             (V | {"on_policy": True, "prefill": (None, 500)}, "it takes neither prefill nor collect=False"),
             (V | {"on_policy": True, "collect": False}, "it takes neither prefill nor collect=False"),
@@ -230,8 +249,8 @@ RATES = ("tau", "actor_lr", "critic_lr", "reward_scale")
             ({"prefill": ("random", 500)}, "policy of prefill must be numeric, got str"),
             *(({name: "it"}, f"{name} must be a function, got 'it'") for name in ("q_target", "resampled_loss")),
             ({"policy_gradient_loss": lambda log_prob, advantage: 3.0}, "policy_gradient_loss returned 3.0, wanted"),
-            ({"lr": 1e-3}, "train has no option lr; it has env_id, seeds, total_steps"),
-            ({"n_action": 3, "gama": 0.9}, "train has no option gama, n_action; it has"),
+            ({"learning": 1e-3}, "train has no option learning; it has env_id, seeds, total_steps"),
+            ({"actor_rl": 3, "gama": 0.9}, "train has no option actor_rl, gama; did you mean actor_lr, gamma?"),
         ],
         TypeError,
     ),

@@ -92,12 +92,13 @@ def test_sliders_act_on_the_running_training_and_an_impossible_choice_says_so(da
     dashboard.start()
     dashboard.controls["action_samples"].value = 1
     dashboard.controls["tau"].value = 1.0
-    assert dashboard.learner.config["action_samples"] == 1 and dashboard.learner.config["tau"] == 1.0
+    assert dashboard.learner.config.action_samples == 1 and dashboard.learner.config.tau == 1.0
     dashboard.controls["baseline"].value = "leave-one-out"
-    assert "needs K of at least 2" in dashboard.error and "needs K of at least 2" in dashboard.screen.notice.value
-    assert dashboard.learner.config["baseline"] == "value"
+    words = "action_samples of at least 2"
+    assert words in dashboard.error and words in dashboard.screen.notice.value
+    assert dashboard.learner.config.baseline == "value"
     dashboard.controls["action_samples"].value = 8
-    assert dashboard.error is None and dashboard.learner.config["baseline"] == "leave-one-out"
+    assert dashboard.error is None and dashboard.learner.config.baseline == "leave-one-out"
     dashboard.wait(600)
     assert dashboard.error is None and dashboard.history.steps[-1] == 2_400
 

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from offac_lite.equations import leave_one_out
 from offac_lite.exact.gaussian import (
     break_even_actions,
     expected,
@@ -14,7 +15,6 @@ from offac_lite.exact.gaussian import (
     slope,
     two_humps,
 )
-from offac_lite.updates import leave_one_out
 
 STDS = [0.02, 0.3, 1.0, 3.0]
 

@@ -54,7 +54,7 @@ def test_train_prints_a_table_and_saves_curves_and_run(tmp_path, capsys):
     assert "2400/2400" in captured.err and "median return" in captured.err  # the progress bar
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
     run = Run.load(tmp_path / "a.run")
-    assert run.config["action_samples"] == "all" and run.returns.shape == (2, 20)
+    assert run.config.action_samples == "all" and run.returns.shape == (2, 20)
     run.returns[:, 10:13], run.returns[:, 13:] = 500.0, 0.0
     assert "solved                      2  " in report(run, 475)
     assert "evaluations at goal         30% of those in the second half" in report(run, 475)
@@ -79,7 +79,7 @@ def test_train_takes_pendulums_own_settings(tmp_path, capsys):
         ]
     )
     config = Run.load(tmp_path / "a.run").config
-    assert config["n_envs"] == 4 and config["action_samples"] == 8 and config["baseline"] is None
+    assert config.n_envs == 4 and config.action_samples == 8 and config.baseline is None
     main(
         [
             "train",
@@ -99,7 +99,7 @@ def test_train_takes_pendulums_own_settings(tmp_path, capsys):
             str(tmp_path / "b.run"),
         ]
     )
-    assert Run.load(tmp_path / "b.run").config["entropy_bonus"] == 0
+    assert Run.load(tmp_path / "b.run").config.entropy_bonus == 0
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from offac_lite import equations as eq
 from offac_lite import stats
 from offac_lite import updates as up
 from offac_lite.agent import make_networks
 from offac_lite.buffer import ReplayBuffer
 from offac_lite.config import Config
-from offac_lite.envs import Episode, latest_episodes, recent_returns, to_come
+from offac_lite.envs import Episode, Spaces, latest_episodes, recent_returns, to_come
 from offac_lite.exact import trajectories as tr
 from offac_lite.exact.estimators import ESTIMATORS, break_even_actions, gradient_moments, gradients_from_uniforms
 from offac_lite.exact.gaussian import expected, gaussian_moments, normal_grid
@@ -145,7 +146,7 @@ def places(x):
 @given(batches())
 def test_a_v_target_is_right_at_every_place(batch):
     reward, terminated, value, gamma = batch
-    y = up.v_target(reward, terminated, value, gamma)
+    y = eq.v_target(reward, terminated, value, gamma)
     for i in places(y):
         assert y[i].item() == reward[i].item() + (0.0 if terminated[i] else gamma * value[i].item())
 
@@ -153,7 +154,7 @@ def test_a_v_target_is_right_at_every_place(batch):
 @given(batches(several=True))
 def test_a_q_target_averages_the_next_actions_of_its_own_state(batch):
     reward, terminated, next_q, gamma = batch
-    y = up.q_target(reward, terminated, next_q, gamma)
+    y = eq.q_target(reward, terminated, next_q, gamma)
     for i in places(y):
         mean = np.mean([next_q[(*i[:-1], m, i[-1])].item() for m in range(next_q.shape[-2])])
         assert math.isclose(y[i], reward[i] + (0.0 if terminated[i] else gamma * mean), rel_tol=1e-9, abs_tol=1e-9)
@@ -163,21 +164,21 @@ def test_a_q_target_averages_the_next_actions_of_its_own_state(batch):
 def test_a_td_advantage_is_the_target_less_the_value(batch, data):
     reward, terminated, next_value, gamma = batch
     value = data.draw(tensors(*reward.shape))
-    close(up.td_advantage(reward, terminated, value, next_value, gamma), up.v_target(*batch) - value)
+    close(eq.td_advantage(reward, terminated, value, next_value, gamma), eq.v_target(*batch) - value)
 
 
 @given(batches())
 def test_what_follows_a_terminal_state_never_matters(batch):
     reward, terminated, value, gamma = batch
     hidden = torch.where(terminated, torch.nan, value)
-    assert torch.equal(up.v_target(reward, terminated, hidden, gamma), up.v_target(*batch))
+    assert torch.equal(eq.v_target(reward, terminated, hidden, gamma), eq.v_target(*batch))
 
 
 @given(st.data(), LEADS, SIZES, SIZES)
 def test_losses_are_means_over_all_but_the_seeds_and_their_gradients_too(data, lead, k, size):
     q, advantage = data.draw(tensors(*lead, k, size)), data.draw(tensors(*lead, k, size))
     q.requires_grad_(), advantage.requires_grad_()
-    losses = up.critic_loss(q, advantage), up.policy_gradient_loss(q, advantage), up.reparameterized_loss(q)
+    losses = eq.critic_loss(q, advantage), eq.policy_gradient_loss(q, advantage), eq.reparameterized_loss(q)
     flat, weight = q.reshape(-1, k, size), advantage.reshape(-1, k, size)
     for n, i in enumerate(itertools.product(*map(range, lead))):
         rows = [sum((flat[n, a, b] - weight[n, a, b]) ** 2 for b in range(size)) / (2 * size) for a in range(k)]
@@ -195,7 +196,7 @@ def test_losses_are_means_over_all_but_the_seeds_and_their_gradients_too(data, l
 @given(st.data(), LEADS, st.integers(2, 5), SIZES)
 def test_leave_one_out_takes_the_mean_of_the_others_and_sums_to_nothing(data, lead, k, size):
     q = data.draw(tensors(*lead, k, size))
-    left = up.leave_one_out(q)
+    left = eq.leave_one_out(q)
     close(left.sum(-2), torch.zeros(*lead, size))
     for a in range(k):
         others = [b for b in range(k) if b != a]
@@ -205,7 +206,7 @@ def test_leave_one_out_takes_the_mean_of_the_others_and_sums_to_nothing(data, le
 @given(st.data(), LEADS, SIZES, st.none() | st.floats(0.1, 10))
 def test_ratios_average_to_one_under_beta_and_never_pass_the_clip(data, lead, n_actions, clip):
     pi, beta = (data.draw(distributions(*lead, n_actions, certain=c)) for c in (True, False))
-    ratio = up.importance_ratio(pi.log(), beta.log(), clip)
+    ratio = eq.importance_ratio(pi.log(), beta.log(), clip)
     if clip is None:
         close((beta * ratio).sum(-1), torch.ones(lead))
     else:
@@ -720,9 +721,9 @@ def test_what_is_still_to_come_is_the_mean_over_all_states(lengths, gamma):
 @given(st.integers(1, 3), st.lists(st.integers(0, 100), max_size=4), st.booleans(), SEEDS)
 @settings(max_examples=8)
 def test_a_saved_run_comes_back_as_it_was(tmp_path_factory, critic, seeds, steps, twin, seed):
-    options = {"env_id": "CartPole-v1", "seeds": seeds, "critic": critic, "twin": twin, "hidden": [3]}
-    config = Config(options | {"obs_scale": [1.0, 2.0, 3.0, 4.0]})
-    spaces = {"obs_shape": [4], "obs_size": 4, "action_shape": [], "n_actions": 2, "low": None, "high": None}
+    action, scale = "resampled" if critic == "q" else "stored", [1.0, 2.0, 3.0, 4.0]
+    config = Config(seeds=seeds, critic=critic, action=action, twin=twin, hidden=[3], obs_scale=scale)
+    spaces = Spaces((4,), (), 2)
     run = Run(config, spaces, *make_networks(config, spaces, rng(seed)), stopped={0: 8})
     for n, step in enumerate(steps):
         run.record(step, torch.randn(seeds, generator=rng(n)), value=torch.full((seeds,), torch.nan))

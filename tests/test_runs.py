@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from offac_lite import updates
+from offac_lite import equations
 from offac_lite.networks import CategoricalPolicy
 from offac_lite.run import Run
 from offac_lite.training import Learner, train
@@ -22,7 +22,6 @@ SMALL = dict(
     hidden=(8,),
     evaluations=2,
     eval_episodes=2,
-    progress=False,
 )
 DIFFERENT = [
     {},
@@ -33,7 +32,7 @@ DIFFERENT = [
 
 
 def small(**options):
-    return train(**SMALL | options)
+    return train(progress=False, **SMALL | options)
 
 
 def saved(run, path):
@@ -46,7 +45,7 @@ def test_a_run_comes_back_as_it_was(options, tmp_path):
     run = small(**options)
     run.stopped, run.interrupted = {1: 120}, True
     again = saved(run, tmp_path / "run.pt")
-    assert again.config == run.config and list(again.config) == list(run.config)
+    assert again.config == run.config
     assert (again.spaces, again.stopped, again.interrupted) == (run.spaces, {1: 120}, True)
     assert (again.seconds, again.eval_seconds) == (run.seconds, run.eval_seconds)
     assert torch.equal(again.steps, run.steps) and again.steps.dtype == torch.int64
@@ -54,7 +53,7 @@ def test_a_run_comes_back_as_it_was(options, tmp_path):
     assert list(again.log) == list(run.log)
     for name, curve in run.log.items():
         torch.testing.assert_close(again.log[name], curve, rtol=0, atol=0, equal_nan=True)
-    obs = torch.randn(2, 20, run.spaces["obs_size"], generator=torch.Generator().manual_seed(0))
+    obs = torch.randn(2, 20, run.spaces.obs_size, generator=torch.Generator().manual_seed(0))
     assert np.array_equal(again.policy.act(obs), run.policy.act(obs))
     for network in ("policy", "critic"):
         ours, theirs = (getattr(r, network).state_dict() for r in (run, again))
@@ -65,7 +64,7 @@ def test_a_run_comes_back_as_it_was(options, tmp_path):
 
 def test_a_loaded_config_asks_for_the_same_run(tmp_path):
     run = small(prefill=((0.25, 0.75), 50))
-    again = train(**saved(run, tmp_path / "run.pt").config)
+    again = train(saved(run, tmp_path / "run.pt").config, progress=False)
     assert torch.equal(again.returns, run.returns) and torch.equal(again.policy.net.theta, run.policy.net.theta)
 
 
@@ -77,21 +76,22 @@ def test_a_run_without_any_evaluation_can_be_kept(tmp_path):
 
 
 def my_target(reward, terminated, next_q, gamma):
-    return updates.q_target(reward, terminated, next_q, gamma)
+    return equations.q_target(reward, terminated, next_q, gamma)
 
 
 def test_functions_are_kept_by_name_and_old_data_by_description(tmp_path):
     policy = CategoricalPolicy(4, 2, (4,), generator=torch.Generator().manual_seed(0))
     run = small(q_target=my_target, prefill=(policy, 30))
-    assert run.config["q_target"] is my_target
+    assert run.config.q_target is my_target
     again = saved(run, tmp_path / "run.pt")
-    assert again.config["q_target"] == "my_target" and "q_target=my_target" in repr(run.config)
-    assert "CategoricalPolicy" in again.config["prefill"][0] and again.config["prefill"][1] == 30
-    with pytest.raises(TypeError, match="policy of prefill must be numeric, got str"):
-        train(**again.config)
+    assert again.config.q_target == "my_target" and "q_target=my_target" in repr(run.config)
+    assert "CategoricalPolicy" in again.config.prefill[0] and again.config.prefill[1] == 30
+    with pytest.raises(TypeError, match="policy of prefill must be numeric or a network, got 'CategoricalPolicy"):
+        train(again.config, q_target=my_target)
     with pytest.raises(TypeError, match="q_target must be a function, got 'my_target'"):
-        train(**again.config | {"prefill": None})
-    assert train(**again.config | {"prefill": (policy, 30), "q_target": my_target}).returns.equal(run.returns)
+        train(again.config, prefill=None)
+    repeated = train(again.config, prefill=(policy, 30), q_target=my_target, progress=False)
+    assert repeated.returns.equal(run.returns)
 
 
 def test_record_appends_one_evaluation_at_a_time():
@@ -204,7 +204,7 @@ def test_an_interrupted_save_leaves_the_old_file_whole(file, tmp_path, monkeypat
     monkeypatch.undo()
     assert os.listdir(tmp_path) == ["run.pt"] and path.read_bytes() == file.read_bytes()
     run.save(path)
-    assert os.listdir(tmp_path) == ["run.pt"] and Run.load(path).config["seeds"] == 1
+    assert os.listdir(tmp_path) == ["run.pt"] and Run.load(path).config.seeds == 1
 
 
 def test_where_nothing_can_be_written_nothing_stays_behind(tmp_path):

@@ -48,8 +48,8 @@ def test_a_failed_variant_is_a_row_with_its_error(alone):
 
 
 def test_options_reach_the_run(alone):
-    assert alone["all"].run.config["action_samples"] == "all" and alone["tau 1"].run.config["tau"] == 1.0
-    assert alone["all"].run.config["seeds"] == 2
+    assert alone["all"].run.config.action_samples == "all" and alone["tau 1"].run.config.tau == 1.0
+    assert alone["all"].run.config.seeds == 2
 
 
 def test_several_processes_give_the_same_runs(alone):
@@ -88,7 +88,7 @@ def test_a_folder_keeps_runs_and_saves_running_them_again(alone, tmp_path, monke
     changed = VARIANTS | {"all": dict(action_samples="all", gamma=0.9)}
     ran.clear()
     results = sweep(changed, n_jobs=1, folder=tmp_path / "runs", **SHORT)
-    assert ran == ["all", "wrong"] and results["all"].run.config["gamma"] == 0.9
+    assert ran == ["all", "wrong"] and results["all"].run.config.gamma == 0.9
     (tmp_path / "runs" / "tau 1.run").write_bytes(b"broken")
     ran.clear()
     check_same(sweep(VARIANTS, n_jobs=1, folder=tmp_path / "runs", **SHORT), alone | {"all": results["all"]} | alone)

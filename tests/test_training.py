@@ -6,9 +6,9 @@ place, which must fail what the right ones pass.
 
 import copy
 import functools
-import inspect
 import math
 import sys
+from dataclasses import replace
 
 import gymnasium
 import numpy as np
@@ -16,9 +16,10 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Discrete
 
-from offac_lite import training, updates
+from offac_lite import equations, training, updates
 from offac_lite.agent import Agent
 from offac_lite.buffer import ReplayBuffer
+from offac_lite.config import CARTPOLE, Config
 from offac_lite.envs import VectorEnv
 from offac_lite.networks import CategoricalPolicy
 from offac_lite.play import fill
@@ -88,7 +89,6 @@ SMALL = dict(
     hidden=(8,),
     evaluations=2,
     eval_episodes=2,
-    progress=False,
 )
 ON_POLICY = dict(critic="v", action="stored", on_policy=True, random_steps=0)
 
@@ -97,8 +97,8 @@ def rng(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def small(**options):
-    return train(**SMALL | options)
+def small(progress=False, **options):
+    return train(progress=progress, **SMALL | options)
 
 
 def theta(network):
@@ -131,7 +131,7 @@ def test_the_same_arguments_give_the_same_run_bit_for_bit(options):
     options = {"total_steps": 200} | options
     run, state = small(**options), torch.get_rng_state()
     assert_same(run, small(**options))
-    assert_same(run, train(**run.config))
+    assert_same(run, train(run.config, progress=False))
     assert not torch.equal(theta(run.policy), theta(small(**options, seed=1).policy))
     assert torch.equal(state, torch.get_rng_state())
 
@@ -143,8 +143,11 @@ def test_a_run_is_more_than_its_first_seed():
     assert run.returns.shape == (3, 2) and run.seconds > run.eval_seconds > 0 and not run.interrupted
 
 
-def test_the_config_holds_every_argument():
-    assert list(small().config) == list(inspect.signature(train).parameters)
+def test_a_config_a_preset_or_a_name_and_changes_give_the_same_run():
+    run = small()
+    assert_same(run, train(Config(**SMALL), progress=False))
+    assert_same(run, train("CartPole-v1", progress=False, **SMALL))
+    assert_same(run, train(replace(CARTPOLE, seeds=9), progress=False, **SMALL))
 
 
 def test_progress_is_shown_where_it_is_asked_for(capsys):
@@ -249,7 +252,7 @@ def test_updates_are_as_many_as_asked_for(updates_per_step):
 
     def counted(*given):
         calls.append(given[0].shape)
-        return updates.q_target(*given)
+        return equations.q_target(*given)
 
     small(updates_per_step=updates_per_step, q_target=counted)
     assert calls[1:] == [(2, 16)] * (
@@ -286,18 +289,44 @@ def test_evaluations_are_spread_evenly_up_to_the_end(total_steps, n_envs, evalua
 
 def test_a_change_of_the_config_takes_effect_at_the_next_step():
     seen = []
-    own = {"baseline": "leave-one-out", "leave_one_out": lambda q: seen.append(len(q[0])) or updates.leave_one_out(q)}
+    own = {"baseline": "leave-one-out", "leave_one_out": lambda q: seen.append(len(q[0])) or equations.leave_one_out(q)}
     learner = Learner(**SMALL | own)
     for n in learner:
         agent = learner.agent
         if n == 20:
             assert set(seen) == {4} and not torch.equal(theta(agent.target_critic), theta(agent.critic))
-            learner.config |= {"action_samples": 7, "tau": 1.0, "actor_lr": 0.7, "batch_size": 8, "lr_decay": False}
+            changes = dict(action_samples=7, tau=1.0, actor_lr=0.7, batch_size=8, lr_decay=False)
+            learner.config = replace(learner.config, **changes)
             seen.clear()
         if n == 21:
             assert set(seen) == {7} and torch.equal(theta(agent.target_critic), theta(agent.critic))
             assert agent.optimizer.param_groups[0]["lr"] == 0.7 and learner.batch.reward.shape == (2, 8)
             break
+    learner.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"hidden": (9,)}, ValueError, r"hidden cannot change while training: it is \(8,\), got \(9,\)"),
+        ({"seeds": 3}, ValueError, "seeds cannot change while training: it is 2, got 3"),
+        ({"twin": False}, ValueError, "twin cannot change while training"),
+        ({"baseline": "leave-one-out", "action_samples": 1}, ValueError, "action_samples of at least 2"),
+        ({"q_target": lambda r, d, q, g: r.sum()}, ValueError, r"q_target returned shape \(\), wanted \(2, 5\)"),
+        ({"tau": 0}, ValueError, "tau must lie in"),
+        ({"prefill": (None, 100)}, ValueError, "prefill cannot change while training"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_a_change_that_cannot_be_is_refused_and_the_training_goes_on_as_it_was(change, error, words):
+    learner = Learner(**SMALL)
+    for n in learner:
+        if n == 20:
+            before = learner.config
+            with pytest.raises(error, match=words):
+                learner.config = replace(before, **change)
+            assert learner.config is before
+    assert learner.run.config is before and learner.n_done == learner.n_iterations
     learner.close()
 
 
@@ -312,7 +341,7 @@ def network(n_seeds=None):
 def test_prefill_by_a_policy(policy):
     learner = Learner(**SMALL | {"prefill": (policy, 150)})
     old = learner.buffer.all()
-    assert learner.buffer.lengths == [150] * 2 and learner.config["random_steps"] == 40
+    assert learner.buffer.lengths == [150] * 2 and learner.config.random_steps == 40
     if policy is None or isinstance(policy, tuple):
         wanted = torch.tensor(policy or (0.5, 0.5)).log()[old.action]
         assert old.action.double().mean().item() == pytest.approx((policy or (0, 0.5))[1], abs=4.5 * 0.5 / 300**0.5)
@@ -372,7 +401,7 @@ def test_collected_rewards_are_scaled_once_too():
 )
 def test_other_environments_run(env_id, options, scale):
     run = small(env_id=env_id, **{"total_steps": 160, "evaluations": 1, "eval_episodes": 1} | options)
-    assert len(run.config["obs_scale"]) == scale and all(s > 0 for s in run.config["obs_scale"])
+    assert len(run.config.obs_scale) == scale and all(s > 0 for s in run.config.obs_scale)
     assert torch.isfinite(run.returns).all() and not run.stopped
     env = gymnasium.make(env_id)
     obs, _ = env.reset(seed=0)
@@ -390,7 +419,7 @@ def after(n_calls, answer, seeds=2):
 
     def target(*given):
         calls.append(1)
-        y = updates.q_target(*given)
+        y = equations.q_target(*given)
         return y if len(calls) <= n_calls + 1 else answer(y)  # + 1: the trial before the run
 
     return target
@@ -518,13 +547,13 @@ def test_a_function_of_the_user_s_own_is_called(name, options):
 
     def same(*given):
         calls.append(1)
-        return getattr(updates, name)(*given)
+        return getattr(equations, name)(*given)
 
     options = {"total_steps": 200, "evaluations": 1} | options
     run = small(**options)
     assert_same(run, small(**options, **{name: same}))
     assert len(calls) > 10
-    other = small(**options, **{name: lambda *given: getattr(updates, name)(*given) * torch.tensor(-1.0)})
+    other = small(**options, **{name: lambda *given: getattr(equations, name)(*given) * torch.tensor(-1.0)})
     assert not torch.equal(theta(other.policy), theta(run.policy))
 
 
@@ -532,29 +561,31 @@ def test_a_function_of_the_user_s_own_is_called(name, options):
 
 
 def wrong_sign(log_prob, advantage):
-    return -updates.policy_gradient_loss(log_prob, advantage)
+    return -equations.policy_gradient_loss(log_prob, advantage)
 
 
 def advantage_of_another(log_prob, advantage):
-    return updates.policy_gradient_loss(log_prob, advantage.roll(1, -2))
+    return equations.policy_gradient_loss(log_prob, advantage.roll(1, -2))
 
 
 def no_mask(reward, terminated, next_value, gamma):
     mask = torch.zeros_like(terminated)
-    return (updates.v_target if next_value.shape == reward.shape else updates.q_target)(reward, mask, next_value, gamma)
+    return (equations.v_target if next_value.shape == reward.shape else equations.q_target)(
+        reward, mask, next_value, gamma
+    )
 
 
 def stored_action(policy, critic, obs, action, action_samples, generator):
     """Take the stored action for one of π's own."""
     log_prob, q = policy(obs).log_prob(action), critic(obs, action).detach()
-    return updates.policy_gradient_loss(log_prob.unsqueeze(-2), q.unsqueeze(-2))
+    return equations.policy_gradient_loss(log_prob.unsqueeze(-2), q.unsqueeze(-2))
 
 
 def stored_next_action(critic, target_critic, policy, optimizer, batch, *, gamma, q_target, **_):
     """Bootstrap from the action of the buffer in place of one drawn now."""
     with torch.no_grad():
         y = q_target(batch.reward, batch.terminated, target_critic(batch.next_obs, batch.action), gamma)
-    return updates.descend(optimizer, sum(updates.critic_loss(q, y) for q in critic.each(batch.obs, batch.action)))
+    return updates.descend(optimizer, sum(equations.critic_loss(q, y) for q in critic.each(batch.obs, batch.action)))
 
 
 def reward_of_another(agent, batch):

@@ -5,6 +5,7 @@ import functools
 import pytest
 import torch
 
+from offac_lite import equations as eq
 from offac_lite import updates as up
 from offac_lite.exact import TabularMDP
 from offac_lite.exact.estimators import gradient_moments
@@ -46,7 +47,7 @@ def test_policy_gradient_loss_has_the_exact_gradient(lake, old):
     advantage = q - (pi.probs.detach() * q).sum(-1, keepdim=True)
     weight = lake.occupancy(behavior)[:, None] * pi.probs.detach() * 64  # 64 pairs: the loss takes their mean
     _, actions = every_pair(q)
-    loss = up.policy_gradient_loss(pi.log_prob(actions), of_actions(weight * advantage, actions))
+    loss = eq.policy_gradient_loss(pi.log_prob(actions), of_actions(weight * advantage, actions))
     (gradient,) = torch.autograd.grad(loss, logits)
     m = gradient_moments(lake, path[-1], "expected", behavior=behavior)
     torch.testing.assert_close(-gradient, m.surrogate, rtol=1e-9, atol=1e-12)
@@ -57,7 +58,7 @@ def test_policy_gradient_loss_has_the_exact_gradient(lake, old):
 def test_policy_gradient_loss_sends_no_gradient_into_the_advantage():
     q = torch.ones(1, 4, requires_grad=True)
     log_prob = torch.zeros(1, 4, requires_grad=True)
-    up.policy_gradient_loss(log_prob, q).backward()
+    eq.policy_gradient_loss(log_prob, q).backward()
     assert q.grad is None and log_prob.grad.tolist() == [[-0.25] * 4]
 
 
@@ -68,10 +69,10 @@ def test_targets_converge_to_the_exact_values(lake):
     q = torch.zeros(16, 4, dtype=torch.float64)
     for _ in range(3000):
         next_value = (lake.transition @ (probs * q).sum(-1)) / alive.clamp_min(1e-300)
-        continues = up.q_target(
+        continues = eq.q_target(
             lake.reward.flatten(), torch.zeros(64, dtype=torch.bool), next_value.flatten(), lake.gamma
         )
-        stops = up.q_target(lake.reward.flatten(), torch.ones(64, dtype=torch.bool), next_value.flatten(), lake.gamma)
+        stops = eq.q_target(lake.reward.flatten(), torch.ones(64, dtype=torch.bool), next_value.flatten(), lake.gamma)
         q = torch.where(alive.flatten() > 0, alive.flatten() * continues + (1 - alive.flatten()) * stops, stops)
         q = q.view(16, 4)
     torch.testing.assert_close(q, lake.action_values(probs), rtol=1e-9, atol=1e-9)
@@ -79,9 +80,9 @@ def test_targets_converge_to_the_exact_values(lake):
 
 def test_targets_mask_termination_only_and_carry_no_gradient():
     next_q = torch.full((2, 3), 10.0, requires_grad=True)
-    target = up.q_target(torch.ones(3), torch.tensor([False, True, False]), next_q, 0.9)
+    target = eq.q_target(torch.ones(3), torch.tensor([False, True, False]), next_q, 0.9)
     assert target.tolist() == [10.0, 1.0, 10.0] and not target.requires_grad
-    infinite = up.v_target(torch.ones(1), torch.tensor([True]), torch.tensor([float("inf")]), 0.9)
+    infinite = eq.v_target(torch.ones(1), torch.tensor([True]), torch.tensor([float("inf")]), 0.9)
     assert infinite.item() == 1.0  # nothing leaks past a terminal state, not even inf · 0
 
 
@@ -94,7 +95,7 @@ def test_one_sample_is_an_estimate_of_what_many_average():
     n = 40_000
     for m in (1, 8):
         a = Categorical(pi.log_probs.expand(n, 3)).sample(m, generator=rng(m))
-        y = up.q_target(
+        y = eq.q_target(
             torch.zeros(n).double(), torch.zeros(n, dtype=torch.bool), of_actions(q_next.expand(n, 3), a), 0.5
         )
         assert y.mean().item() == pytest.approx(0.5 * value.item(), abs=4.5 * 0.5 * (variance / m / n) ** 0.5)
@@ -104,7 +105,7 @@ def test_one_sample_is_an_estimate_of_what_many_average():
 def test_critic_loss_gradient_is_the_td_error_and_never_reaches_the_target():
     prediction = torch.tensor([1.0, 5.0], requires_grad=True)
     target = torch.tensor([3.0, 4.0], requires_grad=True)
-    up.critic_loss(prediction, target).backward()
+    eq.critic_loss(prediction, target).backward()
     assert prediction.grad.tolist() == [-1.0, 0.5] and target.grad is None
 
 
@@ -112,16 +113,16 @@ def test_critic_loss_gradient_is_the_td_error_and_never_reaches_the_target():
 def test_leave_one_out_is_unbiased_and_uses_the_others_only(n):
     q = torch.randn(3, n, 4, generator=rng(), dtype=torch.float64)
     expected = torch.stack([q[:, k] - q[:, [j for j in range(n) if j != k]].mean(1) for k in range(n)], 1)
-    torch.testing.assert_close(up.leave_one_out(q), expected)
+    torch.testing.assert_close(eq.leave_one_out(q), expected)
 
 
 def test_importance_ratio_has_mean_one_under_the_behavior():
     beta, pi = torch.tensor([0.7, 0.2, 0.1]), torch.tensor([0.1, 0.3, 0.6])
-    ratio = up.importance_ratio(pi.log(), beta.log())
+    ratio = eq.importance_ratio(pi.log(), beta.log())
     assert (beta * ratio).sum().item() == pytest.approx(1.0)
-    assert up.importance_ratio(pi.log(), beta.log(), clip=2.0).max() == 2.0
-    assert up.importance_ratio(pi.log(), beta.log(), clip=0.5).max() == 0.5  # below 1 as well
-    assert not up.importance_ratio(pi.log().requires_grad_(), beta.log()).requires_grad
+    assert eq.importance_ratio(pi.log(), beta.log(), clip=2.0).max() == 2.0
+    assert eq.importance_ratio(pi.log(), beta.log(), clip=0.5).max() == 0.5  # below 1 as well
+    assert not eq.importance_ratio(pi.log().requires_grad_(), beta.log()).requires_grad
 
 
 def batch_of(n_seeds=None, n=32):
@@ -223,14 +224,14 @@ def test_actor_step_is_one_step_up_its_equation(k, n_seeds, baseline, bonus):
 
 def test_losses_keep_the_seeds_apart():
     x = torch.randn(3, 2, 5, generator=rng(), requires_grad=True)
-    assert up.policy_gradient_loss(x, x.detach()).shape == up.reparameterized_loss(x).shape == (3,)
-    up.reparameterized_loss(x).sum().backward()
+    assert eq.policy_gradient_loss(x, x.detach()).shape == eq.reparameterized_loss(x).shape == (3,)
+    eq.reparameterized_loss(x).sum().backward()
     torch.testing.assert_close(x.grad, torch.full_like(x, -0.1))
 
 
 def test_td_advantage_is_the_td_error_and_a_constant():
     value, next_value = (torch.full((2,), v, requires_grad=True) for v in (4.0, 10.0))
-    advantage = up.td_advantage(torch.ones(2), torch.tensor([False, True]), value, next_value, 0.5)
+    advantage = eq.td_advantage(torch.ones(2), torch.tensor([False, True]), value, next_value, 0.5)
     assert advantage.tolist() == [2.0, -3.0] and not advantage.requires_grad
 
 
@@ -241,7 +242,7 @@ def test_what_is_not_finite_updates_nothing():
     sgd = torch.optim.SGD([*policy.parameters(), *critic.parameters()], 1.0)
     with pytest.raises(ValueError, match="loss is nan: NaN or infinity; nothing was updated"):
         up.critic_step(critic, critic, policy, sgd, batch, gamma=0.9, generator=rng())
-    with pytest.raises(ValueError, match="entropy_bonus must be finite"):
+    with pytest.raises(ValueError, match="loss is nan: NaN or infinity; nothing was updated"):
         up.actor_step(policy, critic, sgd, batch.obs, entropy_bonus=float("nan"), generator=rng())
     for old, new in zip(before, (*policy.parameters(), *critic.parameters()), strict=True):
         assert torch.equal(old, new)
@@ -250,7 +251,9 @@ def test_what_is_not_finite_updates_nothing():
 def test_polyak_update_of_two_shapes_changes_nothing():
     stack, alone = VCritic(2, (3,), n_seeds=3, generator=rng(0)), VCritic(2, (3,), generator=rng(1))
     before = [p.detach().clone() for p in stack.parameters()]
-    with pytest.raises(ValueError, match="target has parameters of shapes .* source .* wanted the same"):
+    with pytest.raises(
+        ValueError, match=r"target has parameters \[\(3, 13\)\], source \[\(13,\)\]; wanted the same shapes"
+    ):
         up.polyak_update(stack, alone, 0.5)
     assert all(torch.equal(old, new) for old, new in zip(before, stack.parameters(), strict=True))
 
@@ -263,13 +266,6 @@ def test_polyak_update_moves_every_parameter_by_tau():
         torch.testing.assert_close(new, 0.75 * old + 0.25 * src)
 
 
-@pytest.mark.parametrize("name", ["target", "source"])
-def test_polyak_update_of_what_is_no_network_is_refused(name):
-    nets = dict(target=VCritic(2, generator=rng(0)), source=VCritic(2, generator=rng(1)))
-    with pytest.raises(TypeError, match=f"^{name} must be a Module, got int"):
-        up.polyak_update(**(nets | {name: 3}), tau=0.5)
-
-
 def column(n=4):
     return torch.zeros(n, 1)
 
@@ -278,45 +274,45 @@ def column(n=4):
     ("attempt", "error", "words"),
     [
         (
-            lambda: up.v_target(torch.zeros(4), torch.zeros(4), torch.zeros(4), 0.9),
+            lambda: eq.v_target(torch.zeros(4), torch.zeros(4), torch.zeros(4), 0.9),
             TypeError,
             "terminated has dtype torch.float32",
         ),
         (
-            lambda: up.v_target(torch.zeros(4), torch.zeros(4, dtype=torch.bool), column(), 0.9),
+            lambda: eq.v_target(torch.zeros(4), torch.zeros(4, dtype=torch.bool), column(), 0.9),
             ValueError,
             r"next_value has shape \(4, 1\), wanted \(4,\) like reward: nothing is broadcast",
         ),
         (
-            lambda: up.v_target(torch.zeros(4), torch.zeros(4, dtype=torch.bool), torch.zeros(4), 1.0),
+            lambda: eq.v_target(torch.zeros(4), torch.zeros(4, dtype=torch.bool), torch.zeros(4), 1.0),
             ValueError,
             "gamma must lie",
         ),
         (
-            lambda: up.v_target(torch.zeros(4), torch.zeros(4, 1, dtype=torch.bool), torch.zeros(4), 0.9),
+            lambda: eq.v_target(torch.zeros(4), torch.zeros(4, 1, dtype=torch.bool), torch.zeros(4), 0.9),
             ValueError,
             r"terminated has shape \(4, 1\), wanted \(4,\) like reward",
         ),
-        (lambda: up.critic_loss(column(), torch.zeros(4)), ValueError, r"prediction has shape \(4, 1\), wanted \(4,\)"),
-        (lambda: up.policy_gradient_loss(torch.zeros(2, 4), torch.zeros(4)), ValueError, r"advantage has shape \(4,\)"),
+        (lambda: eq.critic_loss(column(), torch.zeros(4)), ValueError, r"prediction has shape \(4, 1\), wanted \(4,\)"),
+        (lambda: eq.policy_gradient_loss(torch.zeros(2, 4), torch.zeros(4)), ValueError, r"advantage has shape \(4,\)"),
         (
-            lambda: up.policy_gradient_loss(torch.zeros(4), torch.zeros(4)),
+            lambda: eq.policy_gradient_loss(torch.zeros(4), torch.zeros(4)),
             ValueError,
             r"^log_prob has shape \(4,\), wanted \(..., K, B\), with .unsqueeze\(-2\) for K = 1",
         ),
-        (lambda: up.leave_one_out(torch.zeros(1, 4)), ValueError, "there is no other action to average"),
+        (lambda: eq.leave_one_out(torch.zeros(1, 4)), ValueError, "there is no other action to average"),
         (
-            lambda: up.critic_loss(torch.zeros(0), torch.zeros(0)),
+            lambda: eq.critic_loss(torch.zeros(0), torch.zeros(0)),
             ValueError,
             r"^prediction has .*, wanted \(..., B\), and",
         ),
         (
-            lambda: up.reparameterized_loss(torch.zeros(4)),
+            lambda: eq.reparameterized_loss(torch.zeros(4)),
             ValueError,
             r"^q has shape \(4,\), wanted \(..., K, B\), and",
         ),
         (
-            lambda: up.importance_ratio(torch.zeros(4), torch.full((4,), torch.nan)),
+            lambda: eq.importance_ratio(torch.zeros(4), torch.full((4,), torch.nan)),
             ValueError,
             "^behavior_log_prob holds NaN: log_prob was not given",
         ),
@@ -326,50 +322,38 @@ def column(n=4):
             r"tau must lie in \(0, 1\], got 0",
         ),
         (
-            lambda: up.td_advantage(torch.zeros(4), torch.zeros(4, dtype=torch.bool), column(), torch.zeros(4), 0.9),
+            lambda: eq.td_advantage(torch.zeros(4), torch.zeros(4, dtype=torch.bool), column(), torch.zeros(4), 0.9),
             ValueError,
             r"value has shape \(4, 1\)",
         ),
-        (lambda: up.importance_ratio(torch.zeros(2), torch.tensor([0.0, torch.nan])), ValueError, "was not given"),
+        (lambda: eq.importance_ratio(torch.zeros(2), torch.tensor([0.0, torch.nan])), ValueError, "was not given"),
         (
-            lambda: up.importance_ratio(torch.zeros(1), torch.tensor([-torch.inf])),
+            lambda: eq.importance_ratio(torch.zeros(1), torch.tensor([-torch.inf])),
             ValueError,
             "^behavior_log_prob is inf",
         ),
-        (lambda: up.importance_ratio(torch.full((1,), torch.nan), torch.zeros(1)), ValueError, "^log_prob holds NaN"),
+        (lambda: eq.importance_ratio(torch.full((1,), torch.nan), torch.zeros(1)), ValueError, "^log_prob holds NaN"),
         (
-            lambda: up.importance_ratio(torch.full((1,), torch.inf), torch.zeros(1)),
+            lambda: eq.importance_ratio(torch.full((1,), torch.inf), torch.zeros(1)),
             ValueError,
             "^log_prob holds NaN or",
         ),
-        (lambda: up.importance_ratio(torch.zeros(1), torch.zeros(1), clip=-1.0), ValueError, "clip must be above 0"),
-        (lambda: up.importance_ratio(torch.zeros(1), torch.zeros(1), clip=0.0), ValueError, "clip must be above 0"),
+        (lambda: eq.importance_ratio(torch.zeros(1), torch.zeros(1), clip=-1.0), ValueError, "clip must be above 0"),
+        (lambda: eq.importance_ratio(torch.zeros(1), torch.zeros(1), clip=0.0), ValueError, "clip must be above 0"),
         (
-            lambda: up.importance_ratio(torch.zeros(4), column()),
+            lambda: eq.importance_ratio(torch.zeros(4), column()),
             ValueError,
             r"behavior_log_prob has shape \(4, 1\), wanted \(4,\) like log_prob",
         ),
         (
-            lambda: up.actor_step(
-                None, None, None, None, action_samples=2.0, baseline="leave-one-out", generator=rng()
-            ),
-            TypeError,
-            "action_samples must be a whole number, got 2.0",
-        ),
-        (
-            lambda: up.q_target(torch.zeros(4), torch.zeros(4, dtype=torch.bool), column(), 0.9),
+            lambda: eq.q_target(torch.zeros(4), torch.zeros(4, dtype=torch.bool), column(), 0.9),
             ValueError,
             r"next_q has shape \(4, 1\), wanted \(4,\)",
         ),
         (
-            lambda: up.q_target(torch.zeros(4), torch.zeros(4, dtype=torch.bool), torch.zeros(0, 4), 0.9),
+            lambda: eq.q_target(torch.zeros(4), torch.zeros(4, dtype=torch.bool), torch.zeros(0, 4), 0.9),
             ValueError,
             r"^next_q has shape \(0, 4\), wanted \(..., M, B\), and not empty",
-        ),
-        (
-            lambda: up.actor_step(None, None, None, None, baseline="leave-one-out", generator=rng()),
-            ValueError,
-            "^baseline 'leave-one-out' averages the other K − 1 actions: action_samples is 1, wanted at least 2",
         ),
         (
             lambda: up.actor_step(
@@ -381,7 +365,7 @@ def column(n=4):
                 generator=rng(),
             ),
             ValueError,
-            "^baseline 'value' sums over all actions, which only discrete actions allow",
+            "a value of every action is wanted, which only discrete actions allow",
         ),
     ],
 )
@@ -396,28 +380,15 @@ INTEGERS = torch.ones(2, 4, dtype=torch.int64)
 @pytest.mark.parametrize(
     ("attempt", "name"),
     [
-        (lambda x: up.q_target(x[0], x[0] > 0, INTEGERS, 0.9), "next_q"),
-        (lambda x: up.td_advantage(x, x > 0, INTEGERS, x, 0.9), "value"),
-        (lambda x: up.critic_loss(INTEGERS, x), "prediction"),
-        (lambda x: up.critic_loss(x, INTEGERS), "target"),
-        (lambda x: up.policy_gradient_loss(INTEGERS, x), "log_prob"),
-        (lambda x: up.reparameterized_loss(INTEGERS), "q"),
-        (lambda x: up.leave_one_out(INTEGERS), "q"),
-        (lambda x: up.log_ratio(INTEGERS, x), "log_prob"),
-        (lambda x: up.log_ratio(x, INTEGERS), "behavior_log_prob"),
-        (lambda x: up.descend(torch.optim.SGD([x.requires_grad_()], 1.0), INTEGERS), "loss"),
+        (lambda x: eq.q_target(x[0], x[0] > 0, INTEGERS, 0.9), "next_q"),
+        (lambda x: eq.critic_loss(INTEGERS, x), "prediction"),
+        (lambda x: eq.policy_gradient_loss(INTEGERS, x), "log_prob"),
+        (lambda x: eq.reparameterized_loss(INTEGERS), "q"),
     ],
 )
 def test_whole_numbers_are_refused_by_name(attempt, name):
     with pytest.raises(TypeError, match=f"^{name} has dtype torch.int64, wanted floating-point numbers"):
         attempt(torch.ones(2, 4))
-
-
-@pytest.mark.parametrize("name", ["reward", "terminated", "next_q"])
-def test_what_is_no_tensor_is_refused_by_name(name):
-    given = dict(reward=torch.ones(4), terminated=torch.ones(4) > 0, next_q=torch.ones(4), gamma=0.9)
-    with pytest.raises(TypeError, match=f"^{name} must be a tensor, got list"):
-        up.q_target(**(given | {name: [0.0] * 4}))
 
 
 def twins(n_seeds, seed=1):
@@ -513,7 +484,7 @@ def test_stored_actions_weighted_by_rho_have_the_resampled_gradient_on_average(b
     states, actions = obs.repeat_interleave(3, 0), torch.arange(3).repeat(32)
     batch = batch_of()._replace(obs=states, action=actions)
     with torch.no_grad():
-        ratio = up.importance_ratio(policy(states).log_prob(actions), beta.log().flatten())
+        ratio = eq.importance_ratio(policy(states).log_prob(actions), beta.log().flatten())
         advantage = 3 * beta.flatten() * critic(states, actions)
 
     def stored(weight):
@@ -600,7 +571,7 @@ def test_functions_of_your_own_take_their_place():
     batch, seen = batch_of(), []
 
     def spy(name):
-        return lambda *given: seen.append((name, given[1].shape)) or getattr(up, name)(*given)
+        return lambda *given: seen.append((name, given[1].shape)) or getattr(eq, name)(*given)
 
     sgd = torch.optim.SGD([*policy.parameters(), *critic.parameters()], 0.1)
     up.critic_step(critic, critic, policy, sgd, batch, gamma=0.9, generator=rng(), q_target=spy("q_target"))
@@ -641,9 +612,9 @@ def test_a_loss_that_could_teach_the_optimizer_s_parameters_nothing_is_refused()
 @pytest.mark.parametrize("rows", [3, 6], ids=["one network of each seed", "twins"])
 def test_seeds_given_up_stay_where_they_are_and_do_not_stop_the_others(rows):
     parameter, alive = torch.nn.Parameter(torch.ones(rows, 2)), torch.tensor([True, False, True])
-    sgd = torch.optim.SGD([{"params": [parameter], "alive": alive}], 1.0)
+    sgd = torch.optim.SGD([parameter], 1.0)
     factor = torch.tensor([1.0, torch.nan, 3.0]).repeat(rows // 3)
-    said = up.descend(sgd, (factor * parameter.sum(-1)).view(-1, 3).sum(0))
+    said = up.descend(sgd, (factor * parameter.sum(-1)).view(-1, 3).sum(0), alive)
     assert said.tolist() == [2.0 * (rows // 3), 0.0, 6.0 * (rows // 3)]
     assert parameter.tolist() == [[0.0] * 2, [1.0] * 2, [-2.0] * 2] * (rows // 3)
 
@@ -662,15 +633,15 @@ def critic_step_of_all(policy, critic, batch):
     [
         (
             lambda p, c, b: critic_step_of_all(p, c, b),
-            "action_samples = 'all' sums over all actions, which only discrete",
+            "a value of every action is wanted, which only discrete actions allow",
         ),
         (
             lambda p, c, b: up.actor_step(p, c, None, b.obs, action_samples="all", generator=rng()),
-            "action_samples = 'all' sums",
+            "a value of every action is wanted, which only discrete actions allow",
         ),
         (
             lambda p, c, b: up.stored_actor_step(p, None, b, b.reward, entropy_bonus=0.1),
-            "entropy_bonus sums over all actions, which only discrete actions allow",
+            "a sum over all actions is wanted, which only discrete actions allow",
         ),
         (
             lambda p, c, b: up.stored_actor_step(p, None, b, b.reward, weight=b.reward.unsqueeze(-1)),
@@ -718,30 +689,11 @@ def step_with(step, **change):
     return getattr(up, step)(**(given | dict(optimizer=torch.optim.SGD(learns.parameters(), 0.1)) | change))
 
 
-FUNCTIONS = {
-    "critic_step": ["critic", "target_critic", "policy", "q_target"],
-    "v_critic_step": ["critic", "target_critic", "v_target"],
-    "actor_step": ["policy", "critic", "policy_gradient_loss", "leave_one_out"],
-    "reparameterized_actor_step": ["policy", "critic", "reparameterized_loss"],
-    "stored_actor_step": ["policy", "policy_gradient_loss"],
-}
 WRONG = [
-    (step, name, 3, f"{name} must be a function, got 3") for step, names in FUNCTIONS.items() for name in names
-] + [
-    ("critic_step", "batch", 3, "batch must be a Transition, .*, got int"),
-    ("v_critic_step", "batch", 3, "batch must be a Transition, .*, got int"),
-    ("stored_actor_step", "batch", 3, "batch must be a Transition, .*, got int"),
-    ("critic_step", "policy", len, "policy must give a distribution of actions, .*, got int"),
-    ("actor_step", "policy", len, "policy must give a distribution of actions, .*, got int"),
-    ("critic_step", "next_action_samples", 0, "next_action_samples must be at least 1, got 0"),
+    ("critic_step", "next_action_samples", 0, "action_samples must be at least 1, got 0"),
+    ("actor_step", "baseline", "leave-one-out", r"q has shape \(1, 32\), wanted .* K >= 2"),
     ("actor_step", "action_samples", 0, "action_samples must be at least 1, got 0"),
     ("reparameterized_actor_step", "action_samples", 0, "action_samples must be at least 1, got 0"),
-    ("actor_step", "entropy_bonus", -1.0, "entropy_bonus must not be negative, got -1.0"),
-    ("reparameterized_actor_step", "entropy_bonus", -1.0, "entropy_bonus must not be negative, got -1.0"),
-    ("stored_actor_step", "entropy_bonus", -1.0, "entropy_bonus must not be negative, got -1.0"),
-    ("actor_step", "policy_gradient_loss", lambda *_: INTEGERS, "loss has dtype torch.int64"),
-    ("stored_actor_step", "policy_gradient_loss", lambda *_: INTEGERS, "loss has dtype torch.int64"),
-    ("critic_step", "optimizer", 3, "optimizer must be a Optimizer, got int"),
 ]
 
 

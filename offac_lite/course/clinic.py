@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch.optim import Adam
 
-from offac_lite import _check, updates
+from offac_lite import _check, equations, updates
 from offac_lite.buffer import ReplayBuffer, Transition
 from offac_lite.envs import Episode, Step, VectorEnv, latest_episodes, recent_returns, to_come
 from offac_lite.exact.mdp import TabularMDP
@@ -48,7 +48,7 @@ def critic_loss(q_all: torch.Tensor, action: torch.Tensor, target: torch.Tensor)
     >>> critic_loss(torch.tensor([[1.0, 3.0], [5.0, 7.0]]), torch.tensor([1, 0]), torch.tensor([1.0, 5.0]))
     tensor(1.)
     """
-    return updates.critic_loss(q_all.gather(-1, action.unsqueeze(-1)).squeeze(-1), target)
+    return equations.critic_loss(q_all.gather(-1, action.unsqueeze(-1)).squeeze(-1), target)
 
 
 def resample(pi: Categorical, q_all: torch.Tensor, action_samples: int, generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -59,7 +59,7 @@ def resample(pi: Categorical, q_all: torch.Tensor, action_samples: int, generato
 
 def actor_loss(log_prob: torch.Tensor, q: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """−mean of log π(aᵖ|s) (Q(s, aᵖ) − V(s)) of one agent, (): log_prob and q (K, B), value (B,)."""
-    return updates.policy_gradient_loss(log_prob, q - value)
+    return equations.policy_gradient_loss(log_prob, q - value)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Parts:
 
     ended: Callable = ended
     next_value: Callable = next_value
-    q_target: Callable = updates.v_target
+    q_target: Callable = equations.v_target
     critic_loss: Callable = critic_loss
     resample: Callable = resample
     actor_loss: Callable = actor_loss

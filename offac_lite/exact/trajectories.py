@@ -22,8 +22,8 @@ from typing import NamedTuple
 import torch
 
 from offac_lite import _check
+from offac_lite.equations import log_ratio
 from offac_lite.exact.mdp import TabularMDP
-from offac_lite.updates import log_ratio
 
 WEIGHTINGS = ("none", "whole", "causal", "single", "resampled")
 MOST_TRAJECTORIES = 1_000_000

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from offac_lite import updates
+from offac_lite import equations
 from offac_lite.course.checks.exercise import Exercise, call, call_loss, gradient, report
 
 F, T = False, True
@@ -28,7 +28,7 @@ def _mask(terminated, value):
 
 V_TARGET = Exercise(
     "v_target",
-    updates.v_target,
+    equations.v_target,
     _observe_v_target,
     [
         (
@@ -74,7 +74,7 @@ def v_target(function: Callable) -> Callable:
 
 
 def _actor_loss(log_prob: torch.Tensor, advantage: torch.Tensor) -> torch.Tensor:
-    return updates.policy_gradient_loss(log_prob.unsqueeze(-2), advantage.unsqueeze(-2))
+    return equations.policy_gradient_loss(log_prob.unsqueeze(-2), advantage.unsqueeze(-2))
 
 
 def _observe_actor_loss(function: Callable) -> dict[str, torch.Tensor]:

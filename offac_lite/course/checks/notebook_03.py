@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from offac_lite import updates
+from offac_lite import equations
 from offac_lite.course.checks.exercise import Exercise, call, gradient, report
 from offac_lite.exact import trajectories
 
@@ -188,7 +188,7 @@ def _ratio(p, b):
 
 CLIPPED_RATIO = Exercise(
     "clipped_ratio",
-    updates.importance_ratio,
+    equations.importance_ratio,
     _observe_clipped_ratio,
     [
         (

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from offac_lite import updates
+from offac_lite import equations
 from offac_lite.course.checks.exercise import Exercise, Refused, call, gradient, report, to_tensor
 from offac_lite.networks import Categorical
 
@@ -60,7 +60,7 @@ def _mean_m(reward: torch.Tensor, next_q: torch.Tensor) -> torch.Tensor:
 
 
 def _with(reduce: Callable) -> Callable:
-    return lambda r, d, q, g: updates.v_target(r, d, _over_m(r, q, reduce), g)
+    return lambda r, d, q, g: equations.v_target(r, d, _over_m(r, q, reduce), g)
 
 
 def _masked(reward, terminated, next_q):
@@ -69,7 +69,7 @@ def _masked(reward, terminated, next_q):
 
 Q_TARGET = Exercise(
     "q_target",
-    updates.q_target,
+    equations.q_target,
     _observe_q_target,
     [
         (

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from offac_lite import updates
+from offac_lite import equations
 from offac_lite.course.checks.exercise import Exercise, Refused, call, call_loss, gradient, report, same, to_tensor
 from offac_lite.networks import Categorical, of_actions
 
@@ -60,7 +60,7 @@ class _Replayed:
 def _resampled_loss(policy, critic, obs, stored_action, action_samples, generator):
     pi = policy(obs)
     action_resampled = pi.sample(action_samples, generator=generator)
-    return updates.policy_gradient_loss(pi.log_prob(action_resampled), critic(obs, action_resampled))
+    return equations.policy_gradient_loss(pi.log_prob(action_resampled), critic(obs, action_resampled))
 
 
 def _observe_one_loss(function: Callable, k: int, two_seeds: bool = False) -> dict[str, torch.Tensor]:
@@ -238,7 +238,7 @@ def _observe_leave_one_out(function: Callable) -> dict[str, torch.Tensor]:
 
 LEAVE_ONE_OUT = Exercise(
     "leave_one_out",
-    updates.leave_one_out,
+    equations.leave_one_out,
     _observe_leave_one_out,
     [
         (
@@ -265,7 +265,7 @@ LEAVE_ONE_OUT = Exercise(
             lambda q: (q.sum(-2, keepdim=True) - q) / (q.shape[-2] - 1),
             "this is the baseline; the advantage is Q minus it",
         ),
-        (lambda q: -updates.leave_one_out(q), "the sign is flipped: it is Q minus the baseline"),
+        (lambda q: -equations.leave_one_out(q), "the sign is flipped: it is Q minus the baseline"),
         (
             lambda q: q - q.roll(1, -2),
             "you subtract one other action's Q where the mean of all the others is wanted",

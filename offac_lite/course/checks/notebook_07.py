@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from offac_lite import updates
+from offac_lite import equations
 from offac_lite.course.checks.exercise import Exercise, call, call_loss, gradient, report
 from offac_lite.networks import TanhGaussian
 
@@ -349,7 +349,7 @@ def _score_loss(policy, critic, obs, stored_action, action_samples, generator):
     pi = policy(obs)
     action_resampled = pi.sample(action_samples, generator=generator)
     q = critic(obs, action_resampled).detach()
-    return -(pi.log_prob(action_resampled) * updates.leave_one_out(q)).mean()
+    return -(pi.log_prob(action_resampled) * equations.leave_one_out(q)).mean()
 
 
 def _planted_score_loss(policy, critic, obs, stored_action, action_samples, generator):
@@ -359,7 +359,7 @@ def _planted_score_loss(policy, critic, obs, stored_action, action_samples, gene
     return -(pi.log_prob(action_resampled) * leave_one_out(q)).mean()
 
 
-leave_one_out = updates.leave_one_out
+leave_one_out = equations.leave_one_out
 
 
 def _observe_score_loss(function: Callable) -> dict[str, torch.Tensor]:
@@ -367,7 +367,7 @@ def _observe_score_loss(function: Callable) -> dict[str, torch.Tensor]:
 
 
 def _advantage(q):
-    return updates.leave_one_out(q).detach()
+    return equations.leave_one_out(q).detach()
 
 
 _THROUGH = (
@@ -382,11 +382,11 @@ SCORE_FUNCTION_LOSS = Exercise(
     [
         (_drawn(_rsample, lambda lp, q: -(lp * _advantage(q)).mean()), _THROUGH),
         (
-            _drawn(_rsample, lambda lp, q: -(lp * updates.leave_one_out(q)).mean()),
+            _drawn(_rsample, lambda lp, q: -(lp * equations.leave_one_out(q)).mean()),
             f"{_THROUGH}; and another through Q",
         ),
         (
-            _drawn(_sample, lambda lp, q: -(lp * updates.leave_one_out(q)).mean()),
+            _drawn(_sample, lambda lp, q: -(lp * equations.leave_one_out(q)).mean()),
             "the action is a plain number now, but a gradient flows into Q: the actor's loss would move the critic",
         ),
         (
@@ -418,7 +418,7 @@ SCORE_FUNCTION_LOSS = Exercise(
             "this weights by π, not by log π: drawing the actions already contributes the factor π",
         ),
         (
-            _drawn(_rsample, lambda lp, q: -updates.leave_one_out(q).mean()),
+            _drawn(_rsample, lambda lp, q: -equations.leave_one_out(q).mean()),
             "log π is missing: the leave-one-out weights of a state add up to zero, and so do their gradients",
         ),
         (

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from offac_lite import updates
+from offac_lite import equations
 from offac_lite.course import clinic
 from offac_lite.course.checks.exercise import Exercise, Refused, call, call_loss, gradient, report, something, to_tensor
 from offac_lite.course.checks.notebook_05 import _Scripted, no_other_draws
@@ -26,7 +26,7 @@ def _planted_a(reward, ended, next_value, gamma):
 
 PATIENT_A = Exercise(
     "patient A",
-    updates.v_target,
+    equations.v_target,
     _observe_q_target,
     [
         (_planted_a, "y still bootstraps past the end: where d is true, nothing comes after r"),

@@ -4,12 +4,15 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import ipywidgets
 import numpy as np
 import torch
 
 from offac_lite import stats
+from offac_lite.config import Config
 from offac_lite.course import plots
 from offac_lite.course.stage.screen import Screen
 from offac_lite.envs import Episode, latest_episodes, to_come
@@ -67,7 +70,7 @@ class Dashboard:
 
     def __init__(self, seeds: int = 8, total_steps: int = 16_000, seed: int = 0, refresh: float = 0.5):
         """Prepare the first training and its controls; `refresh` is how often it is looked at, in seconds."""
-        self._options = dict(seeds=seeds, total_steps=total_steps, seed=seed, evaluations=4, lr_decay=False)
+        self._config = Config(seeds=seeds, total_steps=total_steps, seed=seed, evaluations=4, lr_decay=False)
         self._refresh, self._worker, self._lock = refresh, None, threading.RLock()
         self._going, self._ending = threading.Event(), threading.Event()
         log, words = ipywidgets.FloatLogSlider, {"readout_format": ".1e"}
@@ -147,25 +150,26 @@ class Dashboard:
         with self._lock:
             if self.learner is not None:
                 self.learner.close()
-            self.learner = Learner(**self._options, **{n: c.value for n, c in self.controls.items()} | self._allowed())
-            self._iterations, self.history, self.error = iter(self.learner), History(self._options["seeds"]), None
+            self._apply_controls()
+            self.learner = Learner(self._config)
+            self._iterations, self.history = iter(self.learner), History(self._config.seeds)
             self._going.clear()
             self._show()
 
-    def _allowed(self) -> dict:
-        """Give settings in place of those that cannot be."""
-        alone = self.controls["baseline"].value == "leave-one-out" and self.controls["action_samples"].value < 2
-        return {"baseline": None} if alone else {}
-
     def _apply(self, _change=None) -> None:
-        """Hand the controls' values to the training, or say why they cannot be."""
-        if self._allowed():
-            self.error = "leave-one-out averages over the other K − 1 actions: it needs K of at least 2. The training "
-            self.error += "goes on with the last settings that could be."
-        else:
-            self.error = None
-            self.learner.config.update({name: control.value for name, control in self.controls.items()})
+        """Change the options of the running training to the controls' values, and redraw."""
+        values = self._apply_controls()
+        self.learner.config = replace(self.learner.config, **values)
         self._show()
+
+    def _apply_controls(self) -> dict[str, Any]:
+        """Take over the controls' values. Where they cannot be combined, keep the last ones and tell why."""
+        values, self.error = {name: control.value for name, control in self.controls.items()}, None
+        try:
+            self._config = replace(self._config, **values)
+        except ValueError as error:
+            self.error = f"{error}. The training goes on with the last settings that were possible."
+        return {name: getattr(self._config, name) for name in values}
 
     def _train(self, threads: int) -> None:
         torch.set_num_threads(threads)
@@ -185,12 +189,12 @@ class Dashboard:
     def _look(self) -> None:
         """Take down how the training stands, and show it."""
         learner = self.learner
-        steps = learner.n_done * learner.config["n_envs"]
+        steps = learner.n_done * learner.config.n_envs
         if learner.n_done and steps not in self.history.steps[-1:]:
-            seeds = learner.config["seeds"]
+            seeds = learner.config.seeds
             rows = learner.measure()
-            rows["delivered"] = delivered(learner.episodes, seeds, learner.config["gamma"])
-            rows["delivered"] *= learner.config["reward_scale"]
+            rows["delivered"] = delivered(learner.episodes, seeds, learner.config.gamma)
+            rows["delivered"] *= learner.config.reward_scale
             rows |= {name: torch.full((seeds,), torch.nan) for name in ("states", "actions")}
             if learner.batch is not None:
                 rows |= self.noise()
@@ -205,8 +209,8 @@ class Dashboard:
         """
         learner, c = self.learner, self.learner.config
         noise = gradient_noise(learner.agent.policy, learner.agent.critic, learner.batch.obs[:, :N_STATES])
-        actions = noise.actions if c["baseline"] is None else noise.actions_value
-        return {"states": noise.states / c["batch_size"], "actions": actions / (c["batch_size"] * c["action_samples"])}
+        actions = noise.actions if c.baseline is None else noise.actions_value
+        return {"states": noise.states / c.batch_size, "actions": actions / (c.batch_size * c.action_samples)}
 
     def _show(self) -> None:
         with self._lock:

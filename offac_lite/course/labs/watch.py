@@ -43,14 +43,13 @@ class Album:
     """
 
     def __init__(self, run: Run, seed: int = 0):
-        if run.config["env_id"] != "CartPole-v1" or run.config["critic"] != "q":
+        if run.config.env_id != "CartPole-v1" or run.config.critic != "q":
             raise ValueError(
-                f'run must be of CartPole-v1 with critic="q", got {run.config["env_id"]} with '
-                f'critic="{run.config["critic"]}"'
+                f'run must be of CartPole-v1 with critic="q", got {run.config.env_id} with critic="{run.config.critic}"'
             )
         if not run.checkpoints:
             raise ValueError("run holds no checkpoints: train(..., checkpoints=True) keeps them")
-        self.steps, self.checkpoints, self.n_agents = run.steps, run.checkpoints, run.config["seeds"]
+        self.steps, self.checkpoints, self.n_agents = run.steps, run.checkpoints, run.config.seeds
         everybody = _side_by_side([policy for policy, _ in run.checkpoints])
         env = VectorEnv("CartPole-v1", 1, n_seeds=everybody.net.n_seeds, seed=seed)
         self._played = rollout(everybody, env)
