@@ -15,7 +15,26 @@ from sphinx.cmd.build import main as sphinx
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-CONTENTS = "\n\n```{toctree}\n:hidden:\n:glob:\n\nnotebooks/*\nCONTRIBUTING\n```\n"
+CONTENTS = """
+
+```{toctree}
+:hidden:
+:glob:
+
+notebooks/*
+```
+
+```{toctree}
+:hidden:
+:caption: The project
+
+docs/measurements
+CONTRIBUTING
+docs/maintaining
+CHANGELOG
+```
+"""
+WORDS = ["README", "CONTRIBUTING", "CHANGELOG", "docs/maintaining", "docs/measurements", "notebooks/INSTRUCTORS"]
 
 
 def stage(source: Path) -> None:
@@ -24,10 +43,11 @@ def stage(source: Path) -> None:
         (source / folder).mkdir(parents=True, exist_ok=True)
         for file in (ROOT / folder).glob(pattern):
             shutil.copy(file, source / folder)
-    for name in ("README.md", "CONTRIBUTING.md", "notebooks/INSTRUCTORS.md"):
-        text = re.sub(r"\]\((\.\./)?README\.md", r"](\1index.md", (ROOT / name).read_text(encoding="utf-8"))
-        page = source / name.replace("README", "index")
-        page.write_text(text + CONTENTS if name == "README.md" else text, encoding="utf-8")
+    (source / "docs").mkdir()
+    for name in WORDS:
+        text = re.sub(r"\]\((\.\./)?README\.md", r"](\1index.md", (ROOT / f"{name}.md").read_text(encoding="utf-8"))
+        page = source / f"{name.replace('README', 'index')}.md"
+        page.write_text(text + CONTENTS if name == "README" else text, encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:

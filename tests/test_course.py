@@ -11,6 +11,7 @@ from tests.refresh_notebooks import ROOT
 
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAINTAINING = (ROOT / "docs" / "maintaining.md").read_text(encoding="utf-8")
 GUIDE_PATH = ROOT / "notebooks" / "INSTRUCTORS.md"
 GUIDE = GUIDE_PATH.read_text(encoding="utf-8")
 
@@ -44,7 +45,11 @@ def anchors_of(path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("path", [*sorted(ROOT.glob("*.md")), GUIDE_PATH, *PATHS], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), GUIDE_PATH, *PATHS],
+    ids=lambda p: p.name,
+)
 def test_links_within_the_repository_lead_somewhere(path):
     text = text_of(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
@@ -104,11 +109,12 @@ def test_references_to_equations_lead_to_one(path):
 CLOSED = ("checks", "labs", "plots", "stage")  # their modules are parts of one thing
 
 
-def test_the_readme_says_what_every_public_module_holds():
-    table = README[README.index("| module | holds |") :].partition("\n\n")[0]
+def test_the_maintainers_page_says_what_every_public_module_holds():
+    table = MAINTAINING[MAINTAINING.index("| module | what it holds |") :].partition("\n\n")[0]
     listed = {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
     modules = {path.stem for path in (ROOT / "offac_lite").rglob("*.py") if path.parent.name not in CLOSED}
     assert listed == {name for name in modules if not name.startswith("_")}
+    assert all(f"`{folder}` (" in MAINTAINING for folder in CLOSED)
 
 
 def test_the_plans_of_the_instructors_guide_have_the_minutes_of_the_notebooks():

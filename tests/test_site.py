@@ -22,7 +22,7 @@ from tests.refresh_notebooks import ROOT
 
 MISSING = [name for name in ("sphinx", "myst_nb", "furo", "math_core") if not importlib.util.find_spec(name)]
 NOTEBOOKS = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
-WORDS = ["notebooks/INSTRUCTORS", "CONTRIBUTING"]
+WORDS = ["notebooks/INSTRUCTORS", "docs/measurements", "CONTRIBUTING", "docs/maintaining", "CHANGELOG"]
 PAGES = ["index", *(f"notebooks/{name}" for name in NOTEBOOKS), *WORDS, "search"]
 MOVING = "notebooks/02_replay_breaks_it"  # the only one whose lab moves in the site of these tests
 
