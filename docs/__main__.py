@@ -13,6 +13,8 @@ from pathlib import Path
 
 from sphinx.cmd.build import main as sphinx
 
+from docs import api
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 CONTENTS = """
@@ -26,6 +28,18 @@ notebooks/*
 
 ```{toctree}
 :hidden:
+:caption: The package
+
+docs/setup
+docs/package
+equations
+api/algorithm
+api/exact
+api/course
+```
+
+```{toctree}
+:hidden:
 :caption: The project
 
 docs/measurements
@@ -34,20 +48,46 @@ docs/maintaining
 CHANGELOG
 ```
 """
-WORDS = ["README", "CONTRIBUTING", "CHANGELOG", "docs/maintaining", "docs/measurements", "notebooks/INSTRUCTORS"]
+LINK = re.compile(r"\]\(([^)#\s:]+)(#[^)\s]*)?\)")  # within the repository
+MAP = re.compile(
+    r"^(\| \((\d+\.\d+)\) \|.*)\[`([\w.]+)`\]\(offac_lite/[\w/]+\.py\)", re.MULTILINE
+)  # a row of the README's
+
+
+def page_of(text: str, name: str, source: Path) -> str:
+    """Let the links of a page lead where they can on the site, and copy the files that they offer."""
+    functions = {one.number: one.function for one in api.equations()}
+    text = MAP.sub(lambda row: f"{row[1]}{{py:obj}}`{row[3]} <{functions[row[2]]}>`", text)
+
+    def link(match: re.Match) -> str:
+        path = (ROOT / name).parent / match[1]
+        if path.name == "README.md":
+            return f"]({match[1].replace('README', 'index')}{match[2] or ''})"
+        file = path.resolve().relative_to(ROOT)
+        if path.suffix not in (".md", ".ipynb") and path.exists():  # TODO-MERGE: without `path.exists()`
+            (source / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, source / file)
+        elif (
+            not path.exists()
+        ):  # TODO-MERGE: examples/one_file.py is to come, until then no link; delete these two lines
+            return "]"
+        return match[0]
+
+    return LINK.sub(link, text)
 
 
 def stage(source: Path) -> None:
     """Gather in `source` what becomes the site: the README as its first page, the rest in its place."""
-    for folder, pattern in (("notebooks", "*.ipynb"), ("figures", "*.png"), (".", "LICENSE")):
-        (source / folder).mkdir(parents=True, exist_ok=True)
-        for file in (ROOT / folder).glob(pattern):
-            shutil.copy(file, source / folder)
-    (source / "docs").mkdir()
-    for name in WORDS:
-        text = re.sub(r"\]\((\.\./)?README\.md", r"](\1index.md", (ROOT / f"{name}.md").read_text(encoding="utf-8"))
-        page = source / f"{name.replace('README', 'index')}.md"
-        page.write_text(text + CONTENTS if name == "README" else text, encoding="utf-8")
+    for folder in ("notebooks", "docs"):
+        (source / folder).mkdir(parents=True)
+    for file in (ROOT / "notebooks").glob("*.ipynb"):
+        shutil.copy(file, source / "notebooks")
+    for path in [*ROOT.glob("*.md"), *HERE.glob("*.md"), ROOT / "notebooks" / "INSTRUCTORS.md"]:
+        name = str(path.relative_to(ROOT))
+        text = page_of(path.read_text(encoding="utf-8"), name, source)
+        page = source / name.replace("README", "index")
+        page.write_text(text + CONTENTS if name == "README.md" else text, encoding="utf-8")
+    api.write_pages(source)
 
 
 def main(arguments: list[str] | None = None) -> int:

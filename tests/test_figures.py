@@ -58,6 +58,22 @@ def test_what_is_said_of_the_runs(runs):
         assert max(seed[-1] for seed in runs["pendulum"][name]["returns"]) < -1000
 
 
+def test_the_readme_s_means_are_those_of_the_table(runs):
+    """Each sentence about returns, by its own words, against the interquartile mean of the second half."""
+
+    def late(group, name):
+        return round(make.stats.iqm(make.second_half(runs[group][name])).item())
+
+    said = README.partition("Mean returns over the second half")[2].partition("\n\n[")[0]
+    assert f"naive replay comes to {late('young', 'naive')} of 500, both fixes to {late('young', 'both')}." in said
+    old = [late("old data", name) for name in ("naive", "Q-critic alone", "both")]
+    assert "naive replay comes to {}, the Q-critic alone to {}, both fixes to {}.".format(*old) in said
+    weights = [late(group, "importance, V") for group in ("young", "old data")]
+    assert "on young data ({}) and fall behind on old data ({}).".format(*weights) in said
+    assert f"even both fixes come to {late('random data only', 'both')}." in said
+    assert late("K, Q", "K = 16") == late("K, Q − V", "K = 1") == 500
+
+
 def test_what_is_said_of_break_even(runs):
     """The sentence's numbers are read from the text, and compared with the medians of the eight seeds."""
     steps, k_star = runs["break-even"].values()
@@ -93,9 +109,10 @@ def test_another_drawing_has_another_entry_and_the_last_digits_make_none():
     assert make.entry(file, data) != kept
 
 
-def test_the_readme_shows_every_figure_with_the_words_of_the_manifest():
-    shown = dict(re.findall(r"!\[([^\]]*)\]\(figures/([^)]*)\)", README))
-    assert shown == {figure.alt: file for file, figure in make.FIGURES.items()}
+def test_every_figure_is_shown_once_with_the_words_of_the_manifest():
+    shown = re.findall(r"!\[([^\]]*)\]\(figures/([^)]*)\)", README)
+    shown += re.findall(r"!\[([^\]]*)\]\(\.\./figures/([^)]*)\)", MEASUREMENTS)
+    assert sorted(shown) == sorted((figure.alt, file) for file, figure in make.FIGURES.items())
     assert {path.name for path in (ROOT / "figures").glob("*.png")} == set(make.FIGURES)
 
 
