@@ -49,9 +49,8 @@ CHANGELOG
 ```
 """
 LINK = re.compile(r"\]\(([^)#\s:]+)(#[^)\s]*)?\)")  # within the repository
-MAP = re.compile(
-    r"^(\| \((\d+\.\d+)\) \|.*)\[`([\w.]+)`\]\(offac_lite/[\w/]+\.py\)", re.MULTILINE
-)  # a row of the README's
+# a row of the README's map from equations to functions
+MAP = re.compile(r"^(\| \((\d+\.\d+)\) \|.*)\[`([\w.]+)`\]\(offac_lite/[\w/]+\.py\)", re.MULTILINE)
 
 
 def page_of(text: str, name: str, source: Path) -> str:
@@ -63,14 +62,12 @@ def page_of(text: str, name: str, source: Path) -> str:
         path = (ROOT / name).parent / match[1]
         if path.name == "README.md":
             return f"]({match[1].replace('README', 'index')}{match[2] or ''})"
-        file = path.resolve().relative_to(ROOT)
-        if path.suffix not in (".md", ".ipynb") and path.exists():  # TODO-MERGE: without `path.exists()`
-            (source / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, source / file)
-        elif (
-            not path.exists()
-        ):  # TODO-MERGE: examples/one_file.py is to come, until then no link; delete these two lines
+        if not path.exists():  # TODO-MERGE: examples/one_file.py is to come; then delete these two lines
             return "]"
+        if path.suffix not in (".md", ".ipynb"):
+            file = source / path.resolve().relative_to(ROOT)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, file)
         return match[0]
 
     return LINK.sub(link, text)

@@ -186,6 +186,8 @@ def inline(text: str) -> str:
 
     >>> print(inline("*Data*: `obs` of π(a|s); K* of them"))
     *Data*: ``obs`` of π(a\\|s); K\\* of them
+    >>> print(inline("K. A list would begin here."))
+    \\K. A list would begin here.
     """
     out, end = "", 0
     for match in MARKUP.finditer(text):
@@ -196,7 +198,7 @@ def inline(text: str) -> str:
         right = "" if re.match(r"[\s'\")\]}>:/.,;!?-]?$", after) else r"\ "
         out += left + marked + right
         end = match.end()
-    return linked(out + plain(text[end:]))
+    return re.sub(r"^(?=(\(?\w+[.)]|[-+•])(\s|$)|:\w)", r"\\", linked(out + plain(text[end:])))  # no list, no field
 
 
 def linked(text: str) -> str:
