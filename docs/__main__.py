@@ -13,21 +13,78 @@ from pathlib import Path
 
 from sphinx.cmd.build import main as sphinx
 
+from docs import api
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-CONTENTS = "\n\n```{toctree}\n:hidden:\n:glob:\n\nnotebooks/*\nCONTRIBUTING\n```\n"
+CONTENTS = """
+
+```{toctree}
+:hidden:
+:glob:
+
+notebooks/*
+```
+
+```{toctree}
+:hidden:
+:caption: The package
+
+docs/setup
+docs/package
+equations
+api/algorithm
+api/exact
+api/course
+```
+
+```{toctree}
+:hidden:
+:caption: The project
+
+docs/measurements
+CONTRIBUTING
+docs/maintaining
+CHANGELOG
+```
+"""
+LINK = re.compile(r"\]\(([^)#\s:]+)(#[^)\s]*)?\)")  # within the repository
+# a row of the README's map from equations to functions
+MAP = re.compile(r"^(\| \((\d+\.\d+)\) \|.*)\[`([\w.]+)`\]\(offac_lite/[\w/]+\.py\)", re.MULTILINE)
+
+
+def page_of(text: str, name: str, source: Path) -> str:
+    """Let the links of a page lead where they can on the site, and copy the files that they offer."""
+    functions = {one.number: one.function for one in api.equations()}
+    text = MAP.sub(lambda row: f"{row[1]}{{py:obj}}`{row[3]} <{functions[row[2]]}>`", text)
+
+    def link(match: re.Match) -> str:
+        path = (ROOT / name).parent / match[1]
+        if path.name == "README.md":
+            return f"]({match[1].replace('README', 'index')}{match[2] or ''})"
+        if not path.exists():  # TODO-MERGE: examples/one_file.py is to come; then delete these two lines
+            return "]"
+        if path.suffix not in (".md", ".ipynb"):
+            file = source / path.resolve().relative_to(ROOT)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, file)
+        return match[0]
+
+    return LINK.sub(link, text)
 
 
 def stage(source: Path) -> None:
     """Gather in `source` what becomes the site: the README as its first page, the rest in its place."""
-    for folder, pattern in (("notebooks", "*.ipynb"), ("figures", "*.png"), (".", "LICENSE")):
-        (source / folder).mkdir(parents=True, exist_ok=True)
-        for file in (ROOT / folder).glob(pattern):
-            shutil.copy(file, source / folder)
-    for name in ("README.md", "CONTRIBUTING.md", "notebooks/INSTRUCTORS.md"):
-        text = re.sub(r"\]\((\.\./)?README\.md", r"](\1index.md", (ROOT / name).read_text(encoding="utf-8"))
+    for folder in ("notebooks", "docs"):
+        (source / folder).mkdir(parents=True)
+    for file in (ROOT / "notebooks").glob("*.ipynb"):
+        shutil.copy(file, source / "notebooks")
+    for path in [*ROOT.glob("*.md"), *HERE.glob("*.md"), ROOT / "notebooks" / "INSTRUCTORS.md"]:
+        name = str(path.relative_to(ROOT))
+        text = page_of(path.read_text(encoding="utf-8"), name, source)
         page = source / name.replace("README", "index")
         page.write_text(text + CONTENTS if name == "README.md" else text, encoding="utf-8")
+    api.write_pages(source)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Sphinx's settings, and the two things that it does not do by itself: moving labs, and equations as MathML."""
+"""Sphinx's settings, and what it does not do by itself: moving labs, equations as MathML, docstrings as they are."""
 
 import re
 from html import escape
@@ -9,19 +9,22 @@ import ziamath  # it carries the font
 from docutils import nodes
 from math_core import LatexToMathML
 
+from docs import api
 from docs.labs import moving
 
 project, author, copyright = "offac_lite", "the offac_lite authors", "2026, the offac_lite authors"
-extensions = ["myst_nb", "sphinx_copybutton"]
+extensions = ["myst_nb", "sphinx_copybutton", "sphinx.ext.autodoc"]
 html_theme, html_title, language = "furo", "offac_lite", "en"
 FONT = Path(ziamath.__file__).parent / "fonts" / "STIXTwoMath-Regular.ttf"
 html_static_path, html_css_files, html_js_files = ["static", str(FONT)], ["site.css"], ["site.js"]
 html_sourcelink_suffix = ""  # the notebook that a page offers is called what it is called here
-html_math_renderer, html_use_index = "mathml", False
+html_math_renderer, html_use_index, html_domain_indices = "mathml", False, False
+add_module_names, python_use_unqualified_type_names, autodoc_typehints_format = False, True, "short"
+autodoc_preserve_defaults, python_maximum_signature_line_length = True, 130
 myst_enable_extensions, myst_heading_anchors = ["dollarmath"], 3
 nb_execution_mode, nb_ipywidgets_js = "off", {}
 copybutton_selector = ", ".join(f"div.{kind} pre" for kind in ("cell_input", "highlight-bash", "highlight-powershell"))
-suppress_warnings = ["mystnb.lexer"]
+suppress_warnings, smartquotes = ["mystnb.lexer"], False
 NOTE = """
 > You are reading the notebook as it ran. Where a lab has its controls here they work, at settings chosen beforehand.
 > To run cells and have your exercises checked, [set the course up](../index.md#start), which brings
@@ -51,17 +54,24 @@ def prepare(app, document: str, source: list[str]) -> None:
 
 def equation(translator, node) -> None:
     """Write an equation as MathML, with its number, if it has one, at the right."""
-    tex, block = node.astext(), isinstance(node, nodes.math_block)
+    tex, block, builder = node.astext(), isinstance(node, nodes.math_block), translator.builder
     tag = TAG.search(tex)
     math = LatexToMathML().convert_with_local_state(TAG.sub("", tex).strip(), displaystyle=block)
-    number = f'<span class="number">({escape(tag[1])})</span>' if tag else ""
-    translator.body.append(f'<div class="math">{math}{number}</div>' if block else math)
+    number = ""
+    if tag:  # it leads to the function that implements the equation
+        one = next(one for one in api.equations() if one.number == tag[1])
+        page = builder.get_relative_uri(builder.current_docname, f"api/{one.room}")
+        number = f'<a class="number" href="{page}#{one.function}" title="{one.function}">({escape(tag[1])})</a>'
+    place = f' id="equation-{tag[1]}"' if tag else ""
+    translator.body.append(f'<div class="math"{place}>{math}{number}</div>' if block else math)
     raise nodes.SkipNode
 
 
 def setup(app) -> dict:
-    """Add both to Sphinx; `labs` names the notebooks whose labs move, by their numbers."""
+    """Add them to Sphinx; `labs` names the notebooks whose labs move, by their numbers."""
     app.add_config_value("labs", "all", "env", str)
     app.connect("source-read", prepare)
+    app.connect("autodoc-process-docstring", api.process_docstring)
+    app.connect("autodoc-skip-member", api.skip_member)
     app.add_html_math_renderer("mathml", (equation, None), (equation, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""Make the figures of the README, with the manifest that says what is in them, and print its table."""
+"""Draw the figures of README and docs/measurements.md, with the manifest that says what is in them; print the table."""
 
 import json
 

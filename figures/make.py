@@ -1,4 +1,4 @@
-"""The figures of the README and its table: what each of them draws, and how. `python -m figures` makes them."""
+"""The figures of README and docs/measurements.md, and the table: what they show, and how. `python -m figures`."""
 
 import hashlib
 import importlib.metadata
@@ -163,7 +163,7 @@ def table(runs: dict, goal: float = 475.0) -> str:
 
 
 class Made(NamedTuple):
-    """A figure of the README: what is drawn, how, from which seed (None: nothing is random), and what it shows."""
+    """A figure of a page: what is drawn, how, from which seed (None: nothing is random), and what it shows."""
 
     data: Callable[[], dict]
     draw: Callable[[dict], bytes]

@@ -1,4 +1,4 @@
-"""The README's evidence is what the kept runs say, and the figures are drawn from them."""
+"""The evidence of README and docs/measurements.md is what the kept runs say, and the figures are drawn from them."""
 
 import io
 import json
@@ -14,6 +14,7 @@ from figures import ablations, episodes, make
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+MEASUREMENTS = (ROOT / "docs" / "measurements.md").read_text(encoding="utf-8")
 NAMES = {
     "naive": "naive replay",
     "Q-critic alone": "the Q-critic alone",
@@ -38,11 +39,11 @@ def test_the_kept_runs_are_those_that_the_command_trains(runs):
             assert len(run["returns"]) == seeds and all(len(r) == len(run["steps"]) == 20 for r in run["returns"])
 
 
-def test_the_table_of_the_readme_is_the_one_that_the_runs_give(runs):
-    assert make.table(runs) in README
+def test_the_table_of_the_measurements_is_the_one_that_the_runs_give(runs):
+    assert make.table(runs) in MEASUREMENTS
 
 
-def test_what_the_readme_says_of_the_runs(runs):
+def test_what_is_said_of_the_runs(runs):
     def late(group, name):
         return make.stats.iqm(make.second_half(runs[group][name])).item()
 
@@ -57,13 +58,30 @@ def test_what_the_readme_says_of_the_runs(runs):
         assert max(seed[-1] for seed in runs["pendulum"][name]["returns"]) < -1000
 
 
-def test_what_the_readme_says_of_break_even(runs):
+def test_the_readme_s_means_are_those_of_the_table(runs):
+    """Each sentence about returns, by its own words, against the interquartile mean of the second half."""
+
+    def late(group, name):
+        return round(make.stats.iqm(make.second_half(runs[group][name])).item())
+
+    said = README.partition("Mean returns over the second half")[2].partition("\n\n[")[0]
+    assert f"naive replay comes to {late('young', 'naive')} of 500, both fixes to {late('young', 'both')}." in said
+    old = [late("old data", name) for name in ("naive", "Q-critic alone", "both")]
+    assert "naive replay comes to {}, the Q-critic alone to {}, both fixes to {}.".format(*old) in said
+    weights = [late(group, "importance, V") for group in ("young", "old data")]
+    assert "on young data ({}) and fall behind on old data ({}).".format(*weights) in said
+    assert f"even both fixes come to {late('random data only', 'both')}." in said
+    assert late("K, Q", "K = 16") == late("K, Q − V", "K = 1") == 500
+
+
+def test_what_is_said_of_break_even(runs):
     """The sentence's numbers are read from the text, and compared with the medians of the eight seeds."""
     steps, k_star = runs["break-even"].values()
     assert all(len(values) == 8 for values in k_star)
     medians = dict(zip(steps, map(statistics.median, k_star), strict=True))
     said = re.search(
-        r"is about (\S+) after (\S+) steps, (\S+) after (\S+), and (\S+) to (\S+) from (\S+) on \(medians of 8", README
+        r"is about (\S+) after (\S+) steps, (\S+) after (\S+), and (\S+) to (\S+) from (\S+) on \(medians of 8",
+        MEASUREMENTS,
     )
     first, at_first, second, at_second, low, high, since = (int(n.replace(",", "")) for n in said.groups())
     assert medians[at_first] == pytest.approx(first, rel=0.05)
@@ -91,9 +109,10 @@ def test_another_drawing_has_another_entry_and_the_last_digits_make_none():
     assert make.entry(file, data) != kept
 
 
-def test_the_readme_shows_every_figure_with_the_words_of_the_manifest():
-    shown = dict(re.findall(r"!\[([^\]]*)\]\(figures/([^)]*)\)", README))
-    assert shown == {figure.alt: file for file, figure in make.FIGURES.items()}
+def test_every_figure_is_shown_once_with_the_words_of_the_manifest():
+    shown = re.findall(r"!\[([^\]]*)\]\(figures/([^)]*)\)", README)
+    shown += re.findall(r"!\[([^\]]*)\]\(\.\./figures/([^)]*)\)", MEASUREMENTS)
+    assert sorted(shown) == sorted((figure.alt, file) for file, figure in make.FIGURES.items())
     assert {path.name for path in (ROOT / "figures").glob("*.png")} == set(make.FIGURES)
 
 

@@ -4,6 +4,7 @@ import re
 import tomllib
 from importlib.metadata import metadata
 
+from packaging.version import Version
 from setuptools import find_packages
 
 from tests.refresh_notebooks import ROOT
@@ -26,7 +27,35 @@ def test_the_version_is_the_same_everywhere():
     version = PROJECT["project"]["version"]
     assert metadata("offac-lite")["Version"] == version
     assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    assert re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)[1] == version
+
+
+def test_the_changelog_begins_with_what_is_unreleased_and_ends_with_the_first_version():
+    """The version of the package is the newest released one, or a later one that has notes under Unreleased."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    first, *released = re.findall(r"^## (\S+)", text, re.MULTILINE)
+    released = [Version(number) for number in released]
+    assert first == "Unreleased" and released == sorted(set(released), reverse=True) and str(released[-1]) == "0.1.0"
+    version = Version(PROJECT["project"]["version"])
+    notes = text.partition("## Unreleased\n")[2].partition("\n## ")[0]
+    assert version == released[0] or (version > released[0] and "\n- " in notes)
+
+
+def test_ci_runs_what_the_makefile_calls_lint_and_types():
+    """Continuous integration needs no `make`, so its script writes the same commands out."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("$(BIN)", ".venv/bin")
+    recipes = dict(re.findall(r"^([a-z-]+):[^\n]*\n((?:\t[^\n]*\n)+)", makefile, re.MULTILINE))
+    wanted = [line.strip() for task in ("lint", "types") for line in recipes[task].splitlines()]
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert wanted and script.endswith("\n".join(["", *wanted, ""]))
+
+
+def test_the_makefile_lists_every_task_and_the_hooks_run_its_tools():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    tasks = re.findall(r"^([a-z-]+):.* ## \S", makefile, re.MULTILINE)
+    assert tasks == re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split()
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    commands = re.findall(r"entry: \.venv/bin/(\w+)", hooks)
+    assert commands == ["ruff", "ruff", "codespell"] and hooks.count("repo: ") == hooks.count("repo: local") == 1
 
 
 def test_the_authors_and_the_licence_are_those_of_the_citation():

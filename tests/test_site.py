@@ -1,6 +1,9 @@
 """The static site, read from the disk in a real browser: complete, offline, in words, and its labs move."""
 
+import doctest
+import importlib
 import importlib.util
+import inspect
 import io
 import math
 import re
@@ -15,6 +18,7 @@ import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import expect, sync_playwright
 
+from docs import api
 from docs.labs import GRIDS, SHOWN
 from offac_lite.course import labs
 from tests.browser import launch, opened
@@ -22,7 +26,9 @@ from tests.refresh_notebooks import ROOT
 
 MISSING = [name for name in ("sphinx", "myst_nb", "furo", "math_core") if not importlib.util.find_spec(name)]
 NOTEBOOKS = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
-WORDS = ["notebooks/INSTRUCTORS", "CONTRIBUTING"]
+REFERENCE = ["docs/setup", "docs/package", "equations", *(f"api/{room}" for room in api.ROOMS)]
+PROJECT = ["docs/measurements", "CONTRIBUTING", "docs/maintaining", "CHANGELOG"]
+WORDS = ["notebooks/INSTRUCTORS", *REFERENCE, *PROJECT]
 PAGES = ["index", *(f"notebooks/{name}" for name in NOTEBOOKS), *WORDS, "search"]
 MOVING = "notebooks/02_replay_breaks_it"  # the only one whose lab moves in the site of these tests
 
@@ -78,6 +84,48 @@ def test_every_picture_and_equation_of_a_notebook_is_there_and_in_words(site, na
     tags = re.findall(r"\\tag\{(.*?)\}", "".join(cell.source for cell in cells))
     assert [number.text for number in page.select("div.math > .number")] == [f"({tag})" for tag in tags]
     assert "%|" not in page.article.text, "no progress bars"
+
+
+@pytest.mark.parametrize("room", api.ROOMS)
+def test_the_reference_has_every_public_name_with_a_docstring_and_no_markup_is_left(site, room):
+    page = soup(site, f"api/{room}")
+    names = {element["id"] for element in page.select("dt[id]")}
+    for module in api.modules(room):
+        if re.search(r"checks\.notebook_\d+$", module):
+            continue  # in the table of exercises
+        assert page.find(id=f"module-{module}")
+        for name, value in vars(importlib.import_module(module)).items():
+            own = inspect.isroutine(value) or inspect.isclass(value)
+            if own and value.__module__ == module and not name.startswith("_"):
+                assert f"{module}.{name}" in names
+    text = "".join(t for t in page.article.find_all(string=True) if not t.find_parents(["pre", "code", "dt"]))
+    assert not re.search(r"`|\*\w+\*|\\|>>>|Alias for field", text)
+    assert not page.select(".system-message, .problematic")
+
+
+def test_the_exercises_are_in_the_reference(site):
+    shown = {code.text for code in soup(site, "api/course").select("table code")}
+    for notebook in NOTEBOOKS:
+        cells = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", 4).cells
+        called = {match for cell in cells for match in re.findall(r"checks\.[a-z]\w*(?=\()", cell.source)}
+        assert called <= shown
+
+
+def test_every_equation_leads_to_its_function_and_back(site):
+    page = soup(site, "equations")
+    rows = [[cell for cell in row.select("td")] for row in page.select("table tr") if row.select("td")]
+    assert [row[0].text for row in rows] == [f"({one.number})" for one in api.equations()] and len(rows) > 30
+    for (number, function, tex), one in zip(rows, api.equations(), strict=True):
+        assert function.a["href"] == f"api/{one.room}.html#{one.function}" and tex.select("math")
+        assert number.a["href"] == f"notebooks/{one.notebook}.html#equation-{one.number}"
+        shown = soup(site, f"notebooks/{one.notebook}").find(id=f"equation-{one.number}")
+        assert shown.select_one(".number")["href"] == f"../api/{one.room}.html#{one.function}"
+        described = soup(site, f"api/{one.room}").find(id=one.function).parent
+        assert described.find("a", string=f"Equation ({one.number})") or f"Equation ({one.number})" in described.text
+
+
+def test_docstrings_become_what_the_page_shows():
+    assert doctest.testmod(api).failed == 0 < doctest.testmod(api).attempted
 
 
 @pytest.mark.parametrize("page", PAGES)
