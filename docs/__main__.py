@@ -62,8 +62,6 @@ def page_of(text: str, name: str, source: Path) -> str:
         path = (ROOT / name).parent / match[1]
         if path.name == "README.md":
             return f"]({match[1].replace('README', 'index')}{match[2] or ''})"
-        if not path.exists():  # TODO-MERGE: examples/one_file.py is to come; then delete these two lines
-            return "]"
         if path.suffix not in (".md", ".ipynb"):
             file = source / path.resolve().relative_to(ROOT)
             file.parent.mkdir(parents=True, exist_ok=True)

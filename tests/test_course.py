@@ -42,10 +42,6 @@ def test_the_map_of_notebook_00_names_every_notebook_with_the_readme_s_title():
         assert f"[{title}]({path.name})" in start
 
 
-# TODO-MERGE: these come with another change; then delete this set, and the three lines that ask for it
-UNTIL_MERGED = {"offac_lite/equations.py", "examples/one_file.py"}
-
-
 def anchors_of(path) -> set[str]:
     """What a link into a file may name after its #: its headings, as GitHub makes anchors of them."""
     text = text_of(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
@@ -64,8 +60,6 @@ def test_links_within_the_repository_lead_somewhere(path):
         if "://" not in target:
             name, _, anchor = target.partition("#")
             file = path.parent / name if name else path
-            if name in UNTIL_MERGED and not file.exists():
-                continue
             assert file.exists(), target
             assert not anchor or anchor in anchors_of(file), target
 
@@ -133,8 +127,6 @@ def test_the_readme_s_map_leads_from_an_equation_to_the_function_that_names_it_a
     assert len(rows) == 12 == len(re.findall(r"^\| \(\d", README, re.MULTILINE))
     assert [number for number, *_ in rows] == sorted({number for number, *_ in rows})
     for number, function, file, notebook, path in rows:
-        if not (ROOT / f"{file}.py").exists():  # TODO-MERGE: delete these two lines
-            file = "offac_lite/updates"
         found = attrgetter(function)(importlib.import_module(file.replace("/", ".")))
         assert f"Equation ({number})" in inspect.getdoc(found), function
         assert found.__module__ == file.replace("/", "."), "it is defined there, not only imported"

@@ -17,14 +17,15 @@ import time
 from collections.abc import Callable
 
 import gymnasium
+import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from examples.one_file import OffPolicyActorCritic
 from offac_lite import stats
 from offac_lite.training import Learner
 from offac_lite.updates import polyak_update
 from tests.benchmarks.common import MISSING, machine, ratio, table, take_turns, version
-from tests.benchmarks.ordinary import OffPolicyActorCritic, greedy_return
 
 N_ENVS, TOTAL_STEPS = 8, 40_000
 TURN = 1280  # steps: whole rollouts of every peer below, so that none has to go on past the end of its turn
@@ -163,7 +164,7 @@ def products(repeats: int) -> None:
         def update(agent=agent, batch=batch):
             agent.critic_step(batch)
             agent.actor_step(batch)
-            polyak_update(agent.target_critic, agent.critic, agent.config["tau"])
+            polyak_update(agent.target_critic, agent.critic, agent.config.tau)
 
         with Recorder() as recorder:
             update()
@@ -216,8 +217,11 @@ def solve_ours(seeds: int, seed: int) -> list[tuple[int | None, float]]:
     return [(step, per_step * (step or TOTAL_STEPS)) for step in at]
 
 
-def solve_alone(advance: Callable[[Callable[[], bool]], None], steps: Callable[[], int], act) -> tuple:
-    """Run `advance(examine)`, which calls `examine` after each step until that says stop; give steps and seconds."""
+def solve_alone(advance: Callable[[Callable[[], bool]], None], steps: Callable[[], int], play) -> tuple:
+    """Run `advance(examine)`, which calls `examine` after each step until it is True; return steps and seconds.
+
+    `play(env)` returns the greedy mean return over the environments of `env`.
+    """
     exam = gymnasium.make_vec("CartPole-v1", num_envs=EPISODES)
     exam.reset(seed=12345)
     at, returns, examining = [], [], 0.0
@@ -228,7 +232,7 @@ def solve_alone(advance: Callable[[Callable[[], bool]], None], steps: Callable[[
             return False
         start = time.process_time()
         at.append(steps())
-        returns.append(greedy_return(act, exam, EPISODES))
+        returns.append(play(exam))
         examining += time.process_time() - start
         return solved_at(at, returns) is not None
 
@@ -248,7 +252,7 @@ def solve_ordinary(seed: int) -> tuple[int | None, float]:
             if examine():
                 return
 
-    return solve_alone(advance, lambda: agent.steps, agent.act_greedily)
+    return solve_alone(advance, lambda: agent.steps, agent.greedy_return)
 
 
 def solve_peer(name: str, seed: int) -> tuple[int | None, float] | None:
@@ -259,7 +263,15 @@ def solve_peer(name: str, seed: int) -> tuple[int | None, float] | None:
     def advance(examine):
         model.learn(ZOO[name][1], callback=lambda *_: not examine())
 
-    return solve_alone(advance, lambda: model.num_timesteps, lambda obs: model.predict(obs, deterministic=True)[0])
+    def play(env):
+        obs, returns, playing = env.reset()[0], np.zeros(EPISODES), np.ones(EPISODES, bool)
+        while playing.any():
+            obs, reward, terminated, truncated, _ = env.step(model.predict(obs, deterministic=True)[0])
+            returns += playing * reward
+            playing &= ~(terminated | truncated)
+        return float(returns.mean())
+
+    return solve_alone(advance, lambda: model.num_timesteps, play)
 
 
 def to_solve(runs: int) -> None:
