@@ -491,7 +491,7 @@ def table2():
 
 def problem(**more):
     right = {
-        "mdp": Thing(tiny()),
+        "mdp": tiny(),
         "logits": Table(table2()),
         "behavior": Probs(pi2(), NONE),
         "q": Table(table2(), NONE),
@@ -535,12 +535,11 @@ CALLS |= {
     "gradient_moments": lambda: call(estimators.gradient_moments, **sized()),
     "break_even_actions": lambda: call(estimators.break_even_actions, **problem()),
     "sample_gradients": lambda: call(estimators.sample_gradients, **sized(n_samples=Count(5), generator=Thing(rng()))),
-    "gradients_from_uniforms": lambda: call(
-        estimators.gradients_from_uniforms,
-        called={"action_uniforms": "state_uniforms|action_uniforms"},
-        **problem(estimator=Choice("resampled"), baseline=Choice("value", NONE)),
+    "from_uniforms": lambda: call(
+        estimators.Estimator(tiny(), table2(), "resampled", batch_size=3, action_samples=2).from_uniforms,
+        called={"state_uniforms": "state_uniforms|action_uniforms"},
         state_uniforms=Table(uniforms()[..., 0]),
-        action_uniforms=Table(uniforms(), free("one fewer", "one")),
+        action_uniforms=Table(uniforms()),
     ),
     "buffer_policy": lambda: call(
         replayed.buffer_policy,

@@ -16,7 +16,7 @@ from offac_lite.buffer import ReplayBuffer
 from offac_lite.config import Config
 from offac_lite.envs import Episode, latest_episodes, recent_returns, to_come
 from offac_lite.exact import trajectories as tr
-from offac_lite.exact.estimators import ESTIMATORS, break_even_actions, gradient_moments, gradients_from_uniforms
+from offac_lite.exact.estimators import ESTIMATORS, Estimator, break_even_actions, gradient_moments
 from offac_lite.exact.gaussian import expected, gaussian_moments, normal_grid
 from offac_lite.exact.learned import action_variance, learned_break_even
 from offac_lite.exact.mdp import TabularMDP, advantages
@@ -408,7 +408,8 @@ def test_estimates_made_from_uniforms_are_sums_over_the_states_and_actions_these
     logits = data.draw(tensors(mdp.n_states, mdp.n_actions, low=-2.0, high=2.0))
     pi, beta = torch.softmax(logits, -1), data.draw(policy_of(mdp, certain=False))
     u, v = data.draw(tensors(3, 2, low=0.0, high=0.999)), data.draw(tensors(3, 2, k, low=0.0, high=0.999))
-    g = gradients_from_uniforms(mdp, logits, estimator, u, v, behavior=beta)
+    chosen = Estimator(mdp, logits, estimator, batch_size=2, action_samples=k, behavior=beta)
+    g = chosen.from_uniforms(u, v[..., : chosen.action_samples])
     visits, q = mdp.occupancy(beta), mdp.action_values(pi)
     drawn_from = beta if estimator in ("stored", "importance") else pi
     k = k if estimator == "resampled" else 1
