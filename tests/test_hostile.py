@@ -22,7 +22,7 @@ from offac_lite.buffer import ReplayBuffer, Transition
 from offac_lite.config import Config
 from offac_lite.course import clinic
 from offac_lite.course.stage.lab import chosen, steps_slider
-from offac_lite.exact import estimators, gaussian, learned, mdp, snr, td
+from offac_lite.exact import estimators, gaussian, mdp, noise, td
 from offac_lite.exact import replay_bias as replayed
 from offac_lite.exact import trajectories as tr
 from offac_lite.exact.mdp import TabularMDP
@@ -706,12 +706,11 @@ CALLS |= {
 
 
 def noisy(**more):
-    obs = Real(randn(B, OBS), FLOATS | CHECKED)
-    return {"policy": Thing(policy()), "critic": Thing(q_critic()), "obs": obs} | more
+    return {"policy": policy(), "critic": q_critic(), "obs": Real(randn(B, OBS), FLOATS | CHECKED)} | more
 
 
-def noise():
-    return snr.GradientNoise(*torch.rand(4, generator=rng()))
+def four_parts():
+    return noise.GradientNoise(*torch.rand(4, generator=rng()))
 
 
 def returns():
@@ -722,11 +721,11 @@ SEEDS_BY = free("(B, 1)", "one fewer", "one", "empty", "flat", "row 0", "swapped
 STOPPED = {"nan": None, "inf": None, "-inf": None}  # a stopped seed is below any goal
 BATCHES = {"batch_size": Count(3), "action_samples": Count(2), "baseline": Choice("value", NONE)}
 CALLS |= {
-    "action_variance": lambda: call(learned.action_variance, called=STEP, **noisy(baseline=Choice("value", NONE))),
-    "learned_break_even": lambda: call(learned.learned_break_even, called=STEP, **noisy()),
-    "gradient_noise": lambda: call(snr.gradient_noise, called=STEP, **noisy()),
-    "GradientNoise.variance": lambda: call(noise().variance, **BATCHES),
-    "GradientNoise.batches": lambda: call(noise().batches, **BATCHES),
+    "action_variance": lambda: call(noise.action_variance, called=STEP, **noisy(baseline=Choice("value", NONE))),
+    "learned_break_even": lambda: call(noise.learned_break_even, called=STEP, **noisy()),
+    "gradient_noise": lambda: call(noise.gradient_noise, called=STEP, **noisy()),
+    "GradientNoise.variance": lambda: call(four_parts().variance, **BATCHES),
+    "GradientNoise.batches": lambda: call(four_parts().batches, **BATCHES),
     "iqm": lambda: call(stats.iqm, values=Table(returns(), SEEDS_BY)),
     "interval": lambda: call(
         stats.interval,

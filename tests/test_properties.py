@@ -18,10 +18,9 @@ from offac_lite.envs import Episode, latest_episodes, recent_returns, to_come
 from offac_lite.exact import trajectories as tr
 from offac_lite.exact.estimators import ESTIMATORS, Estimator, break_even_actions, gradient_moments
 from offac_lite.exact.gaussian import expected, gaussian_moments, normal_grid
-from offac_lite.exact.learned import action_variance, learned_break_even
 from offac_lite.exact.mdp import TabularMDP, advantages
+from offac_lite.exact.noise import action_variance, gradient_noise, learned_break_even
 from offac_lite.exact.replay_bias import buffer_policy, four_updates, mean_update
-from offac_lite.exact.snr import gradient_noise
 from offac_lite.exact.td import Outcomes, target_distribution, target_variance, td_path, value_and_spread
 from offac_lite.networks import Categorical, CategoricalPolicy, DiscreteQCritic, TanhGaussian, VCritic, of_actions
 from offac_lite.run import Run
