@@ -208,7 +208,7 @@ def probabilities(name: str, tensor: torch.Tensor, at_most: bool = False) -> tor
 
 
 def table(name: str, value, wanted: Sequence[int]) -> torch.Tensor:
-    """Return `value` as a detached float64 table (S, A) of finite numbers, of exactly the shape `wanted`, or raise."""
-    result = finite_tensor(name, value).detach()
+    """Return `value` as a float64 table (S, A) of finite numbers, of exactly the shape `wanted`, or raise."""
+    result = finite_tensor(name, value)
     shape(name, result, wanted, "(S, A)")
     return result

@@ -549,7 +549,7 @@ CALLS |= {
     ),
     "mean_update": lambda: call(
         replayed.mean_update,
-        mdp=Thing(tiny()),
+        mdp=tiny(),
         logits=Table(table2()),
         behavior=Probs(pi2()),
         value=Table(table2()[0]),
@@ -558,7 +558,7 @@ CALLS |= {
     ),
     "four_updates": lambda: call(
         replayed.four_updates,
-        mdp=Thing(tiny()),
+        mdp=tiny(),
         logits=Table(table2()),
         behavior=Probs(pi2()),
         baseline=Choice("value", NONE),
@@ -653,7 +653,7 @@ def td_path(**change):
 
 
 def of_q(**more):
-    return {"q": Function(gaussian.quadratic), "mean": Number(0.3), "std": Positive(0.5)} | more
+    return {"q": gaussian.quadratic, "mean": Number(0.3), "std": Positive(0.5)} | more
 
 
 CALLS |= {
@@ -682,24 +682,17 @@ CALLS |= {
     ),
     "TDPath.distance": lambda: call(td_path().distance, reference=Table(table2())),
     "TDPath.bias": lambda: call(td_path().bias, reference=Table(table2())),
-    "normal_grid": lambda: call(gaussian.normal_grid, n=Count(5), reach=Positive(2.0)),
-    "quadratic": lambda: call(gaussian.quadratic, action=Real(randn(B), ANY_SHAPE)),
-    "two_humps": lambda: call(gaussian.two_humps, action=Real(randn(B), ANY_SHAPE | {"inf": None})),
-    "slope": lambda: call(
-        gaussian.slope,
-        called={"action": "action|q"},
-        q=Function(gaussian.quadratic),
-        action=Real(randn(B), ANY_SHAPE),
-    ),
     "expected": lambda: call(gaussian.expected, **of_q()),
     "gaussian_moments": lambda: call(
         gaussian.gaussian_moments,
-        **of_q(std=Positive(0.5, {"list": None})),
+        **of_q(std=Positive(0.5, {"list": None, "bool": None})),
         estimator=Choice("score"),
         action_samples=Count(2),
         baseline=Choice("leave-one-out", NONE),
     ),
-    "gaussian.break_even_actions": lambda: call(gaussian.break_even_actions, **of_q()),
+    "gaussian.break_even_actions": lambda: call(
+        gaussian.break_even_actions, **of_q(std=Positive(0.5, {"list": None, "bool": None}))
+    ),
 }
 
 # ------------------------------------------------------------------------------------- networks' gradients, statistics

@@ -130,10 +130,10 @@ class Estimator:
                 "wanted estimator 'resampled' with action_samples >= 2"
             )
         size = (mdp.n_states, mdp.n_actions)
-        self.probs = torch.softmax(_check.table("logits", logits, size), -1)  # π
+        self.probs = torch.softmax(_check.table("logits", logits, size).detach(), -1)  # π
         beta = self.probs if behavior is None else _check.distributions("behavior", behavior, size, "(S, A)").detach()
         exact_q = mdp.action_values(self.probs)
-        self.critic = exact_q if q is None else _check.table("q", q, size)
+        self.critic = exact_q if q is None else _check.table("q", q, size).detach()
         self.signal = advantages(self.probs, self.critic) if baseline == "value" else self.critic  # w · (Q − b)
         if estimator == "importance":
             ratio = torch.where(beta > 0, self.probs / beta.clamp_min(torch.finfo(torch.float64).tiny), 0.0)
