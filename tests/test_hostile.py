@@ -513,7 +513,7 @@ def of_tiny(name, **arguments):
 
 
 CALLS |= {
-    "advantages": lambda: call(mdp.advantages, probs=Real(pi2()), q=Real(table2())),
+    "advantages": lambda: call(mdp.advantages, probs=Real(pi2(), {"bool": None}), q=Real(table2(), {"bool": None})),
     "TabularMDP": lambda: call(
         lambda **given: TabularMDP(**given).state_values(pi2()),
         called={"transition": "transition|reward"},
@@ -525,13 +525,12 @@ CALLS |= {
     "from_gymnasium": lambda: call(
         lambda **given: TabularMDP.from_gymnasium(**given).reward, env=Thing("FrozenLake-v1"), gamma=Discount(0.9)
     ),
-    "with_reward_offset": lambda: call(lambda **given: tiny().with_reward_offset(**given).reward, offset=Number(1.0)),
     "state_values": of_tiny("state_values", probs=Probs(pi2())),
     "action_values": of_tiny("action_values", probs=Probs(pi2())),
     "expected_return": of_tiny("expected_return", probs=Probs(pi2())),
     "occupancy": of_tiny("occupancy", probs=Probs(pi2())),
     "policy_gradient": of_tiny("policy_gradient", logits=Table(table2())),
-    "policy_path": of_tiny("policy_path", n_steps=Natural(2), step_size=Number(1.0)),
+    "policy_path": of_tiny("policy_path", n_steps=Natural(2), step_size=1.0),
     "gradient_moments": lambda: call(estimators.gradient_moments, **sized()),
     "break_even_actions": lambda: call(estimators.break_even_actions, **problem()),
     "sample_gradients": lambda: call(estimators.sample_gradients, **sized(n_samples=Count(5), generator=Thing(rng()))),
