@@ -22,6 +22,7 @@ from offac_lite.exact.mdp import TabularMDP, advantages
 from offac_lite.exact.noise import action_variance, gradient_noise, learned_break_even
 from offac_lite.exact.replay_bias import buffer_policy, four_updates, mean_update
 from offac_lite.exact.td import Outcomes, target_distribution, target_variance, td_path, value_and_spread
+from offac_lite.exact.weightings import WEIGHTINGS, weighting_moments
 from offac_lite.networks import Categorical, CategoricalPolicy, DiscreteQCritic, TanhGaussian, VCritic, of_actions
 from offac_lite.run import Run
 
@@ -456,7 +457,7 @@ def test_the_mean_update_of_fresh_data_is_the_policy_gradient(mdp, data):
     mdps(endless=True, most=2),
     st.data(),
     st.integers(1, 3),
-    st.sampled_from(tr.WEIGHTINGS[:4]),
+    st.sampled_from(WEIGHTINGS[:4]),
     st.sampled_from((None, "value")),
     st.none() | st.floats(0.5, 2),
 )
@@ -480,7 +481,7 @@ def test_a_weighting_has_the_moments_of_all_trajectories(mdp, data, horizon, wei
         "single": ratio * (q[time, t.obs, t.action] - v),
     }[weighting]
     mean, variance = tr.mean_and_variance(tr.gradient_estimates(logits, t, coefficient), t.probability)
-    m = tr.weighting_moments(mdp, logits, weighting, horizon, behavior=beta, clip=clip, baseline=baseline)
+    m = weighting_moments(mdp, logits, weighting, horizon, behavior=beta, clip=clip, baseline=baseline)
     close(m.target[-1], tr.horizon_gradient(mdp, logits, horizon))
     close(m.mean[-1], mean, atol=1e-7)
     close(m.variance[-1] / (1 + variance), variance / (1 + variance), atol=1e-7)
