@@ -26,6 +26,7 @@ from offac_lite.exact import estimators, gaussian, mdp, noise, td
 from offac_lite.exact import replay_bias as replayed
 from offac_lite.exact import trajectories as tr
 from offac_lite.exact.mdp import TabularMDP
+from offac_lite.exact.outcomes import Outcomes
 from offac_lite.exact.weightings import weighting_moments
 from offac_lite.prefill import pour
 from offac_lite.run import Run
@@ -624,7 +625,7 @@ CALLS |= {
 
 def outcomes():
     """Two states; from each, an action leads on or ends."""
-    return td.Outcomes(
+    return Outcomes(
         probability=torch.tensor([[[0.5, 0.5], [1.0, 0.0]], [[0.2, 0.8], [0.3, 0.7]]], dtype=torch.float64),
         reward=torch.tensor([[[0.0, 1.0], [0.5, 0.0]], [[2.0, 0.0], [1.0, -1.0]]], dtype=torch.float64),
         next_obs=torch.tensor([[[0, 1], [1, 0]], [[1, 0], [0, 1]]]),
@@ -634,7 +635,7 @@ def outcomes():
 
 
 def told(**more):
-    right = {"outcomes": Thing(outcomes()), "probs": Probs(pi2()), "q": Table(table2())}
+    right = {"outcomes": outcomes(), "probs": Probs(pi2()), "q": Table(table2())}
     return right | {"gamma": Discount(0.9), "next_action_samples": Count(2)} | more
 
 
@@ -651,20 +652,20 @@ def of_q(**more):
 
 CALLS |= {
     "Outcomes.from_gymnasium": lambda: call(
-        td.Outcomes.from_gymnasium, called={"env_id": "env"}, env_id=Thing("FrozenLake-v1")
+        Outcomes.from_gymnasium, called={"env_id": "env"}, env_id=Thing("FrozenLake-v1")
     ),
     "Outcomes.play": lambda: call(
         outcomes().play, probs=Probs(pi2()), episodes=Count(2), generator=Thing(rng()), max_steps=Count(3)
     ),
-    "Transitions.sample": lambda: call(
-        outcomes().play(pi2(), 4, rng(), 3).sample, shape=Count(3, {"list": None}), generator=Thing(rng())
+    "Transitions.sample": lambda: call(outcomes().play(pi2(), 4, rng(), 3).sample, shape=3, generator=Thing(rng())),
+    "value_and_spread": lambda: call(
+        td.value_and_spread, probs=Real(pi2(), {"bool": None}), q=Real(table2(), {"bool": None})
     ),
-    "value_and_spread": lambda: call(td.value_and_spread, probs=Real(pi2()), q=Real(table2())),
     "target_variance": lambda: call(td.target_variance, **told()),
-    "target_distribution": lambda: call(td.target_distribution, **told(obs=Natural(1), action=Natural(1))),
+    "target_distribution": lambda: call(td.target_distribution, **told(obs=1, action=1)),
     "td_path": lambda: call(
         td_path,
-        outcomes=Thing(outcomes()),
+        outcomes=outcomes(),
         data=Table(torch.full((2, 2), 0.25, dtype=torch.float64)),
         next_probs=Probs(pi2()),
         gamma=Discount(0.9),

@@ -20,8 +20,9 @@ from offac_lite.exact.estimators import ESTIMATORS, Estimator, break_even_action
 from offac_lite.exact.gaussian import expected, gaussian_moments, normal_grid
 from offac_lite.exact.mdp import TabularMDP, advantages
 from offac_lite.exact.noise import action_variance, gradient_noise, learned_break_even
+from offac_lite.exact.outcomes import Outcomes
 from offac_lite.exact.replay_bias import buffer_policy, four_updates, mean_update
-from offac_lite.exact.td import Outcomes, target_distribution, target_variance, td_path, value_and_spread
+from offac_lite.exact.td import target_distribution, target_variance, td_path, value_and_spread
 from offac_lite.exact.weightings import WEIGHTINGS, weighting_moments
 from offac_lite.networks import Categorical, CategoricalPolicy, DiscreteQCritic, TanhGaussian, VCritic, of_actions
 from offac_lite.run import Run
