@@ -12,8 +12,7 @@ comes from and in the weight w:
     resampled   a ~ π, drawn now;               w = 1         any K: resampling costs no environment step
     expected    every a, summed with weight π   w = 1         K → ∞
 
-For a softmax policy, ∇log π(a|s) with respect to the logits of s is onehot(a) − π(·|s). Everything below follows from
-this one line.
+For a softmax policy, ∇log π(a|s) with respect to the logits of s is onehot(a) − π(·|s).
 """
 
 from dataclasses import dataclass
@@ -74,7 +73,7 @@ class Options(TypedDict, total=False):
 
 
 class Estimator:
-    """One gradient estimator: a policy, the data it learns from, and how a batch becomes a gradient.
+    """One gradient estimator: a policy, the data it learns from, and how a batch becomes a gradient estimate.
 
     Parameters
     ----------
@@ -86,7 +85,7 @@ class Estimator:
     batch_size, action_samples : int
         N states in a batch, K actions in each state.
     baseline : None | "value" | "leave-one-out"
-        b = 0; b = V(s) = Σ_a π(a|s) Q(s, a); or the mean Q of the other K − 1 actions (K ≥ 2). No baseline changes
+        b = 0; b = V(s) = Σ_a π(a|s) Q(s, a); or b = the mean Q of the other K − 1 actions (K ≥ 2). No baseline changes
         "expected", because Σ_a π(a|s) ∇log π(a|s) = 0.
     behavior : (S, A) or None
         *Data*: the policy β that wrote the buffer. The states come from the discounted visitation of β, the stored
@@ -117,17 +116,16 @@ class Estimator:
     ) -> None:
         _check.choice("estimator", estimator, ESTIMATORS)
         _check.choice("baseline", baseline, BASELINES)
+        from_buffer = estimator in ("stored", "importance")  # the buffer holds one action per state
         self.estimator = estimator
         self.batch_size = _check.count("batch_size", batch_size)
-        self.action_samples = _check.count("action_samples", action_samples)
-        if estimator in ("stored", "importance"):
-            self.action_samples = 1
+        action_samples = _check.count("action_samples", action_samples)
+        self.action_samples = 1 if from_buffer else action_samples
         self.leave_one_out = baseline == "leave-one-out" and estimator != "expected"
         if self.leave_one_out and self.action_samples < 2:
             raise ValueError(
                 f"baseline 'leave-one-out' averages the other K − 1 actions in the same state, but estimator "
-                f"{estimator!r} uses action_samples={self.action_samples}; "
-                "wanted estimator 'resampled' with action_samples >= 2"
+                f"{estimator!r} uses action_samples={self.action_samples}: use 'resampled' with action_samples >= 2"
             )
         size = (mdp.n_states, mdp.n_actions)
         self.probs = torch.softmax(_check.table("logits", logits, size).detach(), -1)  # π
@@ -138,7 +136,7 @@ class Estimator:
         if estimator == "importance":
             ratio = torch.where(beta > 0, self.probs / beta.clamp_min(torch.finfo(torch.float64).tiny), 0.0)
             self.signal = ratio * self.signal
-        self.draw_probs = beta if estimator in ("stored", "importance") else self.probs  # where the actions come from
+        self.draw_probs = beta if from_buffer else self.probs  # where the actions come from
         self.visitation = mdp.occupancy(beta)  # ρ
         self.total = self.visitation.sum()  # Z
         advantage = advantages(self.probs, exact_q)
@@ -297,9 +295,7 @@ def break_even_actions(
     (18.5, 146.9)
     """
     with_q = gradient_moments(mdp, logits, "resampled", behavior=behavior, q=q).variance_actions
-    with_advantage = gradient_moments(
-        mdp, logits, "resampled", baseline="value", behavior=behavior, q=q
-    ).variance_actions
-    if with_advantage <= 1e-24 * with_q:  # only rounding error
+    with_v = gradient_moments(mdp, logits, "resampled", baseline="value", behavior=behavior, q=q).variance_actions
+    if with_v <= 1e-24 * with_q:  # only rounding error
         return float("inf") if with_q > 0 else 1.0
-    return with_q / with_advantage
+    return with_q / with_v
