@@ -294,6 +294,18 @@ def test_samples_are_the_estimates_that_the_numbers_of_the_generator_give(
     torch.testing.assert_close(drawn, given, rtol=0, atol=0)
 
 
+def test_the_functions_are_the_methods_of_an_estimator():
+    mdp, logits, behavior, q = small_problem()
+    how = dict(batch_size=3, action_samples=2, baseline="value", behavior=behavior, q=q)
+    one, m = Estimator(mdp, logits, "resampled", **how), gradient_moments(mdp, logits, "resampled", **how)
+    assert one.moments().variance == m.variance and torch.equal(one.moments().mean, m.mean)
+    gen = torch.Generator()
+    drawn = sample_gradients(mdp, logits, "resampled", **how, n_samples=5, generator=gen.manual_seed(1))
+    assert torch.equal(one.sample(5, gen.manual_seed(1)), drawn)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'n_actions'"):
+        gradient_moments(mdp, logits, "resampled", n_actions=2)
+
+
 def test_ten_thousand_samples_of_one_state_and_one_action_unless_told(lake):
     silent, told = (
         sample_gradients(lake, torch.zeros(16, 4), "resampled", generator=torch.Generator().manual_seed(0), **how)

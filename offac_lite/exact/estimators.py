@@ -97,8 +97,7 @@ class Estimator:
     1, N or K below 1, an unknown estimator or baseline, and leave-one-out without a second action.
 
     >>> bandit = TabularMDP([[[0.0], [0.0]]], [[1.0, 0.0]], [1.0], gamma=0.5)  # one step, two actions
-    >>> estimator = Estimator(bandit, [[0.0, 0.0]], "resampled", action_samples=2)
-    >>> estimator.moments().variance_actions
+    >>> Estimator(bandit, [[0.0, 0.0]], "resampled", action_samples=2).moments().variance_actions
     0.0625
     """
 
