@@ -26,7 +26,7 @@ format: ## sort imports, mend what the linter can, and format
 	$(BIN)/ruff format
 
 types: ## check the types of the package
-	$(BIN)/mypy offac_lite
+	$(BIN)/mypy
 
 notebooks: ## run the notebooks and write their outputs
 	$(BIN)/python -m tests.refresh_notebooks

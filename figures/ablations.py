@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from offac_lite.config import CARTPOLE, PENDULUM
-from offac_lite.exact.learned import learned_break_even
+from offac_lite.exact.noise import learned_break_even
 from offac_lite.sweep import sweep
 from offac_lite.training import Learner
 

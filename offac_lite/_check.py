@@ -206,3 +206,10 @@ def probabilities(name: str, tensor: torch.Tensor, at_most: bool = False) -> tor
         wanted = "at most 1 (what is missing terminates)" if at_most else "1"
         raise ValueError(f"{name} has a row that sums to {totals[wrong][0].item():.6g}, wanted {wanted}")
     return tensor
+
+
+def table(name: str, value, wanted: Sequence[int]) -> torch.Tensor:
+    """Return `value` as a float64 table (S, A) of finite numbers, of exactly the shape `wanted`, or raise."""
+    result = finite_tensor(name, value)
+    shape(name, result, wanted, "(S, A)")
+    return result

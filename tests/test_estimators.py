@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from offac_lite.exact import TabularMDP
-from offac_lite.exact.estimators import break_even_actions, gradient_moments, gradients_from_uniforms, sample_gradients
+from offac_lite.exact.estimators import Estimator, break_even_actions, gradient_moments, sample_gradients
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +255,7 @@ def test_uniforms_at_the_edges_pick_the_first_or_last_possible_state_and_action(
     u = torch.tensor(edge).double()
     u = (u.nextafter(torch.tensor(0.0).double()) if edge else u).view(1, 1, 1)
     logits = torch.tensor([-1e9, 0.0, 1.0, -1e9]).double().expand(16, 4)  # actions 0 and 3 cannot be drawn
-    g = gradients_from_uniforms(lake, logits, "resampled", u[0], u)[0]
+    g = Estimator(lake, logits, "resampled").from_uniforms(u[0], u)[0]
     probs = torch.softmax(logits, -1)
     rho = lake.occupancy(probs)
     visited = (rho > 0).nonzero().flatten()
@@ -273,7 +273,7 @@ def test_each_uniform_number_picks_the_state_and_the_action_in_whose_share_it_fa
     mdp = TabularMDP(torch.zeros(4, 4, 4), reward, [0.0, 0.25, 0.5, 0.25], 0.0)
     states, actions = share.repeat_interleave(5).view(25, 1), share.repeat(5).view(25, 1, 1)
     behavior = mdp.initial.expand(4, 4)
-    g = gradients_from_uniforms(mdp, torch.zeros(4, 4), "stored", states, actions, behavior=behavior)
+    g = Estimator(mdp, torch.zeros(4, 4), "stored", behavior=behavior).from_uniforms(states, actions)
     wanted = torch.zeros(25, 4, 4).double()
     for i, (s, a) in enumerate(itertools.product(picked, repeat=2)):
         wanted[i, s] = -0.25 * reward[s, a]
@@ -286,12 +286,24 @@ def test_samples_are_the_estimates_that_the_numbers_of_the_generator_give(
     estimator, baseline, batch_size, action_samples
 ):
     mdp, logits, behavior, q = small_problem()
-    how, gen = dict(baseline=baseline, behavior=behavior, q=q), torch.Generator().manual_seed(3)
-    shape = (50, batch_size)
+    how = dict(batch_size=batch_size, action_samples=action_samples, baseline=baseline, behavior=behavior, q=q)
+    gen, shape = torch.Generator().manual_seed(3), (50, batch_size)
     numbers = [torch.rand(size, generator=gen, dtype=torch.float64) for size in (shape, (*shape, action_samples))]
-    given = gradients_from_uniforms(mdp, logits, estimator, *numbers, **how)
-    how |= dict(batch_size=batch_size, action_samples=action_samples, n_samples=50, generator=gen.manual_seed(3))
-    torch.testing.assert_close(sample_gradients(mdp, logits, estimator, **how), given, rtol=0, atol=0)
+    given = Estimator(mdp, logits, estimator, **how).from_uniforms(*numbers)
+    drawn = sample_gradients(mdp, logits, estimator, **how, n_samples=50, generator=gen.manual_seed(3))
+    torch.testing.assert_close(drawn, given, rtol=0, atol=0)
+
+
+def test_the_functions_are_the_methods_of_an_estimator():
+    mdp, logits, behavior, q = small_problem()
+    how = dict(batch_size=3, action_samples=2, baseline="value", behavior=behavior, q=q)
+    one, m = Estimator(mdp, logits, "resampled", **how), gradient_moments(mdp, logits, "resampled", **how)
+    assert one.moments().variance == m.variance and torch.equal(one.moments().mean, m.mean)
+    gen = torch.Generator()
+    drawn = sample_gradients(mdp, logits, "resampled", **how, n_samples=5, generator=gen.manual_seed(1))
+    assert torch.equal(one.sample(5, gen.manual_seed(1)), drawn)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'n_actions'"):
+        gradient_moments(mdp, logits, "resampled", n_actions=2)
 
 
 def test_ten_thousand_samples_of_one_state_and_one_action_unless_told(lake):
@@ -328,7 +340,7 @@ def call(**change):
         (
             dict(baseline="leave-one-out", estimator="stored", action_samples=9),
             ValueError,
-            "estimator 'stored' has action_samples=1",
+            "estimator 'stored' uses action_samples=1",
         ),
         (dict(logits=torch.zeros(4)), ValueError, r"logits has shape \(4,\), wanted \(3, 3\) = \(S, A\)$"),
         (dict(logits=torch.full((3, 3), torch.nan)), ValueError, "logits holds NaN"),
@@ -336,7 +348,6 @@ def call(**change):
         (dict(behavior=torch.ones(3, 1)), ValueError, r"behavior has shape \(3, 1\), .* = \(S, A\)$"),
         (dict(q=torch.ones(3)), ValueError, r"q has shape \(3,\), wanted \(3, 3\) = \(S, A\)$"),
         (dict(q=torch.full((3, 3), torch.inf)), ValueError, "q holds NaN or infinity"),
-        (dict(mdp="FrozenLake-v1"), TypeError, "mdp must be a TabularMDP, got str"),
     ],
 )
 def test_bad_input_is_refused(change, error, words):
@@ -351,15 +362,20 @@ def test_bad_sampling_arguments_are_refused(lake):
         sample_gradients(lake, logits, "resampled", generator=0)
     with pytest.raises(ValueError, match="n_samples must be at least 1"):
         sample_gradients(lake, logits, "resampled", n_samples=0, generator=torch.Generator())
+    from_uniforms = Estimator(lake, logits, "resampled").from_uniforms
     with pytest.raises(ValueError, match=r"state_uniforms must lie in \[0, 1\)"):
-        gradients_from_uniforms(lake, logits, "resampled", torch.ones(2, 1), torch.zeros(2, 1, 1))
-    with pytest.raises(ValueError, match=r"action_uniforms has shape \(2, 1\), wanted \(n, N, K\)"):
-        gradients_from_uniforms(lake, logits, "resampled", torch.zeros(2, 1), torch.zeros(2, 1))
-    with pytest.raises(ValueError, match=r"state_uniforms has shape \(2,\), wanted \(n, N\)$"):
-        gradients_from_uniforms(lake, logits, "resampled", torch.zeros(2), torch.zeros(2, 1, 1))
-    with pytest.raises(ValueError, match=r"state_uniforms has shape \(3, 1\), .* = \(n, N\) of action_uniforms$"):
-        gradients_from_uniforms(lake, logits, "resampled", torch.zeros(3, 1), torch.zeros(2, 1, 1))
+        from_uniforms(torch.ones(2, 1), torch.zeros(2, 1, 1))
+    with pytest.raises(ValueError, match=r"action_uniforms must lie in \[0, 1\)"):
+        from_uniforms(torch.zeros(2, 1), -torch.ones(2, 1, 1))
+    with pytest.raises(ValueError, match=r"action_uniforms has shape \(2, 1\), wanted \(2, 1, 1\) = \(n, N, K\)"):
+        from_uniforms(torch.zeros(2, 1), torch.zeros(2, 1))
+    with pytest.raises(ValueError, match=r"action_uniforms has shape \(2, 1, 2\), wanted \(2, 1, 1\) = \(n, N, K\)"):
+        from_uniforms(torch.zeros(2, 1), torch.zeros(2, 1, 2))
+    with pytest.raises(ValueError, match=r"state_uniforms has shape \(2,\), wanted \(2, 1\) = \(n, N\)$"):
+        from_uniforms(torch.zeros(2), torch.zeros(2, 1, 1))
+    with pytest.raises(ValueError, match=r"action_uniforms has shape \(2, 1, 1\), wanted \(3, 1, 1\)"):
+        from_uniforms(torch.zeros(3, 1), torch.zeros(2, 1, 1))
     with pytest.raises(ValueError, match=r"^state_uniforms holds NaN"):
-        gradients_from_uniforms(lake, logits, "resampled", torch.full((2, 1), torch.nan), torch.zeros(2, 1, 1))
+        from_uniforms(torch.full((2, 1), torch.nan), torch.zeros(2, 1, 1))
     with pytest.raises(ValueError, match=r"^action_uniforms holds NaN"):
-        gradients_from_uniforms(lake, logits, "resampled", torch.zeros(2, 1), torch.full((2, 1, 1), torch.nan))
+        from_uniforms(torch.zeros(2, 1), torch.full((2, 1, 1), torch.nan))

@@ -8,7 +8,8 @@ import torch
 
 from offac_lite.course import labs, plots
 from offac_lite.course.labs.weights import HORIZONS, weight_atoms
-from offac_lite.exact.trajectories import all_trajectories, corridor, weighting_moments
+from offac_lite.exact.trajectories import all_trajectories, corridor
+from offac_lite.exact.weightings import weighting_moments
 
 
 @pytest.fixture(scope="module")

@@ -17,13 +17,14 @@ from offac_lite.buffer import ReplayBuffer
 from offac_lite.config import Config
 from offac_lite.envs import Episode, Spaces, latest_episodes, recent_returns, to_come
 from offac_lite.exact import trajectories as tr
-from offac_lite.exact.estimators import ESTIMATORS, break_even_actions, gradient_moments, gradients_from_uniforms
+from offac_lite.exact.estimators import ESTIMATORS, Estimator, break_even_actions, gradient_moments
 from offac_lite.exact.gaussian import expected, gaussian_moments, normal_grid
-from offac_lite.exact.learned import action_variance, learned_break_even
 from offac_lite.exact.mdp import TabularMDP, advantages
+from offac_lite.exact.noise import action_variance, gradient_noise, learned_break_even
+from offac_lite.exact.outcomes import Outcomes
 from offac_lite.exact.replay_bias import buffer_policy, four_updates, mean_update
-from offac_lite.exact.snr import gradient_noise
-from offac_lite.exact.td import Outcomes, target_distribution, target_variance, td_path, value_and_spread
+from offac_lite.exact.td import target_distribution, target_variance, td_path, value_and_spread
+from offac_lite.exact.weightings import WEIGHTINGS, weighting_moments
 from offac_lite.networks import Categorical, CategoricalPolicy, DiscreteQCritic, TanhGaussian, VCritic, of_actions
 from offac_lite.run import Run
 
@@ -409,7 +410,8 @@ def test_estimates_made_from_uniforms_are_sums_over_the_states_and_actions_these
     logits = data.draw(tensors(mdp.n_states, mdp.n_actions, low=-2.0, high=2.0))
     pi, beta = torch.softmax(logits, -1), data.draw(policy_of(mdp, certain=False))
     u, v = data.draw(tensors(3, 2, low=0.0, high=0.999)), data.draw(tensors(3, 2, k, low=0.0, high=0.999))
-    g = gradients_from_uniforms(mdp, logits, estimator, u, v, behavior=beta)
+    chosen = Estimator(mdp, logits, estimator, batch_size=2, action_samples=k, behavior=beta)
+    g = chosen.from_uniforms(u, v[..., : chosen.action_samples])
     visits, q = mdp.occupancy(beta), mdp.action_values(pi)
     drawn_from = beta if estimator in ("stored", "importance") else pi
     k = k if estimator == "resampled" else 1
@@ -457,7 +459,7 @@ def test_the_mean_update_of_fresh_data_is_the_policy_gradient(mdp, data):
     mdps(endless=True, most=2),
     st.data(),
     st.integers(1, 3),
-    st.sampled_from(tr.WEIGHTINGS[:4]),
+    st.sampled_from(WEIGHTINGS[:4]),
     st.sampled_from((None, "value")),
     st.none() | st.floats(0.5, 2),
 )
@@ -481,7 +483,7 @@ def test_a_weighting_has_the_moments_of_all_trajectories(mdp, data, horizon, wei
         "single": ratio * (q[time, t.obs, t.action] - v),
     }[weighting]
     mean, variance = tr.mean_and_variance(tr.gradient_estimates(logits, t, coefficient), t.probability)
-    m = tr.weighting_moments(mdp, logits, weighting, horizon, behavior=beta, clip=clip, baseline=baseline)
+    m = weighting_moments(mdp, logits, weighting, horizon, behavior=beta, clip=clip, baseline=baseline)
     close(m.target[-1], tr.horizon_gradient(mdp, logits, horizon))
     close(m.mean[-1], mean, atol=1e-7)
     close(m.variance[-1] / (1 + variance), variance / (1 + variance), atol=1e-7)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from offac_lite.exact import TabularMDP
-from offac_lite.exact.td import Outcomes, target_distribution, target_variance, td_path, value_and_spread
+from offac_lite.exact.outcomes import Outcomes
+from offac_lite.exact.td import target_distribution, target_variance, td_path, value_and_spread
 
 UNIFORM = torch.full((16, 4), 0.25, dtype=torch.float64)
 

@@ -16,7 +16,7 @@ from offac_lite import _check, equations, updates
 from offac_lite.buffer import ReplayBuffer, Transition
 from offac_lite.envs import Episode, Step, VectorEnv, latest_episodes, recent_returns, to_come
 from offac_lite.exact.mdp import TabularMDP
-from offac_lite.exact.td import Transitions
+from offac_lite.exact.outcomes import Transitions
 from offac_lite.networks import Categorical, CategoricalPolicy, DiscreteQCritic, of_actions
 from offac_lite.training import keep_freed_memory
 

@@ -8,7 +8,7 @@ import torch
 from offac_lite import _check
 from offac_lite.course import plots
 from offac_lite.course.stage.lab import Lab
-from offac_lite.exact.estimators import GradientMoments, gradient_moments, gradients_from_uniforms
+from offac_lite.exact.estimators import Estimator, GradientMoments
 from offac_lite.exact.mdp import TabularMDP
 
 MOST_STATES = 64
@@ -45,7 +45,8 @@ class BaselineModel:
         path = self.mdp.policy_path(LATER, 5.0)
         self.logits = {"uniform": path[0], "after 20 updates": path[-1]}
         self.variances = {
-            name: [self._moments(name, self._weight(name, c)).variance for c in (0.0, 1.0, 2.0)] for name in self.logits
+            name: [self._estimator(name, self._weight(name, c)).moments().variance for c in (0.0, 1.0, 2.0)]
+            for name in self.logits
         }
         generator = torch.Generator().manual_seed(seed)
         self.uniforms = torch.rand(2, n_points, MOST_STATES, generator=generator, dtype=torch.float64)
@@ -54,8 +55,8 @@ class BaselineModel:
         pi = torch.softmax(self.logits[policy], -1)
         return self.mdp.action_values(pi) - share * self.mdp.state_values(pi)[:, None]
 
-    def _moments(self, policy: str, weight: torch.Tensor, batch_size: int = 1) -> GradientMoments:
-        return gradient_moments(self.mdp, self.logits[policy], "resampled", batch_size=batch_size, q=weight)
+    def _estimator(self, policy: str, weight: torch.Tensor, batch_size: int = 1) -> Estimator:
+        return Estimator(self.mdp, self.logits[policy], "resampled", batch_size=batch_size, q=weight)
 
     def __call__(self, policy: str = "uniform", batch_size: int = 32, share: float = 0.0) -> BaselineResult:
         """Compute the moments and the cloud. Raises `ValueError` outside the sliders."""
@@ -64,13 +65,13 @@ class BaselineModel:
         if not SHARES[0] <= _check.number("share", share) <= SHARES[-1]:
             raise ValueError(f"share must lie between {SHARES[0]:g} and {SHARES[-1]:g}, got {share}")
         weight = self._weight(policy, share)
-        here, at = self._moments(policy, weight, batch_size), [v / batch_size for v in self.variances[policy]]
+        estimator = self._estimator(policy, weight, batch_size)
+        here, at = estimator.moments(), [v / batch_size for v in self.variances[policy]]
         curve = (at[2] - 2 * at[1] + at[0]) / 2  # the parabola through three points
         slope = at[1] - at[0] - curve
         shares = torch.tensor(SHARES, dtype=torch.float64)
         states, actions = self.uniforms[:, :, :batch_size]
-        choice = dict(action_uniforms=actions[..., None], q=weight)
-        estimates = gradients_from_uniforms(self.mdp, self.logits[policy], "resampled", states, **choice)
+        estimates = estimator.from_uniforms(states, actions[..., None])
         (other,) = (theta for name, theta in self.logits.items() if name != policy)
         plane = plots.Plane(here.target, self.mdp.policy_gradient(other))
         return BaselineResult(

@@ -11,7 +11,8 @@ from offac_lite.course import plots
 from offac_lite.course.labs.variance import AGES
 from offac_lite.course.stage.lab import Lab, chosen
 from offac_lite.exact.mdp import TabularMDP
-from offac_lite.exact.td import Outcomes, TDPath, target_distribution, target_variance, td_path
+from offac_lite.exact.outcomes import Outcomes
+from offac_lite.exact.td import TDPath, target_distribution, target_variance, td_path
 
 LAKES = {"slippery": 5.0, "firm": 0.25}  # how large the natural-gradient steps of the history are on each
 MOST_NEXT = 16

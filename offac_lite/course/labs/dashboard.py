@@ -16,7 +16,7 @@ from offac_lite.config import Config
 from offac_lite.course import plots
 from offac_lite.course.stage.screen import Screen
 from offac_lite.envs import Episode, latest_episodes, to_come
-from offac_lite.exact.snr import gradient_noise
+from offac_lite.exact.noise import gradient_noise
 from offac_lite.run import Run
 from offac_lite.training import Learner
 
@@ -205,7 +205,7 @@ class Dashboard:
     def noise(self) -> dict[str, torch.Tensor]:
         """Give the variance of the actor's gradient, "states" and "actions", (S,) each, at the settings of now.
 
-        On the first states of the last batch, with the networks as they are; see `snr.gradient_noise`.
+        On the first states of the last batch, with the networks as they are; see `noise.gradient_noise`.
         """
         learner, c = self.learner, self.learner.config
         noise = gradient_noise(learner.agent.policy, learner.agent.critic, learner.batch.obs[:, :N_STATES])

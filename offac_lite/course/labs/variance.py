@@ -12,13 +12,7 @@ import torch
 from offac_lite import _check
 from offac_lite.course import plots
 from offac_lite.course.stage.lab import Lab, chosen
-from offac_lite.exact.estimators import (
-    ESTIMATORS,
-    GradientMoments,
-    break_even_actions,
-    gradient_moments,
-    gradients_from_uniforms,
-)
+from offac_lite.exact.estimators import ESTIMATORS, Estimator, GradientMoments, break_even_actions, gradient_moments
 from offac_lite.exact.mdp import TabularMDP
 
 
@@ -127,19 +121,20 @@ class VarianceModel:
         world, logits = self.world(reward_offset, q_error, age), self.path[-1]
         mdp, data, plane = world.mdp, world.data, world.plane
 
-        def moments(k: int) -> GradientMoments:
+        def with_actions(k: int) -> Estimator:
             choice = dict(batch_size=batch_size, action_samples=k, baseline=baseline)
-            return gradient_moments(mdp, logits, estimator, **choice, **data)
+            return Estimator(mdp, logits, estimator, **choice, **data)
 
-        here = moments(action_samples)
+        chosen_estimator = with_actions(action_samples)
+        here = chosen_estimator.moments()
         if estimator != "resampled":  # one stored action, or all
             by_k = [here.variance_actions for _ in VARIANCE_KS]
         elif baseline == "leave-one-out":
-            by_k = [moments(k).variance_actions if k > 1 else math.nan for k in VARIANCE_KS]
+            by_k = [with_actions(k).moments().variance_actions if k > 1 else math.nan for k in VARIANCE_KS]
         else:
             by_k = [here.variance_actions * action_samples / k for k in VARIANCE_KS]
-        uniforms = self.state_uniforms[:, :batch_size], self.action_uniforms[:, :batch_size, :action_samples]
-        points = plane(gradients_from_uniforms(mdp, logits, estimator, *uniforms, baseline=baseline, **data))
+        actions = self.action_uniforms[:, :batch_size, : here.action_samples]
+        points = plane(chosen_estimator.from_uniforms(self.state_uniforms[:, :batch_size], actions))
         mean, surrogate, exact = (plane(g) for g in (here.mean, here.surrogate, here.target))
         extent = max(points.abs().quantile(0.95), *(x.abs().max() for x in (mean, surrogate, exact)))
         return VarianceResult(

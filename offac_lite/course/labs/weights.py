@@ -11,7 +11,8 @@ import torch
 from offac_lite import _check
 from offac_lite.course import plots
 from offac_lite.course.stage.lab import Lab
-from offac_lite.exact.trajectories import WeightedMoments, corridor, weighting_moments
+from offac_lite.exact.trajectories import corridor
+from offac_lite.exact.weightings import WeightedMoments, weighting_moments
 
 HORIZONS = tuple(range(1, 21))
 RIGHT = 0.7  # the probability with which π walks right
