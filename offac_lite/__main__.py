@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from offac_lite.config import CARTPOLE, PENDULUM
+from offac_lite.config import PENDULUM
 from offac_lite.exact.estimators import break_even_actions, gradient_moments, sample_gradients
 from offac_lite.exact.mdp import TabularMDP
 from offac_lite.run import Run
 from offac_lite.training import train
 
-ROWS = [
+ROWS: list[Any] = [  # estimator and baseline
     ("stored", None),
     ("stored", "value"),
     ("importance", None),
@@ -26,7 +26,7 @@ ROWS = [
 WEIGHTS = {None: "Q", "value": "Q − V", "leave-one-out": "leave-one-out"}
 
 
-def table(mdp: TabularMDP, logits, behavior, batch_size: int, action_samples: int) -> str:
+def table(mdp: TabularMDP, logits: Any, behavior: Any, batch_size: int, action_samples: int) -> str:
     """Lay out every estimator's exact bias, cosine and variance as lines of text.
 
     >>> mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4")
@@ -79,7 +79,7 @@ def headline(batch_size: int, action_samples: int, seed: int, figure: Path) -> N
     print(f"\nFigure saved: {figure}")
 
 
-def _save(mdp: TabularMDP, logits, batch_size: int, k_star: float, seed: int, path: Path) -> None:
+def _save(mdp: TabularMDP, logits: torch.Tensor, batch_size: int, k_star: float, seed: int, path: Path) -> None:
     from offac_lite.course import plots  # here, so that importing the package does not import Matplotlib
 
     ks, generator = [1, 2, 4, 8, 16, 32, 64], torch.Generator().manual_seed(seed)
@@ -133,104 +133,79 @@ def _no_file(path: Path) -> str | None:
     return None if path.absolute().parent.is_dir() else f"there is no folder {path.parent}"
 
 
-def train_command(arguments: list[str]) -> None:
-    """Parse `train ...` and run it: a progress bar, a table, the learning curves."""
+def train_parser() -> argparse.ArgumentParser:
+    """Make the parser of `train ...`. What is not given is not in its result, so that the preset decides."""
     parser = argparse.ArgumentParser(
         prog="python -m offac_lite train",
         description="Train the off-policy actor-critic for many seeds at once, and save its learning curves. "
         "Ctrl-C ends it early and keeps what there is. Solved: two evaluations in a row reach 475 on CartPole-v1, "
         "-200 on Pendulum-v1.",
+        argument_default=argparse.SUPPRESS,
     )
-    settings = [
-        ("--env", {"default": "CartPole-v1", "help": "Gymnasium environment (default %(default)s)"}),
-        ("--seeds", {"type": int, "default": 16, "help": "agents trained at once (default %(default)s)"}),
-        ("--steps", {"type": int, "help": "environment steps per seed (default 40000; Pendulum-v1: 12000)"}),
-        ("--critic", {"choices": ["q", "v"], "default": "q", "help": "what is learned (default %(default)s)"}),
-        (
-            "--action",
-            {
-                "choices": ["resampled", "stored", "importance"],
-                "default": "resampled",
-                "help": "where the actor's actions come from (default %(default)s)",
-            },
-        ),
-        (
-            "--action-samples",
-            {"metavar": "K", "help": "resampled actions per state, a number or 'all' (default 4; Pendulum-v1: 8)"},
-        ),
-        (
-            "--baseline",
-            {
-                "choices": ["none", "value", "leave-one-out"],
-                "help": "what is subtracted from Q (default value; Pendulum-v1: leave-one-out)",
-            },
-        ),
-        (
-            "--entropy-bonus",
-            {
-                "type": float,
-                "metavar": "ALPHA",
-                "help": "in scaled reward per nat (default 0.05; Pendulum-v1: 0.02); 0 for stored continuous actions",
-            },
-        ),
-        ("--seed", {"type": int, "default": 0, "help": "starts all random streams (default %(default)s)"}),
-        (
-            "--threads",
-            {"type": int, "default": 1, "help": "PyTorch's threads (default 1, the fastest for small networks)"},
-        ),
-        (
-            "--figure",
-            {
-                "type": Path,
-                "default": Path("learning_curves.png"),
-                "help": "where to save the learning curves (default %(default)s)",
-            },
-        ),
-        ("--save", {"type": Path, "help": "where to save the run, for Run.load (default: nowhere)"}),
-    ]
-    for name, setting in settings:
-        parser.add_argument(name, **setting)
-    given = parser.parse_args(arguments)
-    for name, path in ("--figure", given.figure), ("--save", given.save):
+    add = parser.add_argument
+    add("--env", default="CartPole-v1", help="Gymnasium environment (default %(default)s)")
+    add("--seeds", type=int, help="agents trained at once (default 16)")
+    add("--steps", dest="total_steps", type=int, help="environment steps per seed (default 40000; Pendulum-v1: 12000)")
+    add("--critic", help="what is learned: q or v (default q)")
+    add("--action", help="actions of the actor: resampled, stored or importance (default resampled)")
+    add(
+        "--action-samples",
+        type=lambda text: int(text) if text.isdecimal() else text,
+        metavar="K",
+        help="resampled actions per state, a number or 'all' (default 4; Pendulum-v1: 8)",
+    )
+    add(
+        "--baseline",
+        type=lambda text: None if text == "none" else text,
+        help="what is subtracted from Q: none, value or leave-one-out (default value; Pendulum-v1: leave-one-out)",
+    )
+    add(
+        "--entropy-bonus",
+        type=float,
+        metavar="ALPHA",
+        help="in scaled reward per nat (default 0.05; Pendulum-v1: 0.02); 0 for stored continuous actions",
+    )
+    add("--seed", type=int, help="starts all random streams (default 0)")
+    add("--threads", type=int, default=1, help="PyTorch's threads (default 1, the fastest for small networks)")
+    default = Path("learning_curves.png")
+    add("--figure", type=Path, default=default, help="where to save the learning curves (default %(default)s)")
+    add("--save", type=Path, default=None, help="where to save the run, for Run.load (default: nowhere)")
+    return parser
+
+
+def train_command(arguments: list[str]) -> None:
+    """Run `train ...`: a progress bar, a table, the learning curves."""
+    parser = train_parser()
+    options = vars(parser.parse_args(arguments))
+    env, threads, figure, save = (options.pop(name) for name in ("env", "threads", "figure", "save"))
+    for name, path in ("--figure", figure), ("--save", save):
         if path is not None and (fault := _no_file(path)):
             parser.error(f"{name}: {fault}")
-    if given.threads < 1:
-        parser.error(f"--threads must be at least 1, got {given.threads}")
-    preset = {"CartPole-v1": CARTPOLE, "Pendulum-v1": PENDULUM}.get(given.env, given.env)
-    options: dict[str, Any] = {}
-    if given.steps is not None:
-        options["total_steps"] = given.steps
-    if given.action_samples is not None:
-        k = given.action_samples
-        options["action_samples"] = int(k) if k.isdecimal() else k
-    if given.entropy_bonus is not None:
-        options["entropy_bonus"] = given.entropy_bonus
-    if given.baseline is not None:
-        options["baseline"] = None if given.baseline == "none" else given.baseline
-    torch.set_num_threads(given.threads)
-    options |= {"seeds": given.seeds, "critic": given.critic, "action": given.action, "seed": given.seed}
+    if threads < 1:
+        parser.error(f"--threads must be at least 1, got {threads}")
+    torch.set_num_threads(threads)
     try:
-        run = train(preset, **options)
+        run = train({"Pendulum-v1": PENDULUM}.get(env, env), **options)
     except (TypeError, ValueError) as error:
         parser.error(str(error))
     if run.interrupted:
         print("Interrupted; this is what there is.")
-    if given.save is not None:
-        run.save(given.save)
-        print(f"Run saved: {given.save}")
+    if save is not None:
+        run.save(save)
+        print(f"Run saved: {save}")
     if not len(run.steps):
         print("It has not come to an evaluation yet: there is no figure to draw.")
         return
-    goal = {"CartPole-v1": 475.0, "Pendulum-v1": -200.0}.get(given.env)
+    goal = {"CartPole-v1": 475.0, "Pendulum-v1": -200.0}.get(env)
     print(report(run, goal))
     from offac_lite.course import plots  # here, so that importing the package does not import Matplotlib
 
     fig, (ax,) = plots.figure(7.0, 3.6)
     many = len(run.returns) - len(run.stopped) > 1
     plots.learning_curves(ax, run.steps, run.returns, goal=goal, centre="iqm" if many else "median")
-    ax.set_title(given.env)
-    given.figure.write_bytes(plots.png(fig))
-    print(f"Figure saved: {given.figure}")
+    ax.set_title(env)
+    figure.write_bytes(plots.png(fig))
+    print(f"Figure saved: {figure}")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -34,7 +34,7 @@ def make_networks(config: Config, spaces: Spaces, generator: torch.Generator) ->
         policy: Policy = CategoricalPolicy(size, n_actions, hidden, in_scale=scale, n_seeds=seeds, generator=generator)
         make = functools.partial(DiscreteQCritic, size, n_actions, hidden, in_scale=scale, generator=generator)
     else:
-        low, high = spaces.low, spaces.high
+        low, high = spaces.low or (), spaces.high or ()
         policy = TanhGaussianPolicy(size, low, high, hidden, in_scale=scale, n_seeds=seeds, generator=generator)
         make = functools.partial(ContinuousQCritic, size, len(low), hidden, obs_scale=scale, generator=generator)
     policy.obs_shape, policy.action_shape = spaces.obs_shape, spaces.action_shape
@@ -52,8 +52,9 @@ class Agent:
     def __init__(self, config: Config, spaces: Spaces, generator: torch.Generator, init_generator: torch.Generator):
         self.config, self.generator = config, generator
         policy, critic = make_networks(config, spaces, init_generator)
-        self.policy, self.critic = policy.to(config.device), critic.to(config.device)
-        self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        self.policy = policy.to(config.device)
+        self.critic: Any = critic.to(config.device)  # a QCritic, or with critic="v" a VCritic
+        self.target_critic: Any = copy.deepcopy(self.critic).requires_grad_(False)
         self.optimizer = Adam(self.policy.parameters(), config.actor_lr, fused=True)
         self.critic_optimizer = Adam(self.critic.parameters(), config.critic_lr, fused=True)
         self.alive: Tensor | None = None  # (S,) bool once a seed was stopped
@@ -98,7 +99,7 @@ class Agent:
                 self.critic,
                 self.optimizer,
                 batch.obs,
-                action_samples=c.action_samples,
+                action_samples=int(c.action_samples),
                 entropy_bonus=c.entropy_bonus,
                 generator=self.generator,
                 alive=self.alive,
@@ -133,8 +134,9 @@ class Agent:
 
     def own_actor_step(self, batch: Transition) -> Tensor:
         """Take the actor step down a loss of the user's own, plus the entropy bonus."""
-        c = self.config
-        loss = c.resampled_loss(self.policy, self.critic, batch.obs, batch.action, c.action_samples, self.generator)
+        c, own_loss = self.config, self.config.resampled_loss
+        assert own_loss is not None
+        loss = own_loss(self.policy, self.critic, batch.obs, batch.action, c.action_samples, self.generator)
         loss = loss.expand(c.seeds)  # one number for all seeds: their mean, with the gradient of each
         if c.entropy_bonus:
             loss = loss - c.entropy_bonus * self.entropy(batch.obs, self.generator).mean(-1)
@@ -236,7 +238,7 @@ class Agent:
                 _check_gradient(name, result, self.policy.net.theta)
 
 
-def _check_result(name: str, result, shape: tuple[int, ...], or_one: bool) -> None:
+def _check_result(name: str, result: Any, shape: tuple[int, ...], or_one: bool) -> None:
     if not isinstance(result, torch.Tensor):
         raise TypeError(f"{name} returned {result!r}, wanted a tensor of shape {shape}")
     if result.shape != shape and not (or_one and result.shape == ()):

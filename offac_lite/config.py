@@ -221,8 +221,13 @@ class Config:
             raise ValueError(
                 f"obs_scale has shape ({len(scale)},), wanted () or ({spaces.obs_size},) = one per feature"
             )
-        choices = dict(baseline=baseline, next_action_samples=next_action_samples)
-        config = replace(self, **choices, random_steps=random_steps, obs_scale=scale)
+        config = replace(
+            self,
+            baseline=baseline,
+            next_action_samples=next_action_samples,
+            random_steps=random_steps,
+            obs_scale=scale,
+        )
         config._refuse_conflicts(discrete)
         return config
 

@@ -115,7 +115,8 @@ class Run:
 
 
 def _spaces(values: dict[str, Any]) -> Spaces:
-    return Spaces(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    fields: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in values.items()}
+    return Spaces(**fields)
 
 
 _TENSORS = ("steps", "returns", "log")

@@ -119,7 +119,7 @@ def sweep(
             raise ValueError(f"the name {name!r} of a variant cannot be the name of a file")
         path = None if folder is None else folder / f"{name}.run"
         todo[name] = config, {**common, **options}, path
-        if path is not None and path.exists() and (run := _kept(*todo[name])) is not None:
+        if path is not None and path.exists() and (run := _kept(config, todo[name][1], path)) is not None:
             results[name] = Row(name, run)
             del todo[name]
     if folder is not None:

@@ -158,8 +158,8 @@ class Learner:
             started, c = time.perf_counter(), self.config
             try:
                 if c.collect:
-                    at_random = self.n_done * c.n_envs < c.random_steps
-                    action, log_prob = choose(None if at_random else agent.policy, env, agent.generator)  # collect
+                    policy = None if self._acts_at_random() else agent.policy
+                    action, log_prob = choose(policy, env, agent.generator)  # collect
                     step = env.step(action)
                     store(buffer, step, action, log_prob, env)  # store
                     self.fresh += step.valid.sum(1)
@@ -188,9 +188,13 @@ class Learner:
             if self.fresh.min() >= c.batch_size:
                 self.fresh.zero_()
                 yield self._scaled(self.buffer.all())
-        elif len(self.buffer) >= c.batch_size and self.n_done * c.n_envs >= c.random_steps:
+        elif len(self.buffer) >= c.batch_size and not self._acts_at_random():
             for _ in range(c.updates_per_step):
                 yield self._scaled(self.buffer.sample(c.batch_size))
+
+    def _acts_at_random(self) -> bool:
+        """Tell whether this step is one of the first `random_steps`."""
+        return self.n_done * self.config.n_envs < int(self.config.random_steps)
 
     def _scaled(self, batch: Transition) -> Transition:
         self.has_learned = True
@@ -263,9 +267,16 @@ class Learner:
             needed = c.batch_size
         if c.capacity is not None:
             needed = min(needed, c.capacity)
-        kept = {"n_seeds": c.seeds, "seed": seed, "device": c.device, "action_dtype": self.env.action_dtype}
         try:
-            return ReplayBuffer(needed, (spaces.obs_size,), spaces.flat_action_shape, **kept)
+            return ReplayBuffer(
+                needed,
+                (spaces.obs_size,),
+                spaces.flat_action_shape,
+                n_seeds=c.seeds,
+                action_dtype=self.env.action_dtype,
+                seed=seed,
+                device=c.device,
+            )
         except MemoryError as error:
             raise ValueError(
                 f"total_steps asks for a buffer of {c.seeds} × {needed} transitions, and there is no "

@@ -64,8 +64,8 @@ def critic_step(
             next_action = pi.sample(next_action_samples, generator=generator)  # a′ ~ π(·|s′), drawn now
             next_q = target_critic(batch.next_obs, next_action)
         target = q_target(batch.reward, batch.terminated, next_q, gamma)
-    loss = sum(equations.critic_loss(prediction, target) for prediction in critic.each(batch.obs, batch.action))
-    return descend(optimizer, loss, alive)
+    losses = [equations.critic_loss(prediction, target) for prediction in critic.each(batch.obs, batch.action)]
+    return descend(optimizer, torch.stack(losses).sum(0), alive)
 
 
 def v_critic_step(
@@ -147,8 +147,17 @@ def actor_step(
         loss = -expected_q(pi, q_all).mean(-1)
     else:
         action_resampled = pi.sample(action_samples, generator=generator)  # aᵖ ~ π(·|s), drawn now
-        log_prob, choice = pi.log_prob(action_resampled), dict(baseline=baseline, leave_one_out=leave_one_out)
-        weight = actor_weight(pi, critic, obs, action_resampled, log_prob, entropy_bonus=entropy_bonus, **choice)
+        log_prob = pi.log_prob(action_resampled)
+        weight = actor_weight(
+            pi,
+            critic,
+            obs,
+            action_resampled,
+            log_prob,
+            baseline=baseline,
+            entropy_bonus=entropy_bonus,
+            leave_one_out=leave_one_out,
+        )
         loss = policy_gradient_loss(log_prob, weight)
     if entropy_bonus and isinstance(pi, Categorical):
         loss = loss - entropy_bonus * pi.entropy().mean(-1)
