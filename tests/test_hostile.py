@@ -813,7 +813,7 @@ CALLS |= {
     ),
     "recent_returns": lambda: call(envs.recent_returns, episodes=Thing(EPISODES), n_seeds=Count(2), last=Count(3)),
     "latest_episodes": lambda: call(envs.latest_episodes, episodes=Thing(EPISODES), n_seeds=Count(2), last=Count(3)),
-    "to_come": lambda: call(envs.to_come, lengths=Thing([3, 4]), gamma=Discount(0.9)),
+    "discounted_steps_left": lambda: call(envs.discounted_steps_left, lengths=Thing([3, 4]), gamma=Discount(0.9)),
     "delivered": lambda: call(clinic.delivered, lengths=Thing([3, 4]), gamma=Discount(0.9)),
     "choose": lambda: acting(play.choose, policy=weights(), generator=Thing(rng())),
     "choose, a network": lambda: acting(play.choose, policy=Thing(policy(2), NONE), generator=rng()),
@@ -1104,7 +1104,7 @@ MISFITS = {
         lambda: (lambda: envs.recent_returns(EPISODES, n_seeds=1),),
         "episodes holds one of seed 1, wanted 0 to 0",
     ),
-    "no episodes to come": (lambda: (lambda: envs.to_come([], 0.9),), "lengths is empty"),
+    "no episodes": (lambda: (lambda: envs.discounted_steps_left([], 0.9),), "lengths is empty"),
     "weights that are all 0": (
         lambda: (lambda: tr.effective_sample_size(torch.full((3,), -torch.inf)),),
         "log_weight holds .* −infinity alone",

@@ -14,7 +14,7 @@ from torch.optim import Adam
 
 from offac_lite import _check, updates
 from offac_lite.buffer import ReplayBuffer, Transition
-from offac_lite.envs import Episode, Step, VectorEnv, latest_episodes, recent_returns, to_come
+from offac_lite.envs import Episode, Step, VectorEnv, discounted_steps_left, latest_episodes, recent_returns
 from offac_lite.exact.mdp import TabularMDP
 from offac_lite.exact.td import Transitions
 from offac_lite.networks import Categorical, CategoricalPolicy, DiscreteQCritic, of_actions
@@ -249,7 +249,7 @@ def delivered(lengths: Sequence[int], gamma: float = GAMMA) -> float:
     >>> round(delivered([2], gamma=0.5), 3)  # (0.1 + 0.05 in the first state, 0.1 in the second) / 2
     0.125
     """
-    return REWARD_SCALE * to_come(lengths, gamma)
+    return REWARD_SCALE * discounted_steps_left(lengths, gamma)
 
 
 def _delivered(episodes: Sequence[Episode], seeds: int, last: int = 10) -> torch.Tensor:
