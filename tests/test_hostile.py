@@ -896,14 +896,13 @@ CALLS |= {
     ),
     "table": lambda: call(Sweep().table, goal=Number(475.0)),
     "patient": lambda: call(clinic.patient, letter=Choice("A", {"capitals": None})),
-    "admit": lambda: call(
-        clinic.admit,
-        parts=Thing(clinic.HEALTHY),
+    "train_patient": lambda: call(
+        clinic.train_patient,
+        parts=clinic.HEALTHY,
         seed=Natural(0),
         seeds=Count(2),
         total_steps=Count(1000, {"numpy": None}),
         evaluations=Count(1),
-        max_episode_steps=Count(9, NONE),
     ),
     "two_states": lambda: call(lambda **given: clinic.two_states(**given).mdp.reward, gamma=Discount(0.9)),
 }
