@@ -21,7 +21,7 @@ from offac_lite import updates as up
 from offac_lite.buffer import ReplayBuffer, Transition
 from offac_lite.config import Config
 from offac_lite.course import clinic
-from offac_lite.course.stage.lab import chosen, steps_slider
+from offac_lite.course.stage.lab import selected_controls, steps_slider
 from offac_lite.exact import estimators, gaussian, learned, mdp, snr, td
 from offac_lite.exact import replay_bias as replayed
 from offac_lite.exact import trajectories as tr
@@ -1126,8 +1126,10 @@ MISFITS = {
     ),
     "steps that do not rise evenly": (lambda: (lambda: steps_slider([1, 2, 4], "t"),), "steps must rise by equal"),
     "no steps": (lambda: (lambda: steps_slider([], "t"),), "steps must rise by equal"),
-    "one name for names": (lambda: (lambda: chosen({"a": None}, "a"),), "controls must be a sequence of names"),
-    "a control that is not there": (lambda: (lambda: chosen({"a": None}, ["b"]),), "controls must be one of 'a'"),
+    "a control that is not there": (
+        lambda: (lambda: selected_controls({"a": None}, ["b"]),),
+        "controls must be one of 'a'",
+    ),
     "a folder that is a file": (
         lambda: (lambda: sweep({"a": {"action_samples": 0}}, folder=__file__, n_jobs=1, progress=False),),
         "folder",

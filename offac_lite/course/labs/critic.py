@@ -9,7 +9,7 @@ import torch
 from offac_lite import _check
 from offac_lite.course import plots
 from offac_lite.course.labs.variance import AGES
-from offac_lite.course.stage.lab import Lab, chosen
+from offac_lite.course.stage.lab import Lab, selected_controls
 from offac_lite.exact.mdp import TabularMDP
 from offac_lite.exact.td import Outcomes, TDPath, target_distribution, target_variance, td_path
 
@@ -136,7 +136,7 @@ def critic_lab(controls: Sequence[str] | None = None) -> Lab:
         next_action_samples=ipywidgets.IntSlider(1, 1, MOST_NEXT, description="M, next actions per target"),
     )
     view = plots.CriticView(_EDGES.numpy(), N_UPDATES)
-    return Lab(chosen(every, controls), CriticModel(), view, _in_words)
+    return Lab(selected_controls(every, controls), CriticModel(), view, _in_words)
 
 
 def _in_words(result: CriticResult) -> str:

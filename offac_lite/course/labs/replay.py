@@ -10,7 +10,7 @@ from offac_lite import _check
 from offac_lite.buffer import ReplayBuffer
 from offac_lite.course import plots
 from offac_lite.course.labs.variance import AGES
-from offac_lite.course.stage.lab import Lab, chosen, steps_slider
+from offac_lite.course.stage.lab import Lab, selected_controls, steps_slider
 from offac_lite.exact.mdp import TabularMDP
 from offac_lite.exact.replay_bias import buffer_policy, four_updates
 
@@ -109,7 +109,7 @@ def age_lab(controls: Sequence[str] | None = None) -> Lab:
             options=[("r + γV(s′) − V(s)", "value"), ("r + γV(s′)", "none")], value="value", description="weight"
         ),
     )
-    return Lab(chosen(every, controls), AgeModel(), plots.AgeView(), _age_in_words)
+    return Lab(selected_controls(every, controls), AgeModel(), plots.AgeView(), _age_in_words)
 
 
 def _age_in_words(result: AgeResult) -> str:

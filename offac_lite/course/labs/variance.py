@@ -11,7 +11,7 @@ import torch
 
 from offac_lite import _check
 from offac_lite.course import plots
-from offac_lite.course.stage.lab import Lab, chosen
+from offac_lite.course.stage.lab import Lab, selected_controls
 from offac_lite.exact.estimators import (
     ESTIMATORS,
     GradientMoments,
@@ -183,7 +183,7 @@ def variance_lab(policy: str = "half trained", controls: Sequence[str] | None = 
         age=ipywidgets.IntSlider(0, 0, AGES, description="age of the data, updates"),
     )
     view = plots.VarianceView(VARIANCE_KS, steady=(1e-5, 10.0 if policy == "half trained" else 0.01))
-    return Lab(chosen(every, controls), VarianceModel(policy), view, _in_words)
+    return Lab(selected_controls(every, controls), VarianceModel(policy), view, _in_words)
 
 
 def _in_words(result: VarianceResult) -> str:
