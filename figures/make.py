@@ -66,7 +66,7 @@ def each_fix_on_and_off(data: dict) -> bytes:
     figure, axes = plots.figure(12.5, 3.5, ncols=4, sharey=True)
     for ax, (group, title) in zip(axes, TITLES.items(), strict=True):
         for name, run in data[group].items():
-            curves = run["steps"], run["returns"], plots.FIXES[name], name
+            curves = run["steps"], run["returns"], plots.FIX_COLORS[name], name
             plots.learning_curves(ax, *curves, centre="iqm", linestyle=FIXES[name])
         steps = "8 × updates" if group == "random data only" else "environment steps per seed"
         ax.set(title=title, ylabel="", xlabel=steps, ylim=(0, 515))

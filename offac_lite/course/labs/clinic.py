@@ -11,6 +11,8 @@ from offac_lite.course import plots
 from offac_lite.course.clinic import INSTRUMENTS, Chart
 from offac_lite.course.stage.lab import Lab, steps_slider
 
+__all__ = ["ClinicModel", "clinic_lab"]
+
 SHOWN = tuple(name for name in INSTRUMENTS if name != "delivered")  # which only goes with the value
 
 
