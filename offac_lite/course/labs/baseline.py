@@ -65,7 +65,7 @@ class BaselineModel:
         """Compute the moments and the cloud. Raises `ValueError` outside the range of the sliders."""
         _check.choice("policy", policy, tuple(self.logits))
         _check.count("batch_size", batch_size, at_most=MAX_BATCH_SIZE)
-        if not SHARES[0] <= _check.number("share", share) <= SHARES[-1]:
+        if not SHARES[0] <= share <= SHARES[-1]:
             raise ValueError(f"share must lie between {SHARES[0]:g} and {SHARES[-1]:g}, got {share}")
         weight = self._weight(policy, share)
         moments = self._moments(policy, weight, batch_size)

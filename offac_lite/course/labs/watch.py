@@ -115,7 +115,7 @@ class WatchModel:
 
     def __call__(self, trained: int, agent: int = 0, step: int = 0) -> WatchResult:
         """Show the agent after `trained` steps of training. After the episode's end, `step` is its last one."""
-        step, index = _check.count("step", step, at_least=0), self.album.index(trained)
+        index = self.album.index(trained)
         played = self.album.episode(index, agent)
         return WatchResult(self.album.steps[index].item(), agent, min(step, len(played.obs) - 1), played)
 

@@ -85,7 +85,7 @@ class WeightsModel:
         """
         _check.choice("weighting", weighting, ("whole", "causal", "single", "clipped"))
         _check.count("horizon", horizon, at_most=HORIZONS[-1])
-        if not 0 < _check.number("right", right) < 1:
+        if not 0 < right < 1:
             raise ValueError(f"right must lie strictly between 0 and 1, got {right}")
         n, right = _check.count("n", n), round(right, 10)
         baseline = baseline_of(baseline)

@@ -24,7 +24,7 @@ class Lab:
     - `compute(**values) -> result`: a pure function of the controls' values, named as they are.
     - `view`: the figure, see `screen.View`.
     - `summary(result) -> str`: one line that says in words what the picture shows, for those who cannot see it.
-    - `button`: the text of a button. Where it is given, nothing is computed until the button is pressed.
+    - `button`: the text of a button. Where it is given, a change is computed only when the button is pressed.
     - `play`: the name of a slider that gets a play button, which moves the slider.
 
     What `compute`, `view.update` or `summary` raise or print is shown under the picture until the next values that

@@ -57,7 +57,7 @@ class Screen:
             raise TypeError("a lab's figure must be a matplotlib.figure.Figure, not one that pyplot manages")
         threads.protect_cells()
         self._view, self._background = view, None
-        self._moving_axes: set[Axes] = set()  # the axes of which more than the view's artists has changed before
+        self._moving_axes: set[Axes] = set()  # axes that have changed in more than the view's artists
         Canvas(view.figure).draw()
         view.figure.set_layout_engine("none")  # the layout is computed once, so that nothing jumps later
         self.width, height = (round(pixels) for pixels in view.figure.bbox.size)
