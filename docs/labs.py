@@ -1,6 +1,6 @@
-"""The labs that move on the site: their pictures, made beforehand, and the controls that go through them.
+"""The labs on the site, which work without a kernel: pictures made beforehand, and controls that select one of them.
 
-GRIDS is the one place that says which lab gets which controls, at which values.
+GRIDS says which lab gets which controls, at which values.
 """
 
 import hashlib
@@ -19,8 +19,8 @@ import torch
 from offac_lite.course import labs
 from offac_lite.course.stage.lab import Lab
 
-SHOWN = re.compile(r"^\w+ = ((\w+)\(.*\))\n\w+\.show\(\)", re.M)  # lab = variance_lab(...), and then lab.show()
-GRIDS = {  # notebook, function → control → values; controls that are not named keep the value they start with
+_SHOWN = re.compile(r"^\w+ = ((\w+)\(.*\))\n\w+\.show\(\)", re.M)  # lab = variance_lab(...), then lab.show()
+GRIDS = {  # notebook, function → control → values; other controls keep their first value
     ("00_start_here", "variance_lab"): dict(action_samples=range(1, 65)),
     ("01_on_policy_actor_critic", "baseline_lab"): dict(
         policy=("uniform", "after 20 updates"),
@@ -60,12 +60,12 @@ GRIDS = {  # notebook, function → control → values; controls that are not na
 
 
 def moving(notebook: str, source: str, site: Path) -> str | None:
-    """Make the pictures of the lab that a cell shows, and the HTML that moves it; None for one that has no grid.
+    """Make the pictures and the HTML of the lab that a cell shows; return None if the cell shows no lab with a grid.
 
-    The lab is the one that the cell's own source makes. The pictures go into a folder of `site`/_labs, and the page
-    must lie one level below `site`.
+    The lab is made by the cell's own source. The pictures go into a folder of `site`/_labs, so the page must be one
+    level below `site`.
     """
-    found = SHOWN.search(source)
+    found = _SHOWN.search(source)
     grid = GRIDS.get((notebook, found[2])) if found else None
     if grid is None:
         return None
@@ -73,12 +73,12 @@ def moving(notebook: str, source: str, site: Path) -> str | None:
     lab = eval(found[1], vars(labs))
     controls = {name: lab.controls[name] for name in grid}
     start = [list(values).index(controls[name].value) for name, values in grid.items()]
-    words = [[_said(controls[name], value) for value in values] for name, values in grid.items()]
-    more = "; ".join(control.description for name, control in lab.controls.items() if name not in grid)
-    more = more and f"<p><small>In the notebook this lab has more controls: {html.escape(more)}.</small></p>"
+    words = [[_label(controls[name], value) for value in values] for name, values in grid.items()]
+    others = "; ".join(control.description for name, control in lab.controls.items() if name not in grid)
+    note = f"<p><small>In the notebook this lab has more controls: {html.escape(others)}.</small></p>" if others else ""
     folder = f"{notebook[:2]}-{found[2]}"
     rows = [_row(f"{folder}-{name}", controls[name], *rest) for name, *rest in zip(grid, words, start, strict=True)]
-    states = photographed(lab, grid, site / "_labs" / folder)
+    states = render_grid(lab, grid, site / "_labs" / folder)
     file, text = map(html.escape, states[np.ravel_multi_index(start, [*map(len, words)])])
     width, height = PIL.Image.open(site / "_labs" / folder / file).size
     data = json.dumps({"folder": f"../_labs/{folder}/", "words": words, "states": states}).replace("<", "\\u003c")
@@ -86,40 +86,42 @@ def moving(notebook: str, source: str, site: Path) -> str | None:
 <form hidden>{"".join(rows)}</form>
 <div class="picture"><img src="../_labs/{folder}/{file}" alt="{text}" width="{width}" height="{height}"></div>
 <p role="status">{text}</p>
-{more}
+{note}
 <script type="application/json">{data}</script>
 </div>"""
 
 
-def photographed(lab: Lab, grid: dict, folder: Path) -> list[tuple[str, str]]:
-    """Write the lab's picture at each point of the grid into `folder`; give each point's file and words."""
+def render_grid(lab: Lab, grid: dict, folder: Path) -> list[tuple[str, str]]:
+    """Write the lab's picture at each point of the grid into `folder`; return each point's file and words."""
     folder.mkdir(parents=True)
     states = []
     for point in itertools.product(*grid.values()):
         lab.set(**dict(zip(grid, point, strict=True)))
         if lab.error:
             raise ValueError(f"{folder.name} at {point}: {lab.error}")
-        file = folder / f"{hashlib.sha256(lab.png).hexdigest()[:12]}.webp"  # what looks the same is one file
+        file = folder / f"{hashlib.sha256(lab.png).hexdigest()[:12]}.webp"  # equal pictures share a file
         if not file.exists():
             PIL.Image.open(io.BytesIO(lab.png)).save(file, lossless=True, quality=50, method=2)
         states.append((file.name, lab.summary_text))
     return states
 
 
-def _said(control: ipywidgets.ValueWidget, value) -> str:
-    """Say a value as the control itself does."""
-    options = [option if isinstance(option, tuple) else (option, option) for option in getattr(control, "options", ())]
-    return next((label for label, own in options if own == value), None) or format(value, control.readout_format)
+def _label(control: ipywidgets.ValueWidget, value) -> str:
+    """Return the text that the control itself shows for a value."""
+    if not hasattr(control, "options"):
+        return format(value, control.readout_format)
+    options = [option if isinstance(option, tuple) else (option, option) for option in control.options]
+    return next(label for label, own in options if own == value)
 
 
 def _row(name: str, control: ipywidgets.ValueWidget, words: list[str], at: int) -> str:
-    """Write one control: buttons for what is chosen, a slider over the positions of what is in order."""
+    """Return the HTML of one control: radio buttons for toggle buttons, else a slider over the values."""
     label, words = html.escape(control.description), [html.escape(word) for word in words]
     if isinstance(control, ipywidgets.ToggleButtons):
-        kinds = "".join(
-            f'<label><input type="radio" name="{name}" value="{i}"{" checked" * (i == at)}> {word}</label>'
+        buttons = "".join(
+            f'<label><input type="radio" name="{name}" value="{i}"{" checked" if i == at else ""}> {word}</label>'
             for i, word in enumerate(words)
         )
-        return f'<div role="radiogroup" aria-label="{label}"><span>{label}</span><span>{kinds}</span></div>'
+        return f'<div role="radiogroup" aria-label="{label}"><span>{label}</span><span>{buttons}</span></div>'
     slider = f'<input type="range" name="{name}" max="{len(words) - 1}" value="{at}" aria-valuetext="{words[at]}">'
     return f"<label><span>{label}</span><span>{slider}<output>{words[at]}</output></span></label>"

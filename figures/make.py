@@ -21,7 +21,7 @@ from offac_lite.exact.estimators import gradient_moments
 HERE = Path(__file__).parent
 LIBRARIES = ("torch", "numpy", "scipy", "gymnasium", "matplotlib", "pillow")
 
-FIXES = {"naive": "-", "importance, V": ":", "Q-critic alone": "--", "both": "-"}  # name: line
+LINES = {"naive": "-", "importance, V": ":", "Q-critic alone": "--", "both": "-"}  # variant: line style
 TITLES = {
     "young": "a young buffer",
     "old data": "20,000 old transitions to start from",
@@ -32,12 +32,12 @@ PANELS = {"untrained": plots.MUTED, "naive replay": plots.STORED, "both fixes": 
 
 
 def kept(name: str) -> dict:
-    """Read a file of this folder that training has written."""
+    """Return the contents of a file in this folder that a training has written."""
     return json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def bias_data() -> dict:
-    """How far the mean gradient is from the exact one, as data ages: computed exactly, no random numbers."""
+    """Return the distance of the mean gradient from the exact one at each age of the data, computed exactly."""
     mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4")
     history, ages = mdp.policy_path(n_steps=20, step_size=5.0), list(range(21))
     length = mdp.policy_gradient(history[-1]).norm().item()
@@ -51,14 +51,14 @@ def bias_data() -> dict:
 
 
 def bias_against_age(data: dict) -> bytes:
-    """Draw both distances over age."""
+    """Draw both distances against age."""
     return plots.png(plots.bias_against_age(data["ages"], data["resampled"], data["stored"]))
 
 
 def fixes_data() -> dict:
-    """The learning curves of the fixes, for each kind of data."""
+    """Return the learning curves of the fixes, for each kind of data."""
     runs = kept("ablations")
-    return {group: {name: runs[group][name] for name in FIXES if name in runs[group]} for group in TITLES}
+    return {group: {name: runs[group][name] for name in LINES if name in runs[group]} for group in TITLES}
 
 
 def each_fix_on_and_off(data: dict) -> bytes:
@@ -66,8 +66,8 @@ def each_fix_on_and_off(data: dict) -> bytes:
     figure, axes = plots.figure(12.5, 3.5, ncols=4, sharey=True)
     for ax, (group, title) in zip(axes, TITLES.items(), strict=True):
         for name, run in data[group].items():
-            curves = run["steps"], run["returns"], plots.FIXES[name], name
-            plots.learning_curves(ax, *curves, centre="iqm", linestyle=FIXES[name])
+            curves = run["steps"], run["returns"], plots.FIX_COLORS[name], name
+            plots.learning_curves(ax, *curves, centre="iqm", linestyle=LINES[name])
         steps = "8 × updates" if group == "random data only" else "environment steps per seed"
         ax.set(title=title, ylabel="", xlabel=steps, ylim=(0, 515))
         ax.get_legend().remove()
@@ -84,7 +84,7 @@ def second_half(run: dict) -> torch.Tensor:
 
 
 def actions_data() -> dict:
-    """What every seed came to with one K, baseline, target network or critic or another."""
+    """Return every seed's mean return, for each K, baseline, target network and critic."""
     runs = kept("ablations")
     some, many = runs["K, Q − V"], runs["K, Q"]
     rows = {"K = 1, Q − V": some["K = 1"], "K = 4, Q − V (the default)": runs["young"]["both"]}
@@ -95,7 +95,7 @@ def actions_data() -> dict:
 
 
 def how_many_actions(data: dict) -> bytes:
-    """Draw what K, the baseline, the target network and the twin critic do to every seed."""
+    """Draw every seed's mean return, for each K, baseline, target network and critic."""
     figure, axes = plots.figure(12.0, 4.2, ncols=2)
     for ax, rows in zip(axes, data.values(), strict=True):
         colors = {name: plots.ACTIONS for name in rows if name.endswith(", Q")}
@@ -107,12 +107,12 @@ def how_many_actions(data: dict) -> bytes:
 
 
 def episodes_data() -> dict:
-    """An untrained agent and two trained ones at work: position, angle and falls so far, step by step."""
+    """Return the play of an untrained agent and two trained ones: position, angle and falls so far, step by step."""
     return kept("episodes")
 
 
 def before_and_after(data: dict, milliseconds: int = 40) -> bytes:
-    """Draw them side by side as an animated PNG, which begins and rests with the last moment: what a still shows."""
+    """Draw the episodes side by side as an animated PNG. Its first frame is the last moment, which a still shows."""
     figure, axes = plots.figure(9.0, 1.35, ncols=len(data))
     carts, pictures = {}, []
     for ax, name in zip(axes, data, strict=True):
@@ -124,7 +124,7 @@ def before_and_after(data: dict, milliseconds: int = 40) -> bytes:
             cart.move(position, angle)
             cart.cart.axes.set_title(f"{name}, falls: {falls}", loc="center")
         figure.canvas.draw()
-        figure.set_layout_engine("none")  # nothing moves from frame to frame but the poles
+        figure.set_layout_engine("none")  # from here on only the carts move
         pictures.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3]))
     look = {"palette": pictures[-1].quantize(32), "dither": Image.Dither.NONE}
     first, *others = [picture.quantize(**look) for picture in pictures[-1:] + pictures]
@@ -145,7 +145,7 @@ GROUPS = {
 
 
 def table(runs: dict, goal: float = 475.0) -> str:
-    """Lay out every CartPole variant as a Markdown table."""
+    """Return a Markdown table of every CartPole variant."""
     lines = [
         "| data | variant | seeds solved | evaluations at goal | mean return, second half [95%] |",
         "|---|---|---|---|---|",
@@ -163,7 +163,7 @@ def table(runs: dict, goal: float = 475.0) -> str:
 
 
 class Made(NamedTuple):
-    """A figure of a page: what is drawn, how, from which seed (None: nothing is random), and what it shows."""
+    """A figure of a page: its data, how it is drawn, its seed (None: nothing is random), and what it shows."""
 
     data: Callable[[], dict]
     draw: Callable[[dict], bytes]
@@ -218,7 +218,7 @@ FIGURES = {
 
 
 def rounded(data):
-    """Round every number to six digits after the point: the last ones differ between CPUs."""
+    """Round every number to six decimals, because the last digits differ between CPUs."""
     if isinstance(data, dict):
         return {key: rounded(value) for key, value in data.items()}
     if isinstance(data, list):
@@ -227,7 +227,7 @@ def rounded(data):
 
 
 def entry(file: str, data: dict) -> dict:
-    """Say in the manifest where a figure comes from, and what is drawn in it."""
+    """Return a figure's entry in the manifest: the function and seed behind it, and a digest of its data."""
     made = FIGURES[file]
     text = json.dumps(rounded(data), ensure_ascii=False, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()
@@ -236,5 +236,5 @@ def entry(file: str, data: dict) -> dict:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computes and draws."""
+    """Return the versions of the libraries that compute and draw."""
     return {name: importlib.metadata.version(name) for name in LIBRARIES}

@@ -295,10 +295,12 @@ def latest_episodes(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 1
     return latest
 
 
-def to_come(lengths: Sequence[int], gamma: float) -> float:
-    """Average 1 + γ + γ² + …, the rewards to come if each step gives 1, over all states of episodes of these lengths.
+def discounted_steps_left(lengths: Sequence[int], gamma: float) -> float:
+    """Return the mean of 1 + γ + γ² + …, a term for each step left, over all states of episodes of these lengths.
 
-    >>> to_come([2], gamma=0.5)  # 1 + 0.5 in the first state, 1 in the second
+    This is the mean discounted return from a state if each step gives the reward 1.
+
+    >>> discounted_steps_left([2], gamma=0.5)  # 1 + 0.5 in the first state, 1 in the second
     1.25
     """
     gamma, lengths = _check.discount("gamma", gamma), _check.sizes("lengths", lengths)

@@ -78,4 +78,4 @@ def test_the_pictures_kept_are_bounded():
     for number in range(500):
         text.set_text(str(number))
         canvas.draw()
-    assert canvas.get_renderer()._kept.cache_info().currsize == 300
+    assert canvas.get_renderer()._cached.cache_info().currsize == 300

@@ -93,11 +93,11 @@ def test_hints_stay_if_asked_for_and_answers_go_if_asked_for(tmp_path, originals
 
 
 def test_every_sentence_that_copies_replace_stands_in_a_notebook(originals):
-    text, sentences = "".join(map(markdown, originals.values())), classroom.TRUE_OF_COPIES
+    text, sentences = "".join(map(markdown, originals.values())), classroom.REPLACED_IN_COPIES
     assert all(said in text for said in sentences)
     for said, instead in sentences.items():
         text = text.replace(said, instead)
-    assert all(said in text for said in classroom.TRUE_WITHOUT_ANSWERS)
+    assert all(said in text for said in classroom.REPLACED_WITHOUT_ANSWERS)
 
 
 @pytest.mark.parametrize("stem", ["03_importance_weights", "05_resampled_actions"])
@@ -121,7 +121,7 @@ def test_a_file_is_no_folder(tmp_path, capsys):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(SystemExit):
         main(["copies", str(tmp_path / "file" / "copies")])
-    assert f"a folder is wanted, and {tmp_path / 'file'} is a file" in capsys.readouterr().err
+    assert f"{tmp_path / 'file'} is a file, not a folder" in capsys.readouterr().err
 
 
 def test_without_a_checkout_it_says_what_is_missing(tmp_path, monkeypatch, capsys):
@@ -133,7 +133,7 @@ def test_without_a_checkout_it_says_what_is_missing(tmp_path, monkeypatch, capsy
 
 def test_what_is_folded_away_under_another_title_is_refused():
     fold = new_markdown_cell("<details><summary><b>Lösung</b></summary>\n\nx\n</details>")
-    with pytest.raises(ValueError, match="'Lösung' is folded away, and whether students may see it is not known"):
+    with pytest.raises(ValueError, match="'Lösung' is folded, and classroom.py does not say"):
         classroom.student_copy(new_notebook(cells=[fold]))
 
 
@@ -234,8 +234,8 @@ def test_a_dead_kernel_costs_its_own_file_only_and_no_file_changes(tmp_path, wit
 def test_an_empty_folder_and_a_table_that_cannot_be_saved_are_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["grade", str(tmp_path)])
-    assert f"there is no notebook in {tmp_path}" in capsys.readouterr().err
+    assert f"no notebook in {tmp_path}" in capsys.readouterr().err
     save(new_notebook(), tmp_path / "a.ipynb")
     with pytest.raises(SystemExit):
         main(["grade", str(tmp_path), "--csv", str(tmp_path / "no" / "marks.csv")])
-    assert f"--csv: there is no folder {tmp_path / 'no'}" in capsys.readouterr().err
+    assert f"--csv: no folder {tmp_path / 'no'}" in capsys.readouterr().err

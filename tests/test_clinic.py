@@ -12,7 +12,7 @@ import torch
 
 from offac_lite import equations
 from offac_lite.course import checks, clinic, plots
-from offac_lite.course.clinic import HEALTHY, Chart, Parts, TableCritic, admit, delivered, patient, two_states
+from offac_lite.course.clinic import HEALTHY, Chart, Parts, TableCritic, delivered, patient, train_patient, two_states
 from offac_lite.networks import Categorical, DiscreteQCritic
 from tests.refresh_notebooks import ROOT
 
@@ -112,7 +112,7 @@ def test_delivered_is_the_mean_discounted_reward_to_come():
 def charts():
     """Shorter than the notebook's, and enough for what shows early."""
     short = {"seeds": 4, "total_steps": 4000, "evaluations": 10, "seed": 11}
-    return {letter: admit(patient(letter) if letter else HEALTHY, **short) for letter in ("", *"ABCDEFHI")}
+    return {letter: train_patient(patient(letter) if letter else HEALTHY, **short) for letter in ("", *"ABCDEFHI")}
 
 
 def test_symptoms_show_within_four_thousand_steps(charts):
@@ -140,7 +140,7 @@ def test_patient_h_is_the_healthy_agent_until_a_time_limit_bites(charts):
 def test_patient_h_falls_ill_where_the_limit_is_short():
     """What the open exercise says should be found."""
     short = {"seeds": 4, "total_steps": 6000, "evaluations": 20, "max_episode_steps": 50, "seed": 11}
-    ill, well = admit(patient("H"), **short), admit(HEALTHY, **short)
+    ill, well = train_patient(patient("H"), **short), train_patient(HEALTHY, **short)
     assert ill.late("return").min() > 45 and well.late("return").min() > 45
     assert ill.late("value").median() < 0.8 * well.late("value").median()
     assert ill.late("critic_loss").median() > 3 * well.late("critic_loss").median()
@@ -152,7 +152,8 @@ def test_patient_g_promises_less_than_it_delivers_and_its_loss_says_that_it_is_n
         return HEALTHY.q_target(reward, ended, next_value, 0.97)
 
     short = {"seeds": 3, "total_steps": 6000, "evaluations": 6, "seed": 11}
-    ill, rival, well = (admit(p, **short) for p in (patient("G"), replace(HEALTHY, q_target=small_discount), HEALTHY))
+    small = replace(HEALTHY, q_target=small_discount)
+    ill, rival, well = (train_patient(parts, **short) for parts in (patient("G"), small, HEALTHY))
     for chart in (ill, rival):
         assert (chart.late("value") / chart.late("delivered")).median() < 0.8
     loss, rivals, healthy = (chart.late("critic_loss").median() for chart in (ill, rival, well))
@@ -161,7 +162,7 @@ def test_patient_g_promises_less_than_it_delivers_and_its_loss_says_that_it_is_n
 
 def test_same_parts_and_seed_same_chart_and_another_seed_another():
     short = {"seeds": 2, "total_steps": 1200, "evaluations": 3}
-    one, two, other = (admit(HEALTHY, seed, **short) for seed in (0, 0, 1))
+    one, two, other = (train_patient(HEALTHY, seed, **short) for seed in (0, 0, 1))
     assert all(torch.equal(one[name], two[name]) for name in clinic.INSTRUMENTS)
     assert not torch.equal(one["value"], other["value"])
 
@@ -172,7 +173,8 @@ def test_a_loss_that_vmap_cannot_follow_is_called_seed_by_seed():
         return loss if loss.item() < 1e9 else loss * 0
 
     short = {"seeds": 2, "total_steps": 1040, "evaluations": 1}
-    one, two = (admit(replace(HEALTHY, actor_loss=loss), **short) for loss in (with_a_branch, HEALTHY.actor_loss))
+    branching = replace(HEALTHY, actor_loss=with_a_branch)
+    one, two = (train_patient(parts, **short) for parts in (branching, HEALTHY))
     assert torch.allclose(one["value"], two["value"], atol=1e-4)
 
 
@@ -197,7 +199,7 @@ def test_the_figures_hold_every_seed_and_what_is_impossible(charts):
     assert np.allclose(due.get_ydata(), charts["A"]["delivered"].median(0).values, atol=0.5)
     low, high = value.get_ylim()
     assert low < 0 and high > charts["A"]["value"].max()
-    ward = plots.ward_returns({letter: charts[letter] for letter in "DE"}, charts[""])
+    ward = plots.patient_returns({letter: charts[letter] for letter in "DE"}, charts[""])
     assert [ax.get_title("center") or ax.get_title("left") for ax in ward.axes] == ["patient D", "patient E"]
 
 

@@ -110,7 +110,7 @@ def test_references_to_equations_lead_to_one(path):
     assert not any(re.search(r"(?i)equation \(?\d+\)", cell.source) for cell in cells), "equations are numbered N.k"
 
 
-CLOSED = ("checks", "labs", "plots", "stage")  # their modules are parts of one thing
+CLOSED = ("checks", "clinic", "labs", "plots", "stage")  # their modules are parts of one thing
 
 
 def test_the_page_of_the_package_says_what_every_public_module_holds():

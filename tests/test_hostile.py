@@ -22,7 +22,7 @@ from offac_lite import updates as up
 from offac_lite.buffer import ReplayBuffer, Transition
 from offac_lite.config import Config
 from offac_lite.course import clinic
-from offac_lite.course.stage.lab import chosen, steps_slider
+from offac_lite.course.stage.lab import selected_controls, steps_slider
 from offac_lite.exact import estimators, gaussian, mdp, noise, td
 from offac_lite.exact import replay_bias as replayed
 from offac_lite.exact import trajectories as tr
@@ -800,7 +800,7 @@ CALLS |= {
     ),
     "recent_returns": lambda: call(envs.recent_returns, episodes=Thing(EPISODES), n_seeds=Count(2), last=Count(3)),
     "latest_episodes": lambda: call(envs.latest_episodes, episodes=Thing(EPISODES), n_seeds=Count(2), last=Count(3)),
-    "to_come": lambda: call(envs.to_come, lengths=Thing([3, 4]), gamma=Discount(0.9)),
+    "discounted_steps_left": lambda: call(envs.discounted_steps_left, lengths=Thing([3, 4]), gamma=Discount(0.9)),
     "delivered": lambda: call(clinic.delivered, lengths=Thing([3, 4]), gamma=Discount(0.9)),
     "choose": lambda: acting(play.choose, policy=weights(), generator=Thing(rng())),
     "choose, a network": lambda: acting(play.choose, policy=Thing(policy(2), NONE), generator=rng()),
@@ -889,14 +889,13 @@ CALLS |= {
     ),
     "table": lambda: call(Sweep().table, goal=Number(475.0)),
     "patient": lambda: call(clinic.patient, letter=Choice("A", {"capitals": None})),
-    "admit": lambda: call(
-        clinic.admit,
-        parts=Thing(clinic.HEALTHY),
+    "train_patient": lambda: call(
+        clinic.train_patient,
+        parts=clinic.HEALTHY,
         seed=Natural(0),
         seeds=Count(2),
         total_steps=Count(1000, {"numpy": None}),
         evaluations=Count(1),
-        max_episode_steps=Count(9, NONE),
     ),
     "two_states": lambda: call(lambda **given: clinic.two_states(**given).mdp.reward, gamma=Discount(0.9)),
 }
@@ -1114,7 +1113,7 @@ MISFITS = {
         lambda: (lambda: envs.recent_returns(EPISODES, n_seeds=1),),
         "episodes holds one of seed 1, wanted 0 to 0",
     ),
-    "no episodes to come": (lambda: (lambda: envs.to_come([], 0.9),), "lengths is empty"),
+    "no episodes": (lambda: (lambda: envs.discounted_steps_left([], 0.9),), "lengths is empty"),
     "weights that are all 0": (
         lambda: (lambda: tr.effective_sample_size(torch.full((3,), -torch.inf)),),
         "log_weight holds .* −infinity alone",
@@ -1137,8 +1136,10 @@ MISFITS = {
     ),
     "steps that do not rise evenly": (lambda: (lambda: steps_slider([1, 2, 4], "t"),), "steps must rise by equal"),
     "no steps": (lambda: (lambda: steps_slider([], "t"),), "steps must rise by equal"),
-    "one name for names": (lambda: (lambda: chosen({"a": None}, "a"),), "controls must be a sequence of names"),
-    "a control that is not there": (lambda: (lambda: chosen({"a": None}, ["b"]),), "controls must be one of 'a'"),
+    "a control that is not there": (
+        lambda: (lambda: selected_controls({"a": None}, ["b"]),),
+        "controls must be one of 'a'",
+    ),
     "a folder that is a file": (
         lambda: (lambda: sweep({"a": {"action_samples": 0}}, folder=__file__, n_jobs=1, progress=False),),
         "folder",

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from offac_lite.course import labs, plots
+from offac_lite.course.labs.baseline import SHARES
 from offac_lite.exact.estimators import gradient_moments
+from tests.lab_changes import assert_each_change_shows
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +47,11 @@ def test_settings_outside_the_sliders_are_refused(model, outside):
 
 def test_every_control_moves_picture_and_words():
     lab = labs.baseline_lab()
-    seen = {(lab.png, lab.summary_text)}
-    for change in (dict(share=0.5), dict(batch_size=8), dict(policy="after 20 updates")):
-        lab.set(**change)
-        assert lab.error is None and lab.png not in {png for png, _ in seen}
-        assert lab.summary_text not in {text for _, text in seen}
-        seen.add((lab.png, lab.summary_text))
+    assert_each_change_shows(lab, [dict(share=0.5), dict(batch_size=8), dict(policy="after 20 updates")])
 
 
 def test_every_edge_of_the_controls_can_be_drawn(model):
-    view = plots.BaselineView(labs.SHARES)
+    view = plots.BaselineView(SHARES)
     for policy in model.logits:
         for batch_size in (1, 64):
             for share in (0.0, 2.0):

@@ -5,6 +5,7 @@ import pytest
 from offac_lite.course import labs, plots
 from offac_lite.course.labs.continuous import ACTIONS, STDS
 from offac_lite.exact.gaussian import break_even_actions, gaussian_moments, quadratic, two_humps
+from tests.lab_changes import assert_each_change_shows
 
 SETTINGS = [
     dict(),
@@ -38,19 +39,15 @@ def test_the_numbers_are_the_exact_moments(setting):
 
 def test_controls_move_picture_numbers_and_words():
     lab = labs.continuous_lab()
-    seen = {lab.png: lab.summary_text}
-    for change in (
+    changes = [
         dict(std=0.1),
         dict(mean=0.5),
         dict(action_samples=8),
         dict(offset=10.0),
         dict(baseline="value"),
         dict(landscape="two humps"),
-    ):
-        lab.set(**change)
-        assert lab.error is None
-        assert lab.png not in seen and lab.summary_text not in seen.values(), change
-        seen[lab.png] = lab.summary_text
+    ]
+    assert_each_change_shows(lab, changes)
 
 
 def test_an_impossible_choice_is_explained_in_place_and_leaves_the_last_picture():

@@ -6,6 +6,7 @@ import torch
 
 from offac_lite.course import labs, plots
 from offac_lite.exact import TabularMDP
+from tests.lab_changes import assert_each_change_shows
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +51,10 @@ def test_there_is_only_one_stored_action(model):
 def test_controls_move_picture_numbers_and_words():
     lab = labs.critic_lab()
     assert lab.result.lake == "slippery", "the lake of the first question"
-    seen = {lab.png: lab.summary_text}
-    for change in (dict(next_action_samples=8), dict(age=3), dict(lake="firm"), dict(next_action="stored")):
-        lab.set(**change)
-        assert lab.error is None
-        assert lab.png not in seen and lab.summary_text not in seen.values(), change
-        seen[lab.png] = lab.summary_text
+    first, changes = lab.png, [dict(next_action_samples=8), dict(age=3), dict(lake="firm"), dict(next_action="stored")]
+    assert_each_change_shows(lab, changes)
     lab.set(next_action="resampled", lake="slippery", age=10, next_action_samples=1)
-    assert lab.png == next(iter(seen)), "back to the first setting, the first picture, colours included"
+    assert lab.png == first, "back to the first setting, the first picture, colours included"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +82,7 @@ def figures():
     fig, (ax,) = plots.figure()
     plots.distance_curves(ax, [1, 2, 3], np.array([[3.0, 2, 1], [1, 2, 3], [2, 2, 2]]), color=plots.NEXT, label="x")
     yield fig
-    yield plots.two_states({"up": ([1.0, 2.0], True, False), "down": ([1.0, 0.5], False, True)})
+    yield plots.divergence_curves({"up": ([1.0, 2.0], True, False), "down": ([1.0, 0.5], False, True)})
 
 
 @pytest.mark.parametrize("index", range(4))

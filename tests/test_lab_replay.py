@@ -7,7 +7,7 @@ import torch
 
 from offac_lite import ReplayBuffer
 from offac_lite.course import labs, plots
-from offac_lite.course.labs.replay import Compared
+from offac_lite.course.labs.replay import Comparison
 from offac_lite.envs import VectorEnv
 from offac_lite.exact import TabularMDP
 from offac_lite.exact.estimators import gradient_moments
@@ -127,8 +127,8 @@ def test_the_age_labs_numbers_are_the_exact_ones(setting):
     gradient = mdp.policy_gradient(model.path[-1])
     for box, update in four_updates(mdp, model.path[-1], old, setting.get("baseline", "value")).items():
         seen = result.updates[box]
-        assert seen.off == pytest.approx(((update - gradient).norm() / gradient.norm()).item(), abs=1e-9)
-        assert seen.off**2 == pytest.approx(1 + seen.length**2 - 2 * seen.length * seen.cosine, abs=1e-9)
+        assert seen.distance == pytest.approx(((update - gradient).norm() / gradient.norm()).item(), abs=1e-9)
+        assert seen.distance**2 == pytest.approx(1 + seen.length**2 - 2 * seen.length * seen.cosine, abs=1e-9)
     torch.testing.assert_close(result.naive, mdp.state_values(old))
     torch.testing.assert_close(result.exact, mdp.state_values(torch.softmax(model.path[-1], -1)))
     assert result.return_buffer == pytest.approx(mdp.expected_return(probs).mean().item())
@@ -137,16 +137,16 @@ def test_the_age_labs_numbers_are_the_exact_ones(setting):
 
 def test_with_fresh_data_nothing_is_wrong_and_with_old_data_everything_grows():
     results = [labs.AgeModel()(age=age) for age in range(21)]
-    assert results[0].value_error < 1e-12 and all(u.off < 1e-9 for u in results[0].updates.values())
+    assert results[0].value_error < 1e-12 and all(u.distance < 1e-9 for u in results[0].updates.values())
     errors = [result.value_error for result in results]
     assert errors == sorted(errors)
     for box in results[0].updates:
-        off = [result.updates[box].off for result in results]
+        off = [result.updates[box].distance for result in results]
         assert off == sorted(off), box
 
 
 def test_an_update_of_length_zero_has_no_direction():
-    assert Compared.of(torch.zeros(2, 2), torch.ones(2, 2)) == Compared(0.0, 0.0, 1.0)
+    assert Comparison.of(torch.zeros(2, 2), torch.ones(2, 2)) == Comparison(0.0, 0.0, 1.0)
 
 
 def test_the_age_labs_controls_move_picture_and_words():
@@ -231,7 +231,7 @@ def test_the_buffer_labs_slider_moves_picture_and_words(run):
 
 def test_a_past_that_is_not_of_this_buffer_is_refused(run):
     buffer, past = run
-    with pytest.raises(ValueError, match="past speaks of"):
+    with pytest.raises(ValueError, match="but past names"):
         labs.BufferModel(buffer, [*past, (1500, [9999, 9999], past[-1][2])])
 
 

@@ -5,9 +5,11 @@ import torch
 
 from offac_lite import train
 from offac_lite.course import labs
+from offac_lite.course.labs.watch import MapResult
 from offac_lite.course.plots.base import png
 from offac_lite.envs import VectorEnv
 from offac_lite.play import evaluate, rollout
+from tests.lab_changes import assert_each_change_shows
 
 SHORT = dict(seeds=3, total_steps=2400, evaluations=3, eval_episodes=2, progress=False)
 
@@ -77,7 +79,7 @@ def test_maps_hold_what_the_networks_say_of_their_points(run, album):
     assert not torch.equal(other.right, result.right)
     assert torch.equal(other.visited, album.episode(2, 1).obs[:, :2])
     right, better = torch.tensor([[0.9, 0.1]]), torch.tensor([[1.0, -1.0]])
-    agreement = [labs.MapResult(0, 0, "", right, sign * better, None, 0).agreement for sign in (1, -1)]
+    agreement = [MapResult(0, 0, "", right, sign * better, None, 0).agreement for sign in (1, -1)]
     assert agreement == [1, 0]
 
 
@@ -86,15 +88,10 @@ def test_controls_move_picture_numbers_and_words(album):
         (labs.watch_lab(album), [dict(step=5), dict(agent=1), dict(trained=800), dict(step=499)]),
         (labs.map_lab(album), [dict(trained=800), dict(agent=2), dict(plane="position and its speed")]),
     ):
-        seen = {lab.png: lab.summary_text}
-        start = lab.values
-        for change in changes:
-            lab.set(**change)
-            assert lab.error is None
-            assert lab.png not in seen and lab.summary_text not in seen.values(), change
-            seen[lab.png] = lab.summary_text
+        first, start = lab.png, lab.values
+        assert_each_change_shows(lab, changes)
         lab.set(**start)
-        assert lab.png == next(iter(seen)), "back to the first setting, the first picture"
+        assert lab.png == first, "back to the first setting, the first picture"
         assert png(lab._view.figure)
 
 

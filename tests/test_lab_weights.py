@@ -10,6 +10,7 @@ from offac_lite.course import labs, plots
 from offac_lite.course.labs.weights import HORIZONS, weight_atoms
 from offac_lite.exact.trajectories import all_trajectories, corridor
 from offac_lite.exact.weightings import weighting_moments
+from tests.lab_changes import assert_each_change_shows
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +76,7 @@ def test_the_numbers_are_the_exact_moments(model, setting):
 
 def test_sliders_and_buttons_move_picture_and_words():
     lab = labs.weights_lab()
-    seen = {lab.png: lab.summary_text}
-    for change in (
+    changes = [
         dict(horizon=9),
         dict(right=0.35),
         dict(clip=2.0),
@@ -84,11 +84,8 @@ def test_sliders_and_buttons_move_picture_and_words():
         dict(baseline="value"),
         dict(weighting="clipped"),
         dict(right=0.7),
-    ):
-        lab.set(**change)
-        assert lab.error is None
-        assert lab.png not in seen and lab.summary_text not in seen.values(), change
-        seen[lab.png] = lab.summary_text
+    ]
+    assert_each_change_shows(lab, changes)
 
 
 def test_every_edge_of_the_controls_can_be_drawn(model):

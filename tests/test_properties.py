@@ -15,7 +15,7 @@ from offac_lite import updates as up
 from offac_lite.agent import make_networks
 from offac_lite.buffer import ReplayBuffer
 from offac_lite.config import Config
-from offac_lite.envs import Episode, Spaces, latest_episodes, recent_returns, to_come
+from offac_lite.envs import Episode, Spaces, discounted_steps_left, latest_episodes, recent_returns
 from offac_lite.exact import trajectories as tr
 from offac_lite.exact.estimators import ESTIMATORS, Estimator, break_even_actions, gradient_moments
 from offac_lite.exact.gaussian import expected, gaussian_moments, normal_grid
@@ -713,7 +713,7 @@ def test_the_latest_episodes_of_a_seed_are_its_own(rows, last):
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=4), st.floats(0, 0.999))
 def test_what_is_still_to_come_is_the_mean_over_all_states(lengths, gamma):
     sums = [sum(gamma**t for t in range(left)) for length in lengths for left in range(1, length + 1)]
-    assert math.isclose(to_come(lengths, gamma), np.mean(sums), rel_tol=1e-9)
+    assert math.isclose(discounted_steps_left(lengths, gamma), np.mean(sums), rel_tol=1e-9)
 
 
 # --------------------------------------------------------------------------------------------------------------- runs

@@ -1,4 +1,4 @@
-"""The lab of notebook 08: every patient beside the healthy agents, and which instrument finds whom, and when."""
+"""The clinic lab of notebook 08: each patient's chart beside that of the healthy agents."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,9 @@ from offac_lite.course import plots
 from offac_lite.course.clinic import INSTRUMENTS, Chart
 from offac_lite.course.stage.lab import Lab, steps_slider
 
-READ = tuple(name for name in INSTRUMENTS if name != "delivered")  # no instrument of its own: it goes with the value
+__all__ = ["ClinicModel", "clinic_lab"]
+
+SHOWN = tuple(name for name in INSTRUMENTS if name != "delivered")  # which only goes with the value
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,12 +23,12 @@ class ClinicResult:
     patient: str
     instrument: str
     steps: torch.Tensor  # (E,)
-    index: int  # the reading at the cursor
-    curves: torch.Tensor  # (S, E), the chosen instrument of the patient
+    index: int  # of the evaluation at the cursor
+    curves: torch.Tensor  # (S, E), the selected instrument of the patient
     healthy: torch.Tensor  # (S_healthy, E)
     medians: dict[str, tuple[float, float]]  # instrument → patient, healthy, at the cursor
     outside: dict[str, int]  # instrument → how many of the patient's agents lie outside the healthy ones' range there
-    by_chance: float  # how many would, on average, if they were healthy
+    by_chance: float  # how many healthy agents would lie outside on average
 
     @property
     def step(self) -> int:
@@ -35,36 +37,35 @@ class ClinicResult:
 
 
 class ClinicModel:
-    """The lab's computation: charts that were taken before, read at one time.
+    """The lab's computation, on charts that exist already.
 
-    `charts`: name → `Chart` of a patient; `healthy`: the chart beside which they are read, taken at the same steps.
-    An agent that is like S_healthy others has the chance 2 / (S_healthy + 1) to lie outside their range.
+    `charts`: name → `Chart` of a patient; `healthy`: the chart to compare with, taken at the same steps. An agent
+    lies outside the range of S_healthy agents of its own kind with probability 2 / (S_healthy + 1).
 
-    >>> from offac_lite.course.clinic import HEALTHY, admit, patient
-    >>> healthy, b = (admit(parts, seeds=3, total_steps=1600, evaluations=8) for parts in (HEALTHY, patient("B")))
+    >>> from offac_lite.course.clinic import HEALTHY, patient, train_patient
+    >>> short = dict(seeds=3, total_steps=1600, evaluations=8)
+    >>> healthy, b = (train_patient(parts, **short) for parts in (HEALTHY, patient("B")))
     >>> result = ClinicModel({"B": b}, healthy)(patient="B", step=1600)
     >>> result.outside["cosine"], result.by_chance
     (3, 1.5)
     """
 
     def __init__(self, charts: Mapping[str, Chart], healthy: Chart):
-        if not charts:
-            raise ValueError("charts must hold at least one chart")
         for name, chart in charts.items():
             if not torch.equal(chart.steps, healthy.steps):
                 raise ValueError(
-                    f"chart {name!r} was read after steps {chart.steps.tolist()}, the healthy one after "
-                    f"{healthy.steps.tolist()}: they must be the same"
+                    f"chart {name!r} has the steps {chart.steps.tolist()}, the healthy one {healthy.steps.tolist()}: "
+                    "they must be the same"
                 )
         self.charts, self.healthy, self.steps = dict(charts), healthy, healthy.steps
 
     def __call__(self, patient: str, instrument: str = "return", step: int | None = None) -> ClinicResult:
-        """Read every instrument after `step` environment steps, or at the reading nearest to it; None is the end."""
+        """Compare every instrument at the evaluation nearest to `step` environment steps; None means the last one."""
         _check.choice("patient", patient, list(self.charts))
-        _check.choice("instrument", instrument, READ)
+        _check.choice("instrument", instrument, SHOWN)
         index = len(self.steps) - 1 if step is None else (self.steps - step).abs().argmin().item()
         chart, outside, medians = self.charts[patient], {}, {}
-        for name in READ:
+        for name in SHOWN:
             own, healthy = chart[name][:, index], self.healthy[name][:, index]
             known = healthy[~healthy.isnan()]
             outside[name] = int(((own < known.min()) | (own > known.max())).sum()) if len(known) else 0
@@ -83,34 +84,34 @@ class ClinicModel:
 
 
 def clinic_lab(charts: Mapping[str, Chart], healthy: Chart) -> Lab:
-    """Make the clinic lab: one instrument of one patient over time, and at the cursor, what every instrument says.
+    """Make the clinic lab: one instrument of one patient over time, and what every instrument shows at the cursor.
 
     Arguments as in `ClinicModel`.
     """
     model = ClinicModel(charts, healthy)
     n_agents = {len(chart["return"]) for chart in charts.values()}
-    if len(n_agents) > 1:
-        raise ValueError(f"the charts must be of equally many agents, and they are of {sorted(n_agents)}")
+    if len(n_agents) != 1:
+        raise ValueError(f"every chart must have the same number of agents, got {sorted(n_agents)}")
     controls = dict(
         patient=ipywidgets.ToggleButtons(options=list(charts), description="patient"),
-        instrument=ipywidgets.ToggleButtons(options=[(_said(name), name) for name in READ], description="instrument"),
+        instrument=ipywidgets.ToggleButtons(options=[(_label(name), name) for name in SHOWN], description="instrument"),
         step=steps_slider(model.steps, "environment steps"),
     )
     for row in (controls["patient"], controls["instrument"]):
         row.style.button_width = "max-content"
-    return Lab(controls, model, plots.ClinicView(READ, n_agents.pop(), model.steps.tolist()), _in_words)
+    return Lab(controls, model, plots.ClinicView(SHOWN, n_agents.pop(), model.steps.tolist()), _summary)
 
 
-def _said(instrument: str) -> str:
+def _label(instrument: str) -> str:
     return instrument.replace("_", "'s ")
 
 
-def _in_words(result: ClinicResult) -> str:
+def _summary(result: ClinicResult) -> str:
     own, healthy = result.medians[result.instrument]
     n = len(result.curves)
-    told = ", ".join(f"{_said(name)} {count}" for name, count in result.outside.items())
+    counts = ", ".join(f"{_label(name)} {count}" for name, count in result.outside.items())
     return (
-        f"Patient {result.patient} after {result.step} steps: {_said(result.instrument)} "
+        f"Patient {result.patient} after {result.step} steps: {_label(result.instrument)} "
         f"{plots.short(own)}, of the healthy agents {plots.short(healthy)} (medians). Outside the healthy agents' "
-        f"range, of {n}: {told}. By chance it would be {plots.short(result.by_chance)}."
+        f"range, of {n}: {counts}. By chance it would be {plots.short(result.by_chance)}."
     )

@@ -1,4 +1,4 @@
-"""The lab of notebook 07: one Gaussian policy over one action, and the noise of both its gradients."""
+"""The lab of notebook 07: a Gaussian policy over one action, and the noise of its two gradients."""
 
 import math
 from dataclasses import dataclass
@@ -9,8 +9,11 @@ import torch
 
 from offac_lite import _check
 from offac_lite.course import plots
+from offac_lite.course.labs.buttons import baseline_buttons, baseline_of
 from offac_lite.course.stage.lab import Lab
 from offac_lite.exact.gaussian import Moments, break_even_actions, expected, gaussian_moments, quadratic, two_humps
+
+__all__ = ["ContinuousModel", "continuous_lab"]
 
 LANDSCAPES = {"one peak": quadratic, "two humps": two_humps}
 STDS = tuple(float(f"{10**x:.4g}") for x in np.linspace(-2, 0.5, 26))
@@ -28,21 +31,21 @@ class ContinuousResult:
     value: float  # V = E[Q(a)]
     q_at_mean: float  # Q(μ)
     gradient: float  # ∂J/∂μ, exact
-    score: Moments  # of the score function with K actions and the chosen weight
+    score: Moments  # of the score function with K actions and the selected weight
     pathwise: Moments  # of one action
     score_by_std: torch.Tensor  # variances at STDS
     pathwise_by_std: torch.Tensor
-    k_star: float  # actions with Q itself that are as quiet as one with V
-    scale: float  # half the edge of the left picture: a power of two, so that it seldom jumps
+    k_star: float  # the K at which Q itself has the variance of one action with V
+    scale: float  # half the height of the left panel: a power of two, so that it seldom changes
 
     @property
     def ratio(self) -> float:
-        """Variance of the score function over that of the pathwise gradient."""
+        """The variance of the score function, divided by that of the pathwise gradient."""
         return self.score.variance / self.pathwise.variance if self.pathwise.variance else math.inf
 
 
 class ContinuousModel:
-    """The lab's computation: every number exact, by the sums of `offac_lite.exact.gaussian`.
+    """The lab's computation. Every number is exact: a sum from `offac_lite.exact.gaussian`.
 
     >>> result = ContinuousModel()(std=0.1, offset=10.0)
     >>> round(result.score.variance, 1), round(result.pathwise.variance, 3), round(result.k_star)
@@ -52,7 +55,7 @@ class ContinuousModel:
     def __call__(
         self,
         landscape: str = "one peak",
-        baseline: str | None = None,  # or "none", since a button's value None would mean that no button is pressed
+        baseline: str | None = None,  # or "none"
         std: float = 0.5,
         mean: float = 0.0,
         action_samples: int = 1,
@@ -60,7 +63,7 @@ class ContinuousModel:
     ) -> ContinuousResult:
         """Compute both variances at `std` and at every σ of STDS. Raises as `gaussian_moments` does."""
         _check.choice("landscape", landscape, list(LANDSCAPES))
-        baseline = None if baseline == "none" else baseline
+        baseline = baseline_of(baseline)
         if baseline == "leave-one-out" and action_samples < 2:
             raise ValueError("leave-one-out averages the other K − 1 actions: choose a K of at least 2")
         shape = LANDSCAPES[landscape]
@@ -68,29 +71,29 @@ class ContinuousModel:
         def q(action: torch.Tensor) -> torch.Tensor:
             return shape(action) + offset
 
-        choice = dict(action_samples=action_samples, baseline=baseline)
+        options = dict(action_samples=action_samples, baseline=baseline)
         pathwise = gaussian_moments(q, mean, std, "pathwise")
         density = torch.exp(-0.5 * ((ACTIONS - mean) / std).square())
-        on_axis = q(ACTIONS)
+        q_on_axis = q(ACTIONS)
         return ContinuousResult(
             mean=mean,
             std=std,
-            q=on_axis,
+            q=q_on_axis,
             density=density,
             value=offset + expected(shape, mean, std),
             q_at_mean=q(torch.tensor(mean, dtype=torch.float64)).item(),
             gradient=pathwise.mean,
-            score=gaussian_moments(q, mean, std, **choice),
+            score=gaussian_moments(q, mean, std, **options),
             pathwise=pathwise,
-            score_by_std=gaussian_moments(q, mean, STDS, **choice).variance,
+            score_by_std=gaussian_moments(q, mean, STDS, **options).variance,
             pathwise_by_std=gaussian_moments(q, mean, STDS, "pathwise").variance,
             k_star=break_even_actions(q, mean, std),
-            scale=2.0 ** math.ceil(math.log2(on_axis.abs().max().item())),
+            scale=2.0 ** math.ceil(math.log2(q_on_axis.abs().max().item())),
         )
 
 
 def continuous_lab() -> Lab:
-    """Make the lab: what σ, K, the offset of Q and the weight do to the noise of both gradients.
+    """Make the lab: how σ, K, the offset of Q and the weight change the noise of both gradients.
 
     >>> lab = continuous_lab()
     >>> lab.set(offset=50.0)
@@ -99,11 +102,7 @@ def continuous_lab() -> Lab:
     """
     controls = dict(
         landscape=ipywidgets.ToggleButtons(options=list(LANDSCAPES), value="one peak", description="Q"),
-        baseline=ipywidgets.ToggleButtons(
-            options=[("Q itself", "none"), ("Q − V", "value"), ("leave-one-out", "leave-one-out")],
-            value="none",
-            description="weight",
-        ),
+        baseline=baseline_buttons(),
         std=ipywidgets.FloatLogSlider(
             value=0.5, base=10, min=-2, max=0.5, step=0.02, description="σ of the policy", readout_format=".3g"
         ),
@@ -115,10 +114,10 @@ def continuous_lab() -> Lab:
             value=0.0, min=0.0, max=100.0, step=1.0, description="offset, added to Q", readout_format=".0f"
         ),
     )
-    return Lab(controls, ContinuousModel(), plots.ContinuousView(STDS, ACTIONS), _in_words)
+    return Lab(controls, ContinuousModel(), plots.ContinuousView(STDS, ACTIONS), _summary)
 
 
-def _in_words(result: ContinuousResult) -> str:
+def _summary(result: ContinuousResult) -> str:
     short = plots.short
     return (
         f"At σ = {short(result.std)} around μ = {short(result.mean)} the exact gradient is {short(result.gradient)}. "

@@ -8,44 +8,47 @@ import torch
 
 from offac_lite import _check
 from offac_lite.course import plots
-from offac_lite.course.labs.variance import AGES
-from offac_lite.course.stage.lab import Lab, chosen
+from offac_lite.course.labs.variance import MAX_AGE
+from offac_lite.course.stage.lab import Lab, selected_controls
 from offac_lite.exact.mdp import TabularMDP
 from offac_lite.exact.outcomes import Outcomes
 from offac_lite.exact.td import TDPath, target_distribution, target_variance, td_path
 
-LAKES = {"slippery": 5.0, "firm": 0.25}  # how large the natural-gradient steps of the history are on each
-MOST_NEXT = 16
+__all__ = ["CriticModel", "critic_lab"]
+
+LAKES = {"slippery": 5.0, "firm": 0.25}
+"""Each lake's size of the natural-gradient steps from which the older policies come."""
+MAX_NEXT_ACTIONS = 16
 N_UPDATES = 800
 GAMMA = 0.99
-_SHOWN = 9, 2  # the state and the action whose target is shown: beside a hole, to the right
+_SHOWN = 9, 2  # the state and action whose target is shown: beside a hole, to the right
 _EDGES = torch.linspace(0, 1, 51, dtype=torch.float64)
 
 
 @dataclass(frozen=True, eq=False)
 class CriticResult:
-    """What the critic lab shows for one setting. Distances are root mean squares, over that of Q^π or V^π itself."""
+    """What the critic lab shows for one setting. Distances are root mean squares, divided by that of Q^π or V^π."""
 
     lake: str
     next_action: str
     age: int
-    next_action_samples: int  # the M in force: 1 for the stored next action, of which there is only one
-    target_histogram: torch.Tensor  # (50,), probability of y in each bin, once Q is its fixed point
+    next_action_samples: int  # M; always 1 for the stored next action
+    target_histogram: torch.Tensor  # (50,), probability of y in each bin when Q is the fixed point
     target_mean: float
     exact: float  # Q^π(s, a)
     variance_world: float  # of y, from r and s′
     variance_actions: float  # of y, from a′
-    distance: torch.Tensor  # (U + 1,), of Q from Q^π, bias and noise
+    distance: torch.Tensor  # (U + 1,), of Q from Q^π, bias and noise together
     bias: torch.Tensor  # (U + 1,), of the mean of Q from Q^π
     fixed_distance: float  # of the fixed point from Q^π
-    value_distance: float  # of the V that the same data teaches from V^π
+    value_distance: float  # from V^π, of the V that a V-critic learns from the same data
 
 
 class CriticModel:
-    """The critic lab's computation; everything is exact, so the same setting always gives the same result.
+    """The critic lab's computation, exact: the same setting always gives the same result.
 
-    FrozenLake, 4x4, γ = 0.99, slippery or firm. π is the last of 20 exact natural-gradient steps on that lake (longer
-    ones where it is slippery); the data of age g was written by the policy g steps before it.
+    The task is FrozenLake, 4x4, with γ = 0.99, slippery or firm. π is the result of 20 exact natural-gradient steps on
+    that lake; the steps are larger where it is slippery. Data of age g was written by the policy g steps before π.
 
     >>> result = CriticModel()(next_action="stored", age=20)
     >>> round(result.fixed_distance, 2), CriticModel()(age=20).fixed_distance < 1e-12
@@ -57,21 +60,21 @@ class CriticModel:
         for name, step_size in LAKES.items():
             kind = dict(map_name="4x4", is_slippery=name == "slippery")
             mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=GAMMA, **kind)
-            path = torch.softmax(mdp.policy_path(AGES, step_size), -1)
+            path = torch.softmax(mdp.policy_path(MAX_AGE, step_size), -1)
             self.worlds[name] = mdp, Outcomes.from_gymnasium("FrozenLake-v1", **kind), path
         self._paths: dict[tuple, TDPath] = {}
 
     def __call__(
         self, lake: str = "slippery", next_action: str = "resampled", age: int = 10, next_action_samples: int = 1
     ) -> CriticResult:
-        """Compute the target's distribution and Q's way. Raises `ValueError` for what the controls do not offer."""
+        """Compute the target's distribution and Q over updates. Raises `ValueError` outside the controls' range."""
         _check.choice("lake", lake, list(LAKES))
         _check.choice("next_action", next_action, ["resampled", "stored"])
-        _check.count("age", age, at_least=0, at_most=AGES)
-        _check.count("next_action_samples", next_action_samples, at_most=MOST_NEXT)
+        _check.count("age", age, at_least=0, at_most=MAX_AGE)
+        _check.count("next_action_samples", next_action_samples, at_most=MAX_NEXT_ACTIONS)
         next_action_samples = 1 if next_action == "stored" else next_action_samples
         mdp, outcomes, path = self.worlds[lake]
-        pi, beta = path[-1], path[AGES - age]
+        pi, beta = path[-1], path[MAX_AGE - age]
         q_pi, v_pi = mdp.action_values(pi), mdp.state_values(pi)
         next_probs = beta if next_action == "stored" else pi
         q = mdp.action_values(next_probs)
@@ -95,9 +98,10 @@ class CriticModel:
                 batch_size=200,
                 n_updates=N_UPDATES,
             )
-        way = self._paths[key]
-        length, off = q_pi[way.live].square().mean().sqrt(), (q - q_pi)[way.live].square().mean().sqrt()
-        v_off = (mdp.state_values(beta) - v_pi)[way.live]
+        td = self._paths[key]
+        q_length = q_pi[td.live].square().mean().sqrt()
+        q_error = (q - q_pi)[td.live].square().mean().sqrt()
+        v_error = (mdp.state_values(beta) - v_pi)[td.live].norm()
         return CriticResult(
             lake=lake,
             next_action=next_action,
@@ -108,17 +112,17 @@ class CriticModel:
             exact=q_pi[_SHOWN].item(),
             variance_world=world,
             variance_actions=actions,
-            distance=way.distance(q_pi) / length,
-            bias=way.bias(q_pi) / length,
-            fixed_distance=(off / length).item(),
-            value_distance=(v_off.norm() / v_pi[way.live].norm()).item(),
+            distance=td.distance(q_pi) / q_length,
+            bias=td.bias(q_pi) / q_length,
+            fixed_distance=(q_error / q_length).item(),
+            value_distance=(v_error / v_pi[td.live].norm()).item(),
         )
 
 
 def critic_lab(controls: Sequence[str] | None = None) -> Lab:
-    """Make the critic lab: how noisy a target is, and where TD on old data leads Q, against the exact Q^π.
+    """Make the critic lab: the noise of a target, and the Q that TD learns from old data, against the exact Q^π.
 
-    `controls` names the ones to show (all by default), in the order of lake, next_action, age, next_action_samples.
+    `controls` names those to show, from lake, next_action, age and next_action_samples; by default all.
 
     >>> lab = critic_lab()
     >>> lab.set(next_action="stored", age=20)
@@ -126,21 +130,21 @@ def critic_lab(controls: Sequence[str] | None = None) -> Lab:
     0.72
     """
     toggle = ipywidgets.ToggleButtons
-    every = dict(
+    all_controls = dict(
         lake=toggle(options=list(LAKES), value="slippery", description="the lake"),
         next_action=toggle(
             options=[("a′ ~ π(·|s′), now", "resampled"), ("the stored next action", "stored")],
             value="resampled",
             description="next action",
         ),
-        age=ipywidgets.IntSlider(10, 0, AGES, description="age of the data, updates"),
-        next_action_samples=ipywidgets.IntSlider(1, 1, MOST_NEXT, description="M, next actions per target"),
+        age=ipywidgets.IntSlider(10, 0, MAX_AGE, description="age of the data, updates"),
+        next_action_samples=ipywidgets.IntSlider(1, 1, MAX_NEXT_ACTIONS, description="M, next actions per target"),
     )
     view = plots.CriticView(_EDGES.numpy(), N_UPDATES)
-    return Lab(chosen(every, controls), CriticModel(), view, _in_words)
+    return Lab(selected_controls(all_controls, controls), CriticModel(), view, _summary)
 
 
-def _in_words(result: CriticResult) -> str:
+def _summary(result: CriticResult) -> str:
     short = plots.short
     source = "drawn from π now" if result.next_action == "resampled" else "the stored one"
     return (

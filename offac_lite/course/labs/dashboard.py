@@ -15,7 +15,7 @@ from offac_lite import stats
 from offac_lite.config import Config
 from offac_lite.course import plots
 from offac_lite.course.stage.screen import Screen
-from offac_lite.envs import Episode, latest_episodes, to_come
+from offac_lite.envs import Episode, discounted_steps_left, latest_episodes
 from offac_lite.exact.noise import gradient_noise
 from offac_lite.run import Run
 from offac_lite.training import Learner
@@ -247,4 +247,6 @@ def delivered(episodes: Sequence[Episode], seeds: int, gamma: float, last: int =
     tensor([1.2500,    nan])
     """
     latest = latest_episodes(episodes, seeds, last)
-    return torch.tensor([to_come([e.length for e in own], gamma) if own else float("nan") for own in latest])
+    return torch.tensor(
+        [discounted_steps_left([e.length for e in own], gamma) if own else float("nan") for own in latest]
+    )

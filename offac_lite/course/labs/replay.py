@@ -1,4 +1,4 @@
-"""The labs of notebook 02: a buffer as it fills, and what the age of the data does to value and gradient, exactly."""
+"""The labs of notebook 02: a buffer as it fills, and the effect of the data's age on value and gradient."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,25 +9,30 @@ import torch
 from offac_lite import _check
 from offac_lite.buffer import ReplayBuffer
 from offac_lite.course import plots
-from offac_lite.course.labs.variance import AGES
-from offac_lite.course.stage.lab import Lab, chosen, steps_slider
+from offac_lite.course.labs.buttons import baseline_of
+from offac_lite.course.labs.variance import MAX_AGE
+from offac_lite.course.stage.lab import Lab, selected_controls, steps_slider
 from offac_lite.exact.mdp import TabularMDP
 from offac_lite.exact.replay_bias import buffer_policy, four_updates
+from offac_lite.networks import CategoricalPolicy
 
-WRITERS = ("all", "one")  # every policy of the last `age` updates; or only the one of that many updates ago
+__all__ = ["AgeModel", "BufferModel", "age_lab", "buffer_lab"]
+
+WRITERS = ("all", "one")
+"""Who wrote the data: every policy of the last `age` updates, or only the oldest of them."""
 
 
 @dataclass(frozen=True)
-class Compared:
-    """A mean update beside the exact gradient ∇J."""
+class Comparison:
+    """A mean update g compared with the exact gradient ∇J."""
 
     cosine: float
-    length: float  # in lengths of ∇J, as is the next
-    off: float  # ‖g − ∇J‖
+    length: float  # ‖g‖ / ‖∇J‖
+    distance: float  # ‖g − ∇J‖ / ‖∇J‖
 
     @classmethod
-    def of(cls, update: torch.Tensor, exact: torch.Tensor) -> "Compared":
-        """Compare (S, A) with (S, A)."""
+    def of(cls, update: torch.Tensor, exact: torch.Tensor) -> "Comparison":
+        """Compare two gradients, (S, A) each."""
         unit, length = exact.norm(), update.norm()
         cosine = (update * exact).sum() / (length * unit) if length > 0 else torch.tensor(0.0)
         return cls(cosine.item(), (length / unit).item(), ((update - exact).norm() / unit).item())
@@ -39,10 +44,10 @@ class AgeResult:
 
     age: int
     exact: torch.Tensor  # (S,), V^π
-    naive: torch.Tensor  # (S,), what the naive critic converges to: V of the buffer's policy
+    naive: torch.Tensor  # (S,), the fixed point of the naive critic: V of the buffer's policy
     return_now: float  # J(π)
     return_buffer: float  # J of the buffer's policy
-    updates: dict[tuple[str, str], Compared]  # by (critic, actions), as in `replayed.four_updates`
+    updates: dict[tuple[str, str], Comparison]  # by (critic, actions), as in `replay_bias.four_updates`
 
     @property
     def value_error(self) -> float:
@@ -53,8 +58,9 @@ class AgeResult:
 class AgeModel:
     """The age lab's computation, exact: values and mean updates of a buffer whose oldest data is `age` updates old.
 
-    FrozenLake, 4x4, slippery, γ = 0.99. π is the last of 20 exact natural-gradient steps. `writers` "all": each policy
-    since the one of `age` steps before played equally many episodes; "one": only that one did.
+    The task is FrozenLake, 4x4, slippery, with γ = 0.99. π is the result of 20 exact natural-gradient steps. With
+    `writers` "all", π and each of the `age` policies before it played equally many episodes; with "one", only the
+    oldest of them played.
 
     >>> result = AgeModel()(age=20)
     >>> round(result.return_buffer, 3), round(result.updates["naive", "stored"].cosine, 2)
@@ -63,20 +69,20 @@ class AgeModel:
 
     def __init__(self):
         self.mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4")
-        self.path = self.mdp.policy_path(AGES, 5.0)
+        self.path = self.mdp.policy_path(MAX_AGE, 5.0)
 
     def behavior(self, age: int, writers: str) -> torch.Tensor:
-        """Give the buffer's policy, (S, A)."""
-        _check.count("age", age, at_least=0, at_most=AGES)
+        """Return the buffer's policy, (S, A)."""
+        _check.count("age", age, at_least=0, at_most=MAX_AGE)
         _check.choice("writers", writers, WRITERS)
-        probs = torch.softmax(self.path[AGES - age :], -1)
+        probs = torch.softmax(self.path[MAX_AGE - age :], -1)
         if writers == "one":
             return probs[0]
         return buffer_policy(probs, self.mdp.occupancy(probs))
 
     def __call__(self, age: int = 0, writers: str = "all", baseline: str | None = "value") -> AgeResult:
-        """Solve for both values and all four updates; `baseline` "none" is None, since buttons cannot hold that."""
-        baseline = None if baseline == "none" else baseline
+        """Compute both values and all four updates. The baseline "none" is the same as None."""
+        baseline = baseline_of(baseline)
         mdp, logits, behavior = self.mdp, self.path[-1], self.behavior(age, writers)
         pi, gradient = torch.softmax(logits, -1), mdp.policy_gradient(logits)
         updates = four_updates(mdp, logits, behavior, baseline)
@@ -86,20 +92,22 @@ class AgeModel:
             naive=mdp.state_values(behavior),
             return_now=mdp.expected_return(pi).item(),
             return_buffer=mdp.expected_return(behavior).item(),
-            updates={box: Compared.of(update, gradient) for box, update in updates.items()},
+            updates={box: Comparison.of(update, gradient) for box, update in updates.items()},
         )
 
 
 def age_lab(controls: Sequence[str] | None = None) -> Lab:
-    """Make the age lab: old data's value and gradient beside the exact ones. `controls`: age, writers, baseline.
+    """Make the age lab: the value and gradient of old data against the exact ones.
+
+    `controls` names those to show, from age, writers and baseline; by default all.
 
     >>> lab = age_lab()
     >>> lab.set(age=10)
     >>> round(lab.result.value_error, 3)
     0.153
     """
-    every = dict(
-        age=ipywidgets.IntSlider(10, 0, AGES, description="age of the oldest data, updates"),
+    all_controls = dict(
+        age=ipywidgets.IntSlider(10, 0, MAX_AGE, description="age of the oldest data, updates"),
         writers=ipywidgets.ToggleButtons(
             options=[("every policy since then", "all"), ("only the oldest policy", "one")],
             value="all",
@@ -109,52 +117,59 @@ def age_lab(controls: Sequence[str] | None = None) -> Lab:
             options=[("r + γV(s′) − V(s)", "value"), ("r + γV(s′)", "none")], value="value", description="weight"
         ),
     )
-    return Lab(chosen(every, controls), AgeModel(), plots.AgeView(), _age_in_words)
+    return Lab(selected_controls(all_controls, controls), AgeModel(), plots.AgeView(), _age_summary)
 
 
-def _age_in_words(result: AgeResult) -> str:
+def _age_summary(result: AgeResult) -> str:
     boxes = {
         "naive replay": ("naive", "stored"),
         "wrong value only": ("naive", "π"),
         "wrong action only": ("right", "stored"),
         "neither": ("right", "π"),
     }
-    told = [
-        f"{name} cosine {result.updates[box].cosine:.2f}, off by {result.updates[box].off:.2f}"
+    parts = [
+        f"{name} cosine {result.updates[box].cosine:.2f}, off by {result.updates[box].distance:.2f}"
         for name, box in boxes.items()
     ]
     return (
         f"Oldest data {result.age} updates old: the naive V is wrong by up to {result.value_error:.3f}. "
-        f"Distances in lengths of ∇J: {'; '.join(told)}."
+        f"Distances in lengths of ∇J: {'; '.join(parts)}."
     )
 
 
 @dataclass(frozen=True, eq=False)
 class BufferResult:
-    """What the buffer lab shows of one moment of a run. n strata: the run in equal parts, by when they were written."""
+    """What the buffer lab shows of one moment of a run. The n strata are equal parts of the run, in its order."""
 
     steps: int  # environment steps so far
     written: torch.Tensor  # (B,), environment steps at which each transition of the batch was written
     states: torch.Tensor  # (B, 2), position and angle of its states
-    now: torch.Tensor  # (B, 2), the same of the newest transitions: where π goes now
+    now: torch.Tensor  # (B, 2), the same of the newest transitions, which the current π visited
     counts: torch.Tensor  # (n,), transitions of the batch from each stratum
-    disagreement: torch.Tensor  # (n,), mean |π(a|s) − β(a|s)| over each stratum of the buffer; NaN where it is empty
+    disagreement: torch.Tensor  # (n,), mean |π(a|s) − β(a|s)| over each stratum of the buffer; NaN if it is empty
 
 
 class BufferModel:
-    """The buffer lab's computation: one seed's buffer, cut off where it ended at the moment asked for.
+    """The buffer lab's computation: one seed's buffer as it was at a moment of the run.
 
-    `buffer` holds the whole run of a CartPole agent with log β(a|s), and `past` is [(steps, transitions stored by each
-    seed, policy)], moments of it in order. A batch is drawn with the same uniform numbers at every moment.
+    `buffer` holds the whole run of a CartPole agent with log β(a|s). `past` lists moments of the run in order:
+    [(steps, transitions stored by each seed, policy)]. Every moment draws a batch with the same uniform numbers.
     """
 
-    def __init__(self, buffer: ReplayBuffer, past: Sequence, index: int = 0, batch_size: int = 256, n_strata: int = 12):
+    def __init__(
+        self,
+        buffer: ReplayBuffer,
+        past: Sequence[tuple[int, Sequence[int], CategoricalPolicy]],
+        index: int = 0,
+        batch_size: int = 256,
+        n_strata: int = 12,
+    ):
         self.data = buffer.all(index)
         self.steps = [steps for steps, _, _ in past]
         self.stored = [lengths[index] for _, lengths, _ in past]
         self.policies = [policy.of_seed(index) for _, _, policy in past]
         if self.stored[-1] > len(self.data.reward):
-            raise ValueError(f"buffer holds {len(self.data.reward)} transitions, past speaks of {self.stored[-1]}")
+            raise ValueError(f"buffer holds {len(self.data.reward)} transitions, but past names {self.stored[-1]}")
         self.uniforms = torch.rand(batch_size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         self.n_strata = n_strata
         marks = torch.tensor([0, *self.stored], dtype=torch.float64)
@@ -162,44 +177,46 @@ class BufferModel:
         after = torch.searchsorted(marks, rows, right=True).clamp_max(len(self.steps))
         times = torch.tensor([0, *self.steps], dtype=torch.float64)
         share = (rows - marks[after - 1]) / (marks[after] - marks[after - 1])
-        self.written = times[after - 1] + share * (times[after] - times[after - 1])  # steps, between two moments linear
+        self.written = times[after - 1] + share * (times[after] - times[after - 1])  # interpolated between moments
 
     @torch.no_grad()
     def __call__(self, steps: int) -> BufferResult:
-        """Look at the last moment at or before `steps`. Raises `ValueError` where there is none."""
+        """Show the last moment at or before `steps`. Raises `ValueError` if there is none."""
         moment = sum(at <= steps for at in self.steps) - 1
         if moment < 0:
             raise ValueError(f"steps must be at least {self.steps[0]}, got {steps}")
         stored = self.stored[moment]
         obs, action = self.data.obs[:stored], self.data.action[:stored]
         pi = self.policies[moment](obs).log_prob(action).exp()
-        differ = (pi - self.data.log_prob[:stored].exp()).abs().double()
+        difference = (pi - self.data.log_prob[:stored].exp()).abs().double()
         width = self.steps[-1] / self.n_strata
         stratum = (self.written / width).long().clamp_max(self.n_strata - 1)
-        total = torch.zeros(self.n_strata, dtype=torch.float64).index_add_(0, stratum[:stored], differ)
+        total = torch.zeros(self.n_strata, dtype=torch.float64).index_add_(0, stratum[:stored], difference)
         batch = (self.uniforms * stored).long()
-        look = torch.tensor([0, 2])
+        position_and_angle = torch.tensor([0, 2])
         return BufferResult(
             steps=self.steps[moment],
             written=self.written[batch],
-            states=obs[batch][:, look],
-            now=obs[-len(batch) :][:, look],
+            states=obs[batch][:, position_and_angle],
+            now=obs[-len(batch) :][:, position_and_angle],
             counts=torch.bincount(stratum[batch], minlength=self.n_strata),
             disagreement=total / torch.bincount(stratum[:stored], minlength=self.n_strata),
         )
 
 
-def buffer_lab(buffer: ReplayBuffer, past: Sequence, index: int = 0) -> Lab:
-    """Make the buffer lab, which scrubs through a run: what is in a batch, and how far its writers are from π now.
+def buffer_lab(
+    buffer: ReplayBuffer, past: Sequence[tuple[int, Sequence[int], CategoricalPolicy]], index: int = 0
+) -> Lab:
+    """Make the buffer lab: at any moment of a run, what a batch holds, and how far its writers are from the current π.
 
     Arguments as in `BufferModel`.
     """
     model = BufferModel(buffer, past, index)
     slider = steps_slider(model.steps, "environment steps")
-    return Lab({"steps": slider}, model, plots.BufferView(slider.max, model.n_strata), _buffer_in_words)
+    return Lab({"steps": slider}, model, plots.BufferView(slider.max, model.n_strata), _buffer_summary)
 
 
-def _buffer_in_words(result: BufferResult) -> str:
+def _buffer_summary(result: BufferResult) -> str:
     filled = result.disagreement[~result.disagreement.isnan()]
     newest = int((result.written > result.steps - 1000).sum())
     return (

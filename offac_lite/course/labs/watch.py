@@ -1,4 +1,4 @@
-"""The labs of notebook 06 that look at a trained agent: an episode step by step, and π and Q as maps, as they grew."""
+"""The labs of notebook 06 about a trained agent: its episodes step by step, and its π and Q as maps."""
 
 import copy
 from dataclasses import dataclass
@@ -15,15 +15,17 @@ from offac_lite.networks import Policy
 from offac_lite.play import rollout
 from offac_lite.run import Run
 
+__all__ = ["Album", "MapModel", "WatchModel", "map_lab", "watch_lab"]
+
 PLANES = {"angle and its speed": (2, 3), "position and its speed": (0, 1)}
-"""Pairs of CartPole's coordinates (position, its speed, angle, its speed); in a map the other two are 0."""
+"""Pairs of CartPole's coordinates (position, its speed, angle, its speed). In a map the other two are 0."""
 REACH = torch.tensor([2.4, 2.5, 0.21, 2.5])
 N_GRID = 41
 
 
 @dataclass(frozen=True, eq=False)
-class Played:
-    """An episode of one agent, and what it thought of every state in it."""
+class PlayedEpisode:
+    """An episode of one agent, with its π and Q in every state."""
 
     obs: torch.Tensor  # (T, 4)
     probs: torch.Tensor  # (T, 2): π(left|s), π(right|s)
@@ -32,9 +34,9 @@ class Played:
 
 
 class Album:
-    """The checkpoints of a CartPole run with a Q-critic, and one episode of each agent at each of them.
+    """The checkpoints of a CartPole run with a Q-critic, and one episode of each agent at each checkpoint.
 
-    The actions are each agent's most probable ones. Raises `ValueError` for any other run.
+    The agents take their most probable actions. Raises `ValueError` for any other run.
 
     >>> from offac_lite import train
     >>> album = Album(train(seeds=2, total_steps=1600, evaluations=2, checkpoints=True, progress=False))
@@ -45,84 +47,86 @@ class Album:
     def __init__(self, run: Run, seed: int = 0):
         if run.config.env_id != "CartPole-v1" or run.config.critic != "q":
             raise ValueError(
-                f'run must be of CartPole-v1 with critic="q", got {run.config.env_id} with critic="{run.config.critic}"'
+                f'run must be a run of CartPole-v1 with critic="q", got {run.config.env_id} with '
+                f'critic="{run.config.critic}"'
             )
         if not run.checkpoints:
-            raise ValueError("run holds no checkpoints: train(..., checkpoints=True) keeps them")
+            raise ValueError("run has no checkpoints: train with train(..., checkpoints=True)")
         self.steps, self.checkpoints, self.n_agents = run.steps, run.checkpoints, run.config.seeds
-        everybody = _side_by_side([policy for policy, _ in run.checkpoints])
-        env = VectorEnv("CartPole-v1", 1, n_seeds=everybody.net.n_seeds, seed=seed)
-        self._played = rollout(everybody, env)
+        policies = _stacked([policy for policy, _ in run.checkpoints])
+        env = VectorEnv("CartPole-v1", 1, n_seeds=policies.net.n_seeds, seed=seed)
+        self._rollout = rollout(policies, env)
         env.close()
-        self._episodes: dict[tuple[int, int], Played] = {}
+        self._episodes: dict[tuple[int, int], PlayedEpisode] = {}
 
     def index(self, trained: int) -> int:
-        """Find the checkpoint nearest to `trained` environment steps."""
+        """Return the index of the checkpoint nearest to `trained` environment steps."""
         return (self.steps - trained).abs().argmin().item()
 
     @torch.no_grad()
-    def look_up(self, index: int, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Give π(·|s) and Q(s, ·) of every agent at one checkpoint: obs (B, 4) → (S, B, 2) and (S, B, 2)."""
+    def probs_and_q(self, index: int, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return π(·|s) and Q(s, ·) of every agent at one checkpoint: obs (B, 4) → (S, B, 2) and (S, B, 2)."""
         policy, critic = self.checkpoints[index]
-        everybody = obs.expand(self.n_agents, *obs.shape).to(policy.net.theta.device)
-        return policy(everybody).probs.cpu(), critic.all_actions(everybody).cpu()
+        for_each_agent = obs.expand(self.n_agents, *obs.shape).to(policy.net.theta.device)
+        return policy(for_each_agent).probs.cpu(), critic.all_actions(for_each_agent).cpu()
 
-    def episode(self, index: int, agent: int) -> Played:
-        """Give the episode of an agent as it was at a checkpoint."""
+    def episode(self, index: int, agent: int) -> PlayedEpisode:
+        """Return the episode that an agent played at a checkpoint."""
         agent = _check.count("agent", agent, at_least=0, at_most=self.n_agents - 1)
         if (index, agent) not in self._episodes:
             row = index * self.n_agents + agent
-            obs = self._played.obs[row, : self._played.lengths[row]]
-            probs, q = self.look_up(index, obs)
-            self._episodes[index, agent] = Played(obs, probs[agent], q[agent], bool(self._played.terminated[row]))
+            obs = self._rollout.obs[row, : self._rollout.lengths[row]]
+            probs, q = self.probs_and_q(index, obs)
+            fell = bool(self._rollout.terminated[row])
+            self._episodes[index, agent] = PlayedEpisode(obs, probs[agent], q[agent], fell)
         return self._episodes[index, agent]
 
     def controls(self) -> dict[str, ipywidgets.ValueWidget]:
-        """Make the sliders that choose checkpoint and agent."""
+        """Make the sliders for checkpoint and agent."""
         return dict(
             trained=steps_slider(self.steps, "trained for, steps"),
             agent=ipywidgets.IntSlider(0, 0, self.n_agents - 1, description="agent"),
         )
 
 
-def _side_by_side(policies: list[Policy]) -> Policy:
-    """Make one policy of all of them, whose seeds follow one another, so that they play at once."""
-    together = copy.deepcopy(policies[0])
-    together.net.theta = nn.Parameter(torch.cat([policy.net.theta.detach() for policy in policies]))
-    together.net.n_seeds = len(together.net.theta)
-    return together
+def _stacked(policies: list[Policy]) -> Policy:
+    """Return one policy whose seeds are those of all `policies`, one after the other, so that all play at once."""
+    stacked = copy.deepcopy(policies[0])
+    stacked.net.theta = nn.Parameter(torch.cat([policy.net.theta.detach() for policy in policies]))
+    stacked.net.n_seeds = len(stacked.net.theta)
+    return stacked
 
 
 @dataclass(frozen=True, eq=False)
 class WatchResult:
-    """One moment of an episode, and all of it."""
+    """One step of an episode, and the whole episode."""
 
     trained: int  # environment steps
     agent: int
-    step: int  # the moment: at most the last one
-    played: Played
+    step: int  # of the episode, at most its last
+    played: PlayedEpisode
 
 
 class WatchModel:
-    """The computation of `watch_lab`: an episode with the most probable actions, and what the agent thinks in it."""
+    """The computation of `watch_lab`: an episode with the most probable actions, and the agent's π and Q in it."""
 
     def __init__(self, album: Album):
         self.album = album
 
     def __call__(self, trained: int, agent: int = 0, step: int = 0) -> WatchResult:
-        """Show the agent as it was after `trained` steps; past the episode's end, `step` is its last one."""
-        step, index = _check.count("step", step, at_least=0), self.album.index(trained)
+        """Show the agent after `trained` steps of training. After the episode's end, `step` is its last one."""
+        index = self.album.index(trained)
         played = self.album.episode(index, agent)
         return WatchResult(self.album.steps[index].item(), agent, min(step, len(played.obs) - 1), played)
 
 
 def watch_lab(album: Album) -> Lab:
-    """Watch an agent play, as it was at each checkpoint: press *play*, or scrub."""
+    """Make the watch lab: an agent's episode at each checkpoint, step by step. Press *play*, or move the slider."""
     controls = album.controls() | dict(step=ipywidgets.IntSlider(0, 0, 499, description="step of the episode"))
-    return Lab(controls, WatchModel(album), plots.WatchView(), _moment_in_words, play="step")
+    return Lab(controls, WatchModel(album), plots.WatchView(), _moment_summary, play="step")
 
 
-def _moment_in_words(result: WatchResult) -> str:
+def _moment_summary(result: WatchResult) -> str:
     played, now = result.played, result.step
     position, _, angle, _ = played.obs[now].tolist()
     (left, right), q = played.probs[now].tolist(), played.q[now].tolist()
@@ -143,17 +147,17 @@ class MapResult:
     plane: str
     right: torch.Tensor  # (N_GRID, N_GRID): π(right|s), rows are the second coordinate
     difference: torch.Tensor  # the same: Q(s, right) − Q(s, left), scaled rewards
-    visited: torch.Tensor  # (T, 2): where its episode went
+    visited: torch.Tensor  # (T, 2): the states of its episode
     length: int
 
     @property
     def agreement(self) -> float:
-        """The share of the map in which the likelier action is the one with the higher Q."""
+        """The share of the map where the more probable action is the one with the higher Q."""
         return ((self.right > 0.5) == (self.difference > 0)).double().mean().item()
 
 
 class MapModel:
-    """The computation of `map_lab`: the networks, asked on a grid."""
+    """The computation of `map_lab`: π and Q on a grid of states."""
 
     def __init__(self, album: Album):
         self.album = album
@@ -165,13 +169,13 @@ class MapModel:
             self.grids[name] = grid.reshape(-1, 4)
 
     def __call__(self, trained: int, agent: int = 0, plane: str = "angle and its speed") -> MapResult:
-        """Look at the agent as it was after `trained` steps."""
+        """Compute the maps of an agent after `trained` steps of training."""
         _check.choice("plane", plane, list(PLANES))
         index = self.album.index(trained)
         played = self.album.episode(index, agent)
         if (index, plane) not in self._maps:
-            self._maps[index, plane] = self.album.look_up(index, self.grids[plane])
-        probs, q = (of_all[agent] for of_all in self._maps[index, plane])
+            self._maps[index, plane] = self.album.probs_and_q(index, self.grids[plane])
+        probs, q = (of_all_agents[agent] for of_all_agents in self._maps[index, plane])
         return MapResult(
             trained=self.album.steps[index].item(),
             agent=agent,
@@ -184,16 +188,16 @@ class MapModel:
 
 
 def map_lab(album: Album) -> Lab:
-    """See π and Q of CartPole as maps over two coordinates, and how they grew from checkpoint to checkpoint."""
+    """Make the map lab: π and Q of CartPole as maps over two coordinates, at each checkpoint."""
     model, last = MapModel(album), album.steps[-1].item()
     scale = max(model(last, agent).difference.abs().max().item() for agent in range(album.n_agents))
     planes = ipywidgets.ToggleButtons(options=list(PLANES), description="map of")
     planes.style.button_width = "max-content"
     reach = {name: (REACH[x].item(), REACH[y].item()) for name, (x, y) in PLANES.items()}
-    return Lab(album.controls() | dict(plane=planes), model, plots.MapView(reach, N_GRID, scale), _map_in_words)
+    return Lab(album.controls() | dict(plane=planes), model, plots.MapView(reach, N_GRID, scale), _map_summary)
 
 
-def _map_in_words(result: MapResult) -> str:
+def _map_summary(result: MapResult) -> str:
     return (
         f"Agent {result.agent} after {result.trained} steps of training, {result.plane}: the likelier action is the "
         f"one with the higher Q on {100 * result.agreement:.0f}% of the map. Q(right) − Q(left) goes from "

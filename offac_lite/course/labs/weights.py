@@ -10,12 +10,16 @@ import torch
 
 from offac_lite import _check
 from offac_lite.course import plots
+from offac_lite.course.labs.buttons import baseline_of
 from offac_lite.course.stage.lab import Lab
 from offac_lite.exact.trajectories import corridor
 from offac_lite.exact.weightings import WeightedMoments, weighting_moments
 
+__all__ = ["WeightsModel", "weights_lab"]
+
 HORIZONS = tuple(range(1, 21))
-RIGHT = 0.7  # the probability with which π walks right
+RIGHT = 0.7
+"""The probability with which π walks right."""
 COUNTS = (1, 10, 100, 1_000, 10_000, 100_000)
 
 
@@ -26,9 +30,9 @@ class WeightsResult:
     weighting: str
     horizon: int
     n: int
-    edges: np.ndarray  # (m + 1,), of bins of log10 of one weight drawn at random
-    data_mass: np.ndarray  # (m,), their probability under β: where the data is
-    wanted_mass: np.ndarray  # (m,), each atom's probability times its weight: where the weighted mean has its mass
+    edges: np.ndarray  # (m + 1,), edges of bins of log10 of one weight drawn at random
+    data_mass: np.ndarray  # (m,), the probability of each bin under β
+    wanted_mass: np.ndarray  # (m,), the same times the weight: the bin's share of the weighted mean
     share: float  # (E w)² / E w²: the effective sample size, as a share of n
     largest: float  # the largest weight that can occur
     bias: float
@@ -38,15 +42,16 @@ class WeightsResult:
 
     @property
     def error(self) -> float:
-        """√(bias² + standard error²), of the weighting in force."""
+        """√(bias² + standard error²) of the selected weighting."""
         return math.hypot(self.bias, self.standard_error)
 
 
 class WeightsModel:
-    """The weights lab's computation, exact throughout: nothing is sampled.
+    """The weights lab's computation. Every number is exact; nothing is sampled.
 
-    The corridor of `trajectories.corridor`; π walks right with probability 0.7 in every square, β with `right`. So the
-    logarithm of a product of k ratios is k log(0.3/(1 − right)) plus a binomial number of equal steps.
+    The task is the corridor of `trajectories.corridor`. π walks right with probability 0.7 in every square, β with
+    probability `right`. So the logarithm of a product of k ratios is k log(0.3/(1 − right)) plus a binomial number of
+    equal steps.
 
     >>> result = WeightsModel()("whole", horizon=8, right=0.3)
     >>> round(result.share, 4)  # 1 / E[ρ²]⁸ = 1.7619⁻⁸
@@ -62,31 +67,31 @@ class WeightsModel:
         return torch.tensor([1 - right, right], dtype=torch.float64).expand(self.mdp.n_states, 2)
 
     def _moments(self, weighting: str, right: float, clip: float | None, baseline: str | None) -> WeightedMoments:
-        choice = dict(behavior=self._walker(right), clip=clip, baseline=baseline)
-        return weighting_moments(self.mdp, self.logits, weighting, HORIZONS[-1], **choice)
+        options = dict(behavior=self._walker(right), clip=clip, baseline=baseline)
+        return weighting_moments(self.mdp, self.logits, weighting, HORIZONS[-1], **options)
 
     def __call__(
         self,
         weighting: str = "whole",
-        baseline: str | None = None,  # or "none", since a button's value None would mean that no button is pressed
+        baseline: str | None = None,  # or "none"
         horizon: int = 8,
         right: float = 0.3,
         clip: float = 1.5,
         n: int = 100,
     ) -> WeightsResult:
-        """Compute the weights' distribution and the four weightings' errors.
+        """Compute the distribution of the weights, and the errors of the four weightings.
 
-        `clip` is that of "clipped" alone. Raises `ValueError` for a horizon outside 1 to 20, and for a probability of
-        walking right that is not strictly between 0 and 1.
+        `clip` applies to "clipped" alone. Raises `ValueError` for a horizon outside 1 to 20, and for a probability
+        `right` that is not strictly between 0 and 1.
         """
         _check.choice("weighting", weighting, ("whole", "causal", "single", "clipped"))
         _check.count("horizon", horizon, at_most=HORIZONS[-1])
-        if not 0 < _check.number("right", right) < 1:
+        if not 0 < right < 1:
             raise ValueError(f"right must lie strictly between 0 and 1, got {right}")
         n, right = _check.count("n", n), round(right, 10)
-        baseline = None if baseline == "none" else baseline
-        plain = ("whole", "causal", "single", "resampled")
-        by_name = {name: self.moments(name, right, None, baseline) for name in plain}
+        baseline = baseline_of(baseline)
+        unclipped = ("whole", "causal", "single", "resampled")
+        by_name = {name: self.moments(name, right, None, baseline) for name in unclipped}
         by_name["clipped"] = self.moments("single", right, clip, baseline)
         here, at = by_name[weighting], horizon - 1
         length = here.target[at].norm().item()
@@ -112,15 +117,15 @@ class WeightsModel:
 
 
 def weight_atoms(weighting: str, horizon: int, right: float, clip: float) -> tuple[np.ndarray, np.ndarray]:
-    """Every value that log w can take under β, and its probability; for "causal", of the weight of a random reward.
+    """Return every value that log w can have under β, and its probability. For "causal", w is a random reward's weight.
 
     >>> weight_atoms("single", 8, 0.5, 2.0)
     (array([-0.51082562,  0.33647224]), array([0.5, 0.5]))
     """
     left_step, right_step = math.log((1 - RIGHT) / (1 - right)), math.log(RIGHT / right)
     if weighting in ("single", "clipped"):
-        most = math.log(clip) if weighting == "clipped" else math.inf
-        return np.minimum([left_step, right_step], most), np.array([1 - right, right])
+        largest = math.log(clip) if weighting == "clipped" else math.inf
+        return np.minimum([left_step, right_step], largest), np.array([1 - right, right])
     lengths = [horizon] if weighting == "whole" else range(1, horizon + 1)
     values, chances = [], []
     for k in lengths:
@@ -132,8 +137,10 @@ def weight_atoms(weighting: str, horizon: int, right: float, clip: float) -> tup
 
 
 def _binned(log10_weight, masses, right: float, steps: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Gather atoms in bins: for a product of `steps` ratios as wide as what one step to the right instead of to the
-    left changes, so that its atoms are the bins' centres; for a single ratio, whose atoms are two, narrow ones.
+    """Return the edges of bins, and each of `masses` summed over the bins.
+
+    The atoms of a product of `steps` ratios are evenly spaced: they become the centres of the bins. A single ratio
+    (`steps` 0) has two atoms, and its bins are narrow.
     """
     left_step = math.log10((1 - RIGHT) / (1 - right))
     width = abs(math.log10(RIGHT / right) - left_step) if steps else 0.1
@@ -146,7 +153,7 @@ def _binned(log10_weight, masses, right: float, steps: int) -> tuple[np.ndarray,
 
 
 def weights_lab() -> Lab:
-    """Make the weights lab: what each way to weight old trajectories costs, against horizon and policy gap.
+    """Make the weights lab: the error of each way to weight old trajectories, against horizon and policy gap.
 
     >>> lab = weights_lab()
     >>> lab.set(right=0.7)  # β = π
@@ -170,10 +177,10 @@ def weights_lab() -> Lab:
         ),
         n=ipywidgets.SelectionSlider(options=[(f"{n:,}", n) for n in COUNTS], value=100, description="n, trajectories"),
     )
-    return Lab(controls, WeightsModel(), plots.WeightsView(HORIZONS), _in_words)
+    return Lab(controls, WeightsModel(), plots.WeightsView(HORIZONS), _summary)
 
 
-def _in_words(result: WeightsResult) -> str:
+def _summary(result: WeightsResult) -> str:
     r, short = result, plots.short
     others = {name: error[r.horizon - 1] for name, error in r.errors.items() if name != r.weighting}
     return (

@@ -1,4 +1,4 @@
-"""One palette and one style for the whole course, and no pyplot, so that a figure is a value like any other."""
+"""The palette and the style of all figures, and the pieces that several of them use. Nothing here uses pyplot."""
 
 import io
 import math
@@ -9,6 +9,22 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+
+__all__ = [
+    "ACTIONS",
+    "EXACT",
+    "MUTED",
+    "NEXT",
+    "RESAMPLED",
+    "STATES",
+    "STORED",
+    "SURROGATE",
+    "figure",
+    "png",
+    "short",
+    "show",
+]
 
 # One colour per quantity (Okabe & Ito, 2008), always with a line style or a marker of its own.
 EXACT = "#000000"  # exact ∇J, exact values
@@ -29,11 +45,12 @@ STYLE: dict[Any, Any] = {
     "figure.dpi": 110,
 }
 
-STEADY = 9  # digits drawn of a computed number: the last bits of a linear solve depend on where its memory lies
+DIGITS = 9
+"""Digits that are drawn of a computed number. The last bits of a linear solve depend on where its memory lies."""
 
 
 def figure(width: float = 9.0, height: float = 3.4, **subplots) -> tuple[Figure, np.ndarray]:
-    """Make a figure of width × height inches with its own Agg canvas, and a 1-D array of axes.
+    """Return a figure of width × height inches with its own Agg canvas, and a 1-D array of its axes.
 
     `subplots` are keyword arguments of `Figure.subplots`, such as `ncols=2`.
 
@@ -46,54 +63,81 @@ def figure(width: float = 9.0, height: float = 3.4, **subplots) -> tuple[Figure,
     return fig, np.ravel(axes)
 
 
-def whole_decades(ax, low: float, high: float, steady: tuple[float, float], step: int = 1) -> None:
-    """Let a logarithmic y-axis reach over whole decades from `low` to `high`, the upper end in steps of `step` decades.
+def whole_decades(ax, low: float, high: float, at_least: tuple[float, float], step: int = 1) -> None:
+    """Let a logarithmic y-axis span whole decades from `low` to `high`; the upper limit moves by `step` decades.
 
-    It reaches at least over `steady`: so the limits seldom change, which moves what else is there and redraws the axes.
+    It spans `at_least` this range, so that the limits seldom change. A change redraws the axes and moves the curves.
     """
-    low, high = min(low, steady[0]), max(high, steady[1])
+    low, high = min(low, at_least[0]), max(high, at_least[1])
     limits = (10.0 ** math.floor(math.log10(low)), 10.0 ** (step * math.ceil(math.log10(high) / step)))
     if limits != ax.get_ylim():
         ax.set_ylim(limits)
         ax.minorticks_off()
 
 
+def rounded(values) -> np.ndarray:
+    """Round computed numbers to the digits that are drawn."""
+    return np.round(np.asarray(values), DIGITS)
+
+
+def rounded_log(values, lowest: float) -> np.ndarray:
+    """Round numbers for a logarithmic axis, on its scale. Numbers below `lowest`, such as 0, are drawn there."""
+    return 10 ** rounded(np.log10(np.maximum(np.asarray(values), lowest)))
+
+
+def zero_lines(ax) -> None:
+    """Draw both coordinate axes, thin."""
+    ax.axhline(0, color=MUTED, linewidth=0.5)
+    ax.axvline(0, color=MUTED, linewidth=0.5)
+
+
+def legend_below(ax, side: str, ncols: int = 1) -> Legend:
+    """Put the legend of `ax` below the figure's axes, at the "left" or "right"."""
+    place = dict(loc=f"outside lower {side}", ncols=ncols, fontsize=8.5, frameon=False)
+    return ax.figure.legend(*ax.get_legend_handles_labels(), **place)
+
+
 def png(fig: Figure) -> bytes:
-    """Render a figure to the bytes of a PNG: the same figure, the same bytes."""
+    """Render a figure as a PNG. The same figure gives the same bytes."""
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
         fig.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 
-class Numbers:
-    """A table of names and numbers in place of a plot: `ax` gives the place, `artist` is what changes.
+class NumberTable:
+    """A table of names and numbers in the place of the axes `ax`. `artist` holds the numbers, which change.
 
-    `width`: characters from the left edge to the last digit. The names are drawn once, and again only where they
-    change, for in a lab drawing text is what takes the time.
+    `width`: characters from the left edge to the last digit. The names are an artist of their own, redrawn only when
+    they change, because drawing text takes most of a lab's time.
     """
 
     def __init__(self, ax, width: int = 24, size: float = 9.0):
         ax.set_axis_off()
         look = dict(va="top", fontsize=size, family="monospace", linespacing=1.5, annotation_clip=False)
         place = dict(xy=(0, 1), xycoords="axes fraction", textcoords="offset points")
-        self.names = ax.annotate("", xytext=(0, 0), zorder=1, **place, **look)  # below what changes: in the background
+        self.names = ax.annotate("", xytext=(0, 0), zorder=1, **place, **look)  # below the numbers, in the background
         end = 0.602 * size * width  # a character of DejaVu Sans Mono is 0.602 em wide
         self.artist = ax.annotate("", xytext=(end, 0), ha="right", multialignment="right", **place, **look)
 
     def update(self, rows: Sequence[tuple[str, float | str | None]]) -> None:
-        """Write a name and its number in each row: three digits, or a text as it is, or nothing for None."""
+        """Write a name and its number in each row: three digits of a number, a text as it is, nothing for None."""
         names = "\n".join(name for name, _ in rows)
         if names != self.names.get_text():
             self.names.set_text(names)
-        told = [" " if x is None else x if isinstance(x, str) else short(x) for _, x in rows]
-        self.artist.set_text("\n".join(told))
+        self.artist.set_text("\n".join(self._cell(value) for _, value in rows))
+
+    @staticmethod
+    def _cell(value: float | str | None) -> str:
+        if value is None:
+            return " "
+        return value if isinstance(value, str) else short(value)
 
 
 def show(fig: Figure, summary: str) -> None:
-    """Display a figure in a notebook, and print under it, in words and numbers, what it shows.
+    """Display a figure in a notebook, and print `summary` under it, which describes it in words and numbers.
 
-    `summary` is also the picture's alternative text and what stands in for it where no picture can be shown.
+    `summary` is also the picture's alternative text, and replaces it where no picture can be shown.
     """
     from IPython.display import display
 
@@ -103,7 +147,7 @@ def show(fig: Figure, summary: str) -> None:
 
 
 def short(number: float) -> str:
-    """Write a number with three digits, and what is only rounding error as 0.
+    """Write a number with three digits; a rounding error is written as 0.
 
     >>> short(0.00012345), short(97.21), short(3e-17)
     ('0.000123', '97.2', '0')

@@ -1,4 +1,4 @@
-"""The baseline lab's figure."""
+"""The view of the baseline lab."""
 
 import math
 
@@ -6,21 +6,22 @@ import matplotlib
 import numpy as np
 import torch
 
-from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, STEADY, STYLE, figure
+from offac_lite.course.plots.base import EXACT, RESAMPLED, STYLE, figure, legend_below, rounded, zero_lines
+
+__all__ = ["BaselineView"]
 
 
 class BaselineView:
     """A cloud of gradient estimates around ∇J, and their variance against the share of V that is subtracted.
 
-    `update(result)` takes a `labs.BaselineResult`.
+    It shows a `labs.baseline.BaselineResult`.
     """
 
     def __init__(self, shares):
         self.shares = np.asarray(shares)
         self.figure, (cloud, self.curve) = figure(9.8, 3.9, ncols=2)
         with matplotlib.rc_context(STYLE):
-            cloud.axhline(0, color=MUTED, linewidth=0.5)
-            cloud.axvline(0, color=MUTED, linewidth=0.5)
+            zero_lines(cloud)
             (self.points,) = cloud.plot([], [], ".", color=RESAMPLED, alpha=0.4, ms=4, mew=0, label="estimates")
             (self.exact,) = cloud.plot([], [], color=EXACT, lw=2.5, marker="o", markevery=[-1], ms=5, label="exact ∇J")
             (self.mean,) = cloud.plot([], [], "X", color=RESAMPLED, ms=9, mec="white", label="their exact mean")
@@ -32,9 +33,8 @@ class BaselineView:
             self.curve.set(yscale="log", xlim=(-0.05, 2.05), xlabel="c, share of V in the weight Q(s, a) − c V(s)")
             self.curve.set_title("variance of one estimate (trace)")
             self.curve.set_ylim(1e-5, 1e2)
-            for ax, side in ((cloud, "left"), (self.curve, "right")):
-                where = dict(loc=f"outside lower {side}", ncols=3, fontsize=8.5, frameon=False)
-                self.figure.legend(*ax.get_legend_handles_labels(), **where)
+            legend_below(cloud, "left", ncols=3)
+            legend_below(self.curve, "right", ncols=3)
         self.artists = [self.points, self.exact, self.mean, self.scale, self.variance, self.here]
 
     def update(self, result) -> None:
@@ -46,7 +46,7 @@ class BaselineView:
             (self.exact, torch.stack([torch.zeros_like(result.exact), result.exact])),
             (self.mean, result.mean[None]),
         ):
-            artist.set_data(*np.round((xy / unit).T.numpy(), STEADY))
+            artist.set_data(*rounded((xy / unit).T))
         self.scale.set_text(f"gradients (edge: ±{unit:g})")
         self.variance.set_data(self.shares, result.variances.numpy())
         self.here.set_data([result.share], [result.moments.variance])

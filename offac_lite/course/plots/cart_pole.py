@@ -1,4 +1,4 @@
-"""The cart with its pole, to scale: one that moves, and an episode as a strip of frames."""
+"""CartPole drawn to scale: a cart that moves, and an episode as a strip of frames."""
 
 import math
 
@@ -8,11 +8,13 @@ from matplotlib.patches import Rectangle
 
 from offac_lite.course.plots.base import ACTIONS, EXACT, MUTED, figure
 
+__all__ = ["CartPole", "cart_pole_strip"]
+
 
 class CartPole:
-    """A cart on its rail, with a pole of 1 m; the shaded edges are where the episode ends (|position| > 2.4 m).
+    """A cart on its rail with a pole of 1 m. An episode ends in the shaded edges (|position| > 2.4 m).
 
-    `move` changes `cart` and `pole` in place. `color` and `width` are the pole's; the edges reach up to `top` metres.
+    `move` changes `cart` and `pole` in place. `color` and `width` are the pole's. The edges are `top` metres high.
     """
 
     def __init__(self, ax, color: str = ACTIONS, width: float = 4.0, top: float = 1.5):
@@ -32,7 +34,7 @@ class CartPole:
 def cart_pole_strip(observations, n_frames: int = 8, seconds_per_step: float = 0.02) -> Figure:
     """Draw an episode of CartPole as a strip of frames, from its observations (T, 4).
 
-    Position in metres, angle in radians, as the environment gives them.
+    Positions are in metres and angles in radians, as in the environment.
     """
     observations = np.asarray(observations)
     fig, axes = figure(9.6, 1.15, ncols=n_frames, sharey=True)

@@ -1,4 +1,4 @@
-"""The charts of notebook 08: every instrument of a patient, with the healthy agent behind it."""
+"""The charts of notebook 08, each with the healthy agents' curves behind the patient's, and the clinic lab's view."""
 
 import math
 from collections.abc import Sequence
@@ -14,8 +14,10 @@ from PIL import Image
 from offac_lite.course.clinic import POSSIBLE, Chart
 from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, STYLE, figure
 
+__all__ = ["ClinicView", "patient_chart", "patient_returns"]
+
 RANDOM_RETURN = 22
-"""What uniformly random actions reach on CartPole, on average."""
+"""The average return of uniformly random actions on CartPole."""
 _TITLES = {  # the numbers are those of the questions in notebook 08, section 1
     "return": "1 · return of an episode",
     "value": "2 · mean V = Σ π Q, scaled rewards",
@@ -27,22 +29,22 @@ _TITLES = {  # the numbers are those of the questions in notebook 08, section 1
 }
 
 
-class _FewColours(FigureCanvasAgg):
-    """Writes a PNG with a palette of 64 colours, for notebooks with many charts."""
+class _PaletteCanvas(FigureCanvasAgg):
+    """A canvas that writes a PNG with a palette of 64 colours, to keep notebooks with many charts small."""
 
     def print_png(self, filename_or_obj, **_) -> None:
-        """Draw, and write the file; what else Matplotlib asks for has no meaning here."""
+        """Draw, and write the file. Matplotlib's other options do not apply to a palette."""
         self.draw()
         picture = Image.fromarray(np.asarray(self.buffer_rgba())).convert("RGB")
         picture.quantize(64, dither=Image.Dither.NONE).save(filename_or_obj, "png", optimize=True)
 
 
 def patient_chart(chart: Chart, healthy: Chart, name: str) -> Figure:
-    """Draw seven instruments: each seed of the patient thin, their median thick, the healthy agents' median dashed."""
+    """Draw seven instruments of a patient: every seed thin, their median thick, the healthy agents' median dashed."""
     margins = {"left": 0.045, "right": 0.99, "bottom": 0.1, "top": 0.94, "wspace": 0.28, "hspace": 0.32}
     fig, axes = figure(9.6, 4.4, nrows=2, ncols=4, gridspec_kw=margins)
-    fig.set_layout_engine("none")  # eight axes take longer to fit than to draw
-    _FewColours(fig)
+    fig.set_layout_engine("none")  # fitting eight axes takes longer than drawing them
+    _PaletteCanvas(fig)
     for ax, instrument in zip(axes, _TITLES, strict=False):
         _instrument(ax, chart, healthy, instrument)
     for ax in axes[3:7]:
@@ -59,11 +61,13 @@ def _instrument(ax, chart: Chart, healthy: Chart, name: str) -> None:
     ax.plot(healthy.steps, np.nanmedian(healthy[name], 0), color=MUTED, ls="--", lw=1.6, label="healthy agents, median")
     ax.plot(steps, np.nanmedian(curves, 0), color=RESAMPLED, lw=2.2, label=f"median of {len(curves)} agents")
     if name == "value":
-        due = np.nanmedian(chart["delivered"], 0)
-        ax.plot(steps, due, color=EXACT, ls=":", lw=1.6, label="delivered by them")
+        delivered = np.nanmedian(chart["delivered"], 0)
+        ax.plot(steps, delivered, color=EXACT, ls=":", lw=1.6, label="delivered by them")
         _value_axis(ax, curves)
-    elif name in ("critic_loss", "length"):
-        _log_axis(ax, np.concatenate([curves, np.asarray(healthy[name])]), *((0.05, 20) if name == "length" else ()))
+    elif name == "critic_loss":
+        _log_axis(ax, np.concatenate([curves, np.asarray(healthy[name])]))
+    elif name == "length":
+        _log_axis(ax, np.concatenate([curves, np.asarray(healthy[name])]), low=0.05, high=20)
     elif name == "spread":
         ax.set_ylim(0, 1.6 * max(np.nanmax(np.nanmedian(c, 0)) for c in (curves, np.asarray(healthy[name]))))
     elif name == "cosine":
@@ -80,12 +84,12 @@ def _instrument(ax, chart: Chart, healthy: Chart, name: str) -> None:
 
 
 def _value_axis(ax, curves: np.ndarray) -> None:
-    """Shade what is impossible; where the values leave all bounds, take a scale that holds them."""
+    """Shade the values that are impossible. Use a logarithmic scale if the curves go far beyond what is possible."""
     low, high = POSSIBLE
     if np.nanmax(np.nanmedian(curves, 0)) > 5 * high:
         ax.set_yscale("symlog", linthresh=1)
         top = 3 * np.nanmax(curves)
-        ax.set_yticks([0, 10, 1000, 100_000][: 3 + (top > 100_000)])
+        ax.set_yticks([0, 10, 1000, 100_000] if top > 100_000 else [0, 10, 1000])
     else:
         top = max(1.25 * high, 1.1 * np.nanmax(curves))
     bottom = min(-0.8, 1.1 * np.nanmin(curves))
@@ -95,16 +99,16 @@ def _value_axis(ax, curves: np.ndarray) -> None:
 
 
 def _log_axis(ax, curves: np.ndarray, low: float = np.inf, high: float = 0.0) -> None:
-    """Take a logarithmic scale that holds all but the wildest hundredth, and at least `low` to `high`."""
+    """Use a logarithmic scale that spans all but the outermost hundredths, and at least `low` to `high`."""
     ax.set_yscale("log")
     bounds = np.quantile(curves[np.isfinite(curves) & (curves > 0)], [0.01, 0.99])
     ax.set_ylim(min(low, bounds[0] / 2), max(high, 3 * bounds[1]))
 
 
-def ward_returns(charts: dict[str, Chart], healthy: Chart) -> Figure:
-    """Draw the return curves of several patients side by side, with what random actions reach."""
+def patient_returns(charts: dict[str, Chart], healthy: Chart) -> Figure:
+    """Draw the return curves of several patients side by side, with the return of random actions."""
     fig, axes = figure(9.6, 2.6, ncols=len(charts), sharey=True)
-    _FewColours(fig)
+    _PaletteCanvas(fig)
     for ax, (letter, chart) in zip(axes, charts.items(), strict=True):
         _instrument(ax, chart, healthy, "return")
         ax.axhline(RANDOM_RETURN, color=EXACT, ls=":", lw=1.2, label="random actions")
@@ -116,10 +120,9 @@ def ward_returns(charts: dict[str, Chart], healthy: Chart) -> Figure:
 
 
 class ClinicView:
-    """The clinic lab's figure: one instrument over time, and how many agents each instrument finds at the cursor.
+    """One instrument over time, and for each instrument how many agents it tells from healthy ones at the cursor.
 
-    `update(result)` takes a `labs.ClinicResult` and changes the artists in place. `figure` is the Matplotlib figure
-    and `artists` are all that changes in it.
+    It shows a `labs.clinic.ClinicResult`.
     """
 
     def __init__(self, instruments: Sequence[str], n_agents: int, steps: Sequence[int]):
@@ -160,18 +163,23 @@ class ClinicView:
         self.title.set_text(f"patient {result.patient}: {_TITLES[result.instrument][4:]}")
         scale, limits = _range_of(result.instrument, torch.cat([curves, healthy]).numpy())
         if self.chart.get_yscale() != scale:
-            self.chart.set_yscale(scale, **({"linthresh": 1} if scale == "symlog" else {}))
+            options = {"linthresh": 1} if scale == "symlog" else {}
+            self.chart.set_yscale(scale, **options)
         if self.chart.get_ylim() != limits:
             self.chart.set_ylim(limits)
 
 
 def _range_of(instrument: str, curves: np.ndarray) -> tuple[str, tuple[float, float]]:
-    """Choose a scale that holds the curves of one instrument, and its limits."""
-    if instrument in ("cosine", "entropy"):
-        return "linear", {"cosine": (-1.1, 1.1), "entropy": (0.0, 0.75)}[instrument]
+    """Return the scale for the curves of one instrument, and its limits."""
+    if instrument == "cosine":
+        return "linear", (-1.1, 1.1)
+    if instrument == "entropy":
+        return "linear", (0.0, 0.75)
     if instrument in ("critic_loss", "length"):
         low, high = np.quantile(curves[np.isfinite(curves) & (curves > 0)], [0.01, 0.99])
         return "log", (10.0 ** np.floor(np.log10(low)), 10.0 ** np.ceil(np.log10(high)))
     top = np.nanmax(curves)
     bottom = min(0.0, 1.1 * np.nanmin(curves))
-    return ("symlog", (bottom, 3 * top)) if instrument != "return" and top > 100 else ("linear", (bottom, 1.1 * top))
+    if instrument != "return" and top > 100:
+        return "symlog", (bottom, 3 * top)
+    return "linear", (bottom, 1.1 * top)

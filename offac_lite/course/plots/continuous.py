@@ -1,4 +1,4 @@
-"""Figures of continuous actions: squashed densities, a policy over Q, and the variance of both gradients against σ."""
+"""Figures of continuous actions: densities, a policy over Q, the variance of both gradients, and the lab's view."""
 
 import math
 from collections.abc import Sequence
@@ -7,9 +7,31 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, STEADY, STYLE, Numbers, figure, whole_decades
+from offac_lite.course.plots.base import (
+    EXACT,
+    MUTED,
+    RESAMPLED,
+    STYLE,
+    NumberTable,
+    figure,
+    legend_below,
+    rounded,
+    rounded_log,
+    whole_decades,
+)
 
-PATHWISE = "#882255"  # the gradient through the action, always dashed (wine, from Paul Tol's colours)
+__all__ = [
+    "PATHWISE",
+    "ContinuousView",
+    "estimate_histograms",
+    "policy_over_q",
+    "right_value_wrong_slope",
+    "squashed_densities",
+    "variance_against_std",
+]
+
+PATHWISE = "#882255"
+"""The gradient through the action, always dashed (wine, from Paul Tol's colours)."""
 
 
 def squashed_densities(actions, densities: dict, low: float, high: float) -> Figure:
@@ -25,7 +47,7 @@ def squashed_densities(actions, densities: dict, low: float, high: float) -> Fig
 
 
 def policy_over_q(ax, actions, q, density, *, title: str = "") -> None:
-    """Draw Q(a) as a line and the policy's density as a hill under it, its top at a third of the axis."""
+    """Draw Q(a) as a line and the policy's density as an area, which is a third as high as the axis."""
     actions, q, density = (np.asarray(x) for x in (actions, q, density))
     ax.plot(actions, q, color=EXACT, lw=2, label="Q(a)")
     low, high = ax.get_ylim()
@@ -35,8 +57,8 @@ def policy_over_q(ax, actions, q, density, *, title: str = "") -> None:
     ax.set_title(title, loc="left")
 
 
-def estimates(ax, samples: dict, exact: float, *, bins) -> None:
-    """Draw how one-action estimates {"score" or "pathwise": (n,)} are spread around the exact gradient."""
+def estimate_histograms(ax, samples: dict, exact: float, *, bins) -> None:
+    """Draw histograms of one-action estimates, {"score" or "pathwise": (n,)}, and the exact gradient."""
     names = {"score": ("score function", RESAMPLED, "-"), "pathwise": ("pathwise", PATHWISE, "--")}
     for key, values in samples.items():
         label, color, style = names[key]
@@ -60,7 +82,7 @@ def variance_against_std(stds, scores: dict, pathwise) -> Figure:
 
 
 def right_value_wrong_slope(actions, q, critic, q_slope, critic_slope, density) -> Figure:
-    """Draw Q and a critic that ripples around it, and beside them their slopes; the policy is the hill on the left."""
+    """Draw Q, a critic that ripples around it and the policy's density; and beside them the slopes of Q and critic."""
     gap = np.abs(np.asarray(critic) - np.asarray(q)).max()
     fig, (left, right) = figure(9.0, 3.2, ncols=2)
     policy_over_q(left, actions, q, density, title=f"values: within {gap:.2g} of each other")
@@ -76,10 +98,9 @@ def right_value_wrong_slope(actions, q, critic, q_slope, critic_slope, density) 
 
 
 class ContinuousView:
-    """The lab of notebook 07: Q and the policy over the action axis, both variances against σ, and the numbers.
+    """Q and the policy over the action axis, both variances against σ, and the numbers.
 
-    `update(result)` takes a `labs.ContinuousResult` and changes the artists in place. `figure` is the Matplotlib
-    figure and `artists` are all that changes in it.
+    It shows a `labs.continuous.ContinuousResult`.
     """
 
     def __init__(self, stds: Sequence[float], actions):
@@ -88,21 +109,20 @@ class ContinuousView:
         with matplotlib.rc_context(STYLE):
             self._build_axis(axis)
             self._build_curve(self.curve)
-            self.numbers = Numbers(numbers)
-        self.artists = [self.q, self.hill, self.level, self.uphill, self.scale]
+            self.numbers = NumberTable(numbers)
+        self.artists = [self.q, self.density, self.level, self.gradient, self.scale]
         self.artists += [self.score, self.pathwise, self.here, self.other, self.numbers.artist]
 
     def _build_axis(self, ax) -> None:
         ax.axhline(0, color=MUTED, lw=0.5)
-        (self.hill,) = ax.plot([], [], color=RESAMPLED, lw=2.2, label="policy π(a)")
+        (self.density,) = ax.plot([], [], color=RESAMPLED, lw=2.2, label="policy π(a)")
         (self.q,) = ax.plot([], [], color=EXACT, lw=2, label="Q(a), offset included")
         (self.level,) = ax.plot([], [], color=MUTED, lw=1.4, ls=":", label="V, the mean of Q under π")
         line = dict(color=EXACT, lw=3, marker="o", markevery=[0], ms=6)
-        (self.uphill,) = ax.plot([], [], **line, label="exact ∂J/∂μ, as a slope")
+        (self.gradient,) = ax.plot([], [], **line, label="exact ∂J/∂μ, as a slope")
         self.scale = ax.set_title("")
         ax.set(xlim=(self.actions[0], self.actions[-1]), ylim=(-1.15, 1.15), yticks=[], xlabel="action a")
-        where = dict(loc="outside lower left", ncols=2, fontsize=8.5, frameon=False)
-        self.figure.legend(*ax.get_legend_handles_labels(), **where)
+        legend_below(ax, "left", ncols=2)
 
     def _build_curve(self, ax) -> None:
         (self.score,) = ax.plot([], [], color=RESAMPLED, lw=2.4, label="score function, K actions")
@@ -111,29 +131,27 @@ class ContinuousView:
         (self.other,) = ax.plot([], [], "D", color=PATHWISE, ms=8, mec="black", label="and here")
         ax.set(xscale="log", yscale="log", xlim=(0.9 * self.stds[0], 1.1 * self.stds[-1]), ylim=(1e-5, 1e3))
         ax.set(xlabel="σ of the policy", title="variance of one estimate of ∂J/∂μ")
-        where = dict(loc="outside lower right", ncols=2, fontsize=8.5, frameon=False)
-        self.figure.legend(*ax.get_legend_handles_labels(), **where)
+        legend_below(ax, "right", ncols=2)
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
         scale = result.scale
-        q = np.round(result.q.numpy() / scale, STEADY)
-        self.q.set_data(self.actions, q)
+        self.q.set_data(self.actions, rounded(result.q.numpy() / scale))
         density = result.density.numpy()
-        self.hill.set_data(self.actions, np.round(-1.1 + 0.9 * density / density.max(), STEADY))
+        self.density.set_data(self.actions, rounded(-1.1 + 0.9 * density / density.max()))
         self.level.set_data(self.actions[[0, -1]], [result.value / scale] * 2)
         around = np.array([result.mean, result.mean + 0.8 * math.copysign(1, result.gradient)])
-        self.uphill.set_data(around, (result.q_at_mean + result.gradient * (around - result.mean)) / scale)
+        self.gradient.set_data(around, (result.q_at_mean + result.gradient * (around - result.mean)) / scale)
         self.scale.set_text(f"policy and Q (edge: ±{scale:g})")
-        below = 1e-12
-        curves = (np.maximum(curve.numpy(), below) for curve in (result.score_by_std, result.pathwise_by_std))
-        score, pathwise = (10 ** np.round(np.log10(curve), STEADY) for curve in curves)
+        lowest_drawn = 1e-12
+        score = rounded_log(result.score_by_std, lowest_drawn)
+        pathwise = rounded_log(result.pathwise_by_std, lowest_drawn)
         self.score.set_data(self.stds, score)
         self.pathwise.set_data(self.stds, pathwise)
-        self.here.set_data([result.std], [max(result.score.variance, below)])
-        self.other.set_data([result.std], [max(result.pathwise.variance, below)])
+        self.here.set_data([result.std], [max(result.score.variance, lowest_drawn)])
+        self.other.set_data([result.std], [max(result.pathwise.variance, lowest_drawn)])
         lowest, highest = min(np.nanmin(score), np.nanmin(pathwise)), max(np.nanmax(score), np.nanmax(pathwise))
-        whole_decades(self.curve, lowest / 2, 2 * highest, steady=(1e-5, 1e6), step=3)
+        whole_decades(self.curve, lowest / 2, 2 * highest, at_least=(1e-5, 1e6), step=3)
         rows = [
             ("exact ∂J/∂μ", result.gradient),
             ("", None),

@@ -1,12 +1,27 @@
-"""What a critic learns from old data: beside the exact values, over updates, and how noisy its target is."""
+"""Figures of a critic that learns from old data: its values, its error, its target's noise; and the lab's view."""
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from offac_lite.course.plots.base import ACTIONS, EXACT, MUTED, NEXT, STATES, STEADY, STORED, STYLE, Numbers, figure
+from offac_lite.course.plots.base import (
+    ACTIONS,
+    EXACT,
+    MUTED,
+    NEXT,
+    STATES,
+    STORED,
+    STYLE,
+    NumberTable,
+    figure,
+    legend_below,
+    rounded,
+    rounded_log,
+)
 
-SOURCES = {  # where the next action of a target came from: colour and marker
+__all__ = ["CriticView", "distance_curves", "divergence_curves", "learned_against_exact", "target_variance_against_m"]
+
+_SOURCES = {  # source of the target's next action: colour and marker
     "drawn from π now": (NEXT, "o"),
     "the stored one": (STORED, "s"),
     "the best one": (MUTED, "^"),
@@ -15,17 +30,17 @@ SOURCES = {  # where the next action of a target came from: colour and marker
 
 
 def learned_against_exact(left: dict, right: dict, exact_q, exact_v) -> Figure:
-    """Draw learned Q(s, a) over the exact Q^π(s, a), and learned V(s) over V^π(s): on the line, they agree.
+    """Draw learned Q(s, a) over the exact Q^π(s, a), and learned V(s) over V^π(s). On the line they are equal.
 
-    `left` and `right` are {source: (learned, fixed point)}, sources as in `SOURCES`; dots are what was learned, and
-    the thin rings what it had to come to.
+    `left` and `right` are {source: (learned, fixed point)}, with sources as in `_SOURCES`. Learned values are dots,
+    exact fixed points thin rings.
     """
     fig, axes = figure(9.0, 3.9, ncols=2, sharey=True)
     for ax, kinds, exact, what in ((axes[0], left, exact_q, "Q(s, a)"), (axes[1], right, exact_v, "V(s)")):
         exact = np.ravel(exact)
         ax.plot([0, 1], [0, 1], color=EXACT, lw=1, label="equal to π's")
         for source, (learned, fixed) in kinds.items():
-            color, marker = SOURCES[source]
+            color, marker = _SOURCES[source]
             dot = dict(color=color, marker=marker, ls="")
             ax.plot(exact, np.ravel(fixed), ms=7, mfc="none", mew=0.7, alpha=0.8, **dot)
             ax.plot(exact, np.ravel(learned), ms=3.5, label=source, **dot)
@@ -61,12 +76,12 @@ def distance_curves(ax, updates, distance, *, color: str, label: str, linestyle:
     ax.legend(frameon=False, fontsize=9)
 
 
-def two_states(curves: dict) -> Figure:
+def divergence_curves(curves: dict) -> Figure:
     """Draw |w| over updates for {label: (values, diverges, dashed)} on a logarithmic axis."""
     fig, (ax,) = figure(8.0, 3.6)
     ends = sorted((abs(values[-1]), label) for label, (values, *_) in curves.items())
     heights = np.log10([end for end, _ in ends])
-    for i in range(1, len(heights)):  # labels at the lines' ends, none on top of another
+    for i in range(1, len(heights)):  # labels at the ends of the lines must not overlap
         heights[i] = max(heights[i], heights[i - 1] + 0.45)
     places = {label: 10**height for (_, label), height in zip(ends, heights, strict=True)}
     for label, (values, diverges, dashed) in curves.items():
@@ -81,10 +96,9 @@ def two_states(curves: dict) -> Figure:
 
 
 class CriticView:
-    """The critic lab's figure: the distribution of one target, Q's distance from Q^π over updates, and the numbers.
+    """The distribution of one target, Q's distance from Q^π over updates, and the numbers.
 
-    `update(result)` takes a `labs.CriticResult` and changes the artists in place. `figure` is the Matplotlib figure
-    and `artists` are all that changes in it.
+    It shows a `labs.critic.CriticResult`.
     """
 
     def __init__(self, edges, n_updates: int):
@@ -96,29 +110,26 @@ class CriticView:
             (self.exact,) = target.plot([], [], color=EXACT, lw=2, label="exact $Q^\\pi(s, a)$")
             target.set(xlim=(edges[0], edges[-1]), ylim=(0, 1), xlabel="target y of state 9, action right")
             target.set(ylabel="probability", title="one target, when Q has settled")
-            where = dict(ncols=3, fontsize=8.5, frameon=False)
-            self.left = self.figure.legend(
-                *target.get_legend_handles_labels(), loc="outside lower left", **where | {"ncols": 2}
-            )
+            self.left = legend_below(target, "left", ncols=2)
             (self.distance,) = self.curve.plot([], [], color=NEXT, lw=2.4, label="with its noise")
             (self.bias,) = self.curve.plot([], [], color=NEXT, lw=1.5, ls="--", label="mean of Q")
             (self.fixed,) = self.curve.plot([], [], color=EXACT, lw=1.4, ls=":", label="fixed point")
             self.curve.set(yscale="log", xlim=(0, n_updates), ylim=(3e-3, 2))
             self.curve.set(xlabel="updates of 200 transitions", title="distance of Q from $Q^\\pi$, in its lengths")
-            self.right = self.figure.legend(*self.curve.get_legend_handles_labels(), loc="outside lower right", **where)
-            self.numbers = Numbers(numbers)
+            self.right = legend_below(self.curve, "right", ncols=3)
+            self.numbers = NumberTable(numbers)
         self.artists = [self.bars, self.mean, self.exact, self.distance, self.bias, self.fixed, self.numbers.artist]
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
         self._color(STORED if result.next_action == "stored" else NEXT)
-        self.bars.set_data(np.round(result.target_histogram.numpy(), STEADY))
+        self.bars.set_data(rounded(result.target_histogram))
         for line, place in ((self.mean, result.target_mean), (self.exact, result.exact)):
-            line.set_data([round(place, STEADY)] * 2, [0, 1])
+            line.set_data([rounded(place)] * 2, [0, 1])
         updates = np.arange(len(result.distance))
         low = self.curve.get_ylim()[0] / 10
         for line, values in ((self.distance, result.distance), (self.bias, result.bias)):
-            line.set_data(updates, 10 ** np.round(np.log10(np.maximum(values.numpy(), low)), STEADY))
+            line.set_data(updates, rounded_log(values, low))
         self.fixed.set_data(updates[[0, -1]], [max(result.fixed_distance, low)] * 2)
         rows = [
             ("mean of y", result.target_mean),
@@ -137,11 +148,11 @@ class CriticView:
         self.numbers.update(rows)
 
     def _color(self, color: str) -> None:
-        """Give everything that is estimated the colour of the next action it uses, legends included."""
+        """Give all that is estimated the colour of the next action that it uses, in panels and legends."""
         if color == self.distance.get_color():
             return
         bars, mean, _ = self.left.legend_handles
-        self.left.stale = self.right.stale = True  # their handles do not say that they have changed
+        self.left.stale = self.right.stale = True  # a change of their handles is not noticed
         for patch in (self.bars, bars):
             patch.set_facecolor(color)
             patch.set_edgecolor(color)

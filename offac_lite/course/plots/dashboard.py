@@ -1,22 +1,24 @@
-"""The dashboard's figure: a training as it goes on."""
+"""The view of the training dashboard."""
 
 import matplotlib
 import numpy as np
 
 from offac_lite.course.plots.base import ACTIONS, EXACT, MUTED, RESAMPLED, STATES, STYLE, figure
 
+__all__ = ["DashboardView"]
+
 
 class DashboardView:
-    """Four panels that grow: return, what the critic promises, entropy, and the noise of the actor's gradient.
+    """Four panels over environment steps: return, value, entropy, and the noise of the actor's gradient.
 
-    `update(history)` takes a `labs.History`.
+    It shows a `labs.dashboard.History`.
     """
 
     def __init__(self, seeds: int, total_steps: int, goal: float | None = None, most_entropy: float | None = None):
         self.figure, (self.returns, self.value, entropy, self.noise) = figure(10.4, 5.2, nrows=2, ncols=2)
         with matplotlib.rc_context(STYLE):
             thin = {"color": RESAMPLED, "lw": 0.6, "alpha": 0.35}
-            self.thin = {ax: ax.plot(*[[]] * (2 * seeds), **thin) for ax in (self.returns, entropy)}
+            self.thin = {ax: [ax.plot([], [], **thin)[0] for _ in range(seeds)] for ax in (self.returns, entropy)}
             self.band = self.returns.fill_between([], [], color=RESAMPLED, alpha=0.25, lw=0)
             thick = {"color": RESAMPLED, "lw": 2.2}
             (self.middle,) = self.returns.plot([], [], **thick, label="interquartile mean, 95% interval")
@@ -35,8 +37,8 @@ class DashboardView:
             )
             for ax, title in zip(self.figure.axes, titles, strict=True):
                 ax.set(title=title, xlim=(0, total_steps))
-                left = {"loc": "upper left", "bbox_to_anchor": (0.0, 0.88)}
-                ax.legend(frameon=False, fontsize=8.5, **(left if ax is self.returns else {"loc": "best"}))
+                ax.legend(frameon=False, fontsize=8.5, loc="best")
+            self.returns.legend(frameon=False, fontsize=8.5, loc="upper left", bbox_to_anchor=(0.0, 0.88))
         self.returns.set_ylim(0, 1.12 * (goal or 1.0))
         entropy.set_ylim(0, 1.12 * (most_entropy or 1.0))
         self.value.set_ylim(0, 12)
@@ -62,8 +64,8 @@ class DashboardView:
             for line, curve in zip(self.thin[ax], history.curves(name), strict=True):
                 line.set_data(steps, curve)
         self.middle.set_data(steps, history.middle)
-        there_and_back = np.column_stack([[*steps, *steps[::-1]], [*history.low, *history.high[::-1]]])
-        self.band.set_verts([there_and_back] if steps else [])
+        outline = np.column_stack([[*steps, *steps[::-1]], [*history.low, *history.high[::-1]]])
+        self.band.set_verts([outline] if steps else [])
         self.entropy.set_data(steps, history.median("entropy"))
         self.promised.set_data(steps, history.median("value"))
         self.delivered.set_data(steps, history.median("delivered"))
@@ -71,4 +73,4 @@ class DashboardView:
         self.actions.set_data(steps, history.median("actions"))
         promised = history.median("value")
         if len(promised) and np.nanmax(promised, initial=0) > self.value.get_ylim()[1]:
-            self.value.set_ylim(0, 2 * np.nanmax(promised))  # an impossible promise shall be seen
+            self.value.set_ylim(0, 2 * np.nanmax(promised))  # values that are impossibly large must be seen too

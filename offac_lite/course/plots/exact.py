@@ -1,4 +1,4 @@
-"""Figures of what is known exactly: policies, values, gradients against the age of the data."""
+"""Figures of exact results: policies, values, gradients against the age of the data; and the map of the actions."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,11 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from offac_lite.course.plots.base import EXACT, MUTED, NEXT, RESAMPLED, STORED, figure
 
+__all__ = ["action_map", "bias_against_age", "cosine_against_age", "exact_and_learned_values", "lake_policy"]
+
 
 def lake_policy(ax, probs, rows: Sequence[str], title: str = "") -> None:
-    """Draw a FrozenLake policy (S, A): in each square, an arrow per action as long as it is probable.
+    """Draw a FrozenLake policy (S, A): in each square an arrow for each action, as long as its probability.
 
     `rows` is the map, as in `("SFFF", "FHFH", "FFFH", "HFFG")`: S start, F frozen, H hole, G goal.
     """
@@ -31,7 +33,7 @@ def lake_policy(ax, probs, rows: Sequence[str], title: str = "") -> None:
 
 
 def action_map() -> Figure:
-    """Draw where each action of the algorithm comes from: the stored one, a′, and the resampled one."""
+    """Draw the source of each action in the algorithm: the stored one, a′, and the resampled one."""
     fig, (ax,) = figure(9.0, 3.7)
     ax.set(xlim=(0, 12), ylim=(0, 5), xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
@@ -95,7 +97,7 @@ def cosine_against_age(ages, without_baseline, with_baseline) -> Figure:
 
 
 def exact_and_learned_values(exact, learned) -> Figure:
-    """Draw learned values V(s) beside the exact ones, a state each; both (S,)."""
+    """Draw learned and exact values V(s) of each state; both are (S,)."""
     fig, (ax,) = figure(7.0, 2.9)
     states = np.arange(len(exact))
     ax.plot(states, exact, "_", color=EXACT, ms=16, mew=2.5, label="exact V")

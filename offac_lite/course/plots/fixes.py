@@ -1,24 +1,27 @@
-"""The colours of each fix on and off, and how many batches a gradient's direction takes to show."""
+"""The colours of each fix on and off, and the number of batches until a gradient's direction shows."""
+
+from itertools import cycle
 
 import numpy as np
 
 from offac_lite.course.plots.base import ACTIONS, MUTED, NEXT, RESAMPLED, STORED, SURROGATE
 
-FIXES = {"naive": STORED, "Q-critic alone": NEXT, "importance, V": SURROGATE, "both": RESAMPLED}
-"""The colour of each cell of the 2×2, and of importance weights."""
+__all__ = ["FIX_COLORS", "batches_needed"]
+
+FIX_COLORS = {"naive": STORED, "Q-critic alone": NEXT, "importance, V": SURROGATE, "both": RESAMPLED}
+"""The colour of each combination of the two fixes, and of importance weights."""
 
 
 def batches_needed(ax, steps, rows: dict, n_updates: int) -> None:
-    """Draw the batches that it takes, (S, E) each, over steps (E,), for {label: batches} on a logarithmic axis.
+    """Draw {label: batches until the direction shows, (S, E)} over steps (E,), on a logarithmic axis.
 
-    Rows whose label ends in "Q" have the colour of the actions' noise, the others that of resampled actions. A dotted
-    line marks `n_updates`, the updates that there are.
+    Rows whose label ends in " Q" have the colour of the actions' noise, the others that of resampled actions. A dotted
+    line marks `n_updates`, the number of updates in the whole run.
     """
-    lines, markers = iter(("-", "--", "-.", ":")), iter("os^v")
-    for label, batches in rows.items():
+    for (label, batches), line, marker in zip(rows.items(), cycle(["-", "--", "-.", ":"]), cycle("os^v"), strict=False):
         batches, color = np.asarray(batches), ACTIONS if label.endswith(" Q") else RESAMPLED
         ax.plot(steps, batches.T, color=color, alpha=0.2, lw=0.7)
-        ax.plot(steps, np.median(batches, 0), color=color, lw=2.2, ls=next(lines), marker=next(markers), label=label)
+        ax.plot(steps, np.median(batches, 0), color=color, lw=2.2, ls=line, marker=marker, label=label)
     ax.axhline(n_updates, color=MUTED, ls=":", lw=1)
     ax.annotate("updates in the whole run", (steps[0], n_updates), color=MUTED, fontsize=9, va="bottom")
     ax.set(yscale="log", xlabel="environment steps per seed", ylabel="batches until the direction shows")

@@ -1,8 +1,10 @@
-"""Learning curves, and seeds side by side."""
+"""Learning curves, and strips of seeds."""
 
 import numpy as np
 
 from offac_lite.course.plots.base import MUTED, RESAMPLED
+
+__all__ = ["learning_curves", "seed_strips"]
 
 
 def learning_curves(
@@ -15,7 +17,7 @@ def learning_curves(
     centre: str = "median",
     linestyle: str = "-",
 ) -> None:
-    """Draw returns (S, E) over steps (E,): every seed thin, and thick in front of them what they show together.
+    """Draw returns (S, E) over steps (E,): every seed as a thin line, and their centre as a thick one.
 
     `centre`: "median", with the middle half of the seeds shaded, or "iqm", the interquartile mean, with its 95%
     bootstrap interval. NaN, where a seed was stopped, is left out of both.
@@ -26,7 +28,7 @@ def learning_curves(
         low, middle, high = np.nanquantile(returns, [0.25, 0.5, 0.75], axis=0)
         name = "median"
     elif centre == "iqm":
-        from offac_lite import stats  # here, because SciPy's statistics take long to import
+        from offac_lite import stats  # imported here, because SciPy's statistics load slowly
 
         alive = returns[~np.isnan(returns).any(1)]
         middle, (low, high), name = stats.iqm(alive), stats.interval(alive), "interquartile mean"
@@ -44,11 +46,11 @@ def learning_curves(
 
 
 def seed_strips(ax, values: dict, goal: float | None = None, colors: dict | None = None) -> None:
-    """Draw a row for each {name: values (S,)}: every seed a thin stroke, their interquartile mean with its interval.
+    """Draw a row for each {name: values (S,)}: a stroke for every seed, their interquartile mean and its interval.
 
-    `colors` {name: color} is the green of resampled actions where it says nothing. Names run from top to bottom.
+    `colors` is {name: color}; the default is the green of resampled actions. The first name is at the top.
     """
-    from offac_lite import stats  # here, because SciPy's statistics take long to import
+    from offac_lite import stats  # imported here, because SciPy's statistics load slowly
 
     for row, (name, seeds) in enumerate(values.items()):
         seeds, color = np.asarray(seeds), (colors or {}).get(name, RESAMPLED)

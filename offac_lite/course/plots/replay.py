@@ -1,4 +1,4 @@
-"""Old data: what a buffer holds, and what its age does to value and gradient."""
+"""Figures of old data: its values, and the views of the age lab and the buffer lab."""
 
 import math
 
@@ -7,7 +7,20 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, STEADY, STORED, STYLE, SURROGATE, Numbers, figure
+from offac_lite.course.plots.base import (
+    DIGITS,
+    EXACT,
+    MUTED,
+    RESAMPLED,
+    STORED,
+    STYLE,
+    SURROGATE,
+    NumberTable,
+    figure,
+    rounded,
+)
+
+__all__ = ["AgeView", "BufferView", "values_of_old_data"]
 
 _BOXES = {  # (critic, actions): colour, line, marker, name
     ("right", "π"): (SURROGATE, "-", "D", "neither wrong: right V, π's actions"),
@@ -15,7 +28,7 @@ _BOXES = {  # (critic, actions): colour, line, marker, name
     ("right", "stored"): (STORED, "-", "s", "wrong action only: right V, stored actions"),
     ("naive", "stored"): (STORED, "--", "X", "naive replay: naive V, stored actions"),
 }
-_EDGES = (1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)  # of the compass, so that its scale seldom jumps
+_EDGES = (1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)  # edges that the compass can have, so that they seldom change
 _AGE = LinearSegmentedColormap.from_list("age", ["#5B3A00", STORED, "#FBE3B0"])  # dark is old
 
 
@@ -33,10 +46,10 @@ def values_of_old_data(exact, naive, mean, learned) -> Figure:
 
 
 class AgeView:
-    """The age lab's figure: values by state, a compass of the four mean updates, and the numbers.
+    """Values by state, a compass of the four mean updates, and the numbers.
 
-    In the compass, lengths, angles to ∇J and distances from its tip are true; the rest of each direction, which lies
-    in the other dimensions, is left out. `update(result)` takes a `labs.AgeResult`.
+    The compass shows true lengths, angles to ∇J and distances from its tip. It does not show in which of the other
+    dimensions an update points. The view shows a `labs.replay.AgeResult`.
     """
 
     def __init__(self, n_states: int = 16):
@@ -48,7 +61,7 @@ class AgeView:
             values.set(xlim=(-0.7, n_states - 0.3), ylim=(-0.03, 1.0), xticks=self.states[::3], xlabel="state")
             values.set_title("V(s), reward units")
             self._build_compass(self.compass)
-            self.numbers = Numbers(numbers, width=30, size=8.5)
+            self.numbers = NumberTable(numbers, width=30, size=8.5)
             handles = [*values.get_legend_handles_labels()[0], *self.compass.get_legend_handles_labels()[0]]
             where = dict(loc="outside lower center", ncols=3, fontsize=8.5, frameon=False)
             self.figure.legend(handles, [handle.get_label() for handle in handles], **where)
@@ -73,13 +86,13 @@ class AgeView:
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
-        self.exact.set_data(self.states, np.round(result.exact.numpy(), STEADY))
-        self.naive.set_data(self.states, np.round(result.naive.numpy(), STEADY))
+        self.exact.set_data(self.states, rounded(result.exact))
+        self.naive.set_data(self.states, rounded(result.naive))
         longest = max(1.0, *(update.length for update in result.updates.values()))
         edge = next(edge for edge in _EDGES if edge >= 1.02 * longest)
         for box, line in self.arrows.items():
             update = result.updates[box]
-            along = round(update.cosine * update.length / edge, STEADY)
+            along = round(update.cosine * update.length / edge, DIGITS)
             across = round(math.sqrt(max(0.0, 1 - update.cosine**2)) * update.length / edge, 6)
             line.set_data([0, along], [0, across])
         self.gradient.set_data([0, 1 / edge], [0, 0])
@@ -94,15 +107,16 @@ class AgeView:
             (f"{'cos  length   off':>29s}", None),
         ]
         for box, name in zip(_BOXES, ("◆ neither", "● value", "■ action", "✖ both"), strict=True):
-            u = result.updates[box]
-            rows.append((name, f"{u.cosine:+6.2f}{u.length:8.2f}{u.off:6.2f}".replace("-0.00", "+0.00")))
+            update = result.updates[box]
+            numbers = f"{update.cosine:+6.2f}{update.length:8.2f}{update.distance:6.2f}"
+            rows.append((name, numbers.replace("-0.00", "+0.00")))
         self.numbers.update(rows)
 
 
 class BufferView:
-    """The buffer lab's figure: when a batch was written, its states, and how far its writers are from π now.
+    """When the transitions of a batch were written, their states, and how far their writers are from the current π.
 
-    `update(result)` takes a `labs.BufferResult`.
+    It shows a `labs.replay.BufferResult`.
     """
 
     def __init__(self, last_step: int, n_strata: int = 12):
@@ -113,7 +127,7 @@ class BufferView:
             self.counts = when.stairs(zeros, self.edges, fill=True, color=STORED, alpha=0.8)
             self.differ = differ.stairs(zeros, self.edges, fill=True, color=STORED, alpha=0.8)
             (self.clock,) = when.plot([], [], color=EXACT, lw=1.5, ls="--")
-            (self.clock_too,) = differ.plot([], [], color=EXACT, lw=1.5, ls="--", label="now")
+            (self.other_clock,) = differ.plot([], [], color=EXACT, lw=1.5, ls="--", label="now")
             when.set(xlim=(0, last_step), ylim=(0, 135), title="a batch of 256, by when it was written")
             differ.set(xlim=(0, last_step), ylim=(0, 0.55), title="|π(a|s) − β(a|s)|: writers against π now")
             for ax in (when, differ):
@@ -127,17 +141,17 @@ class BufferView:
             states.set_title("where their states are")
             (dark,) = states.plot([], [], "o", ms=4.5, color=_AGE(0.0), mew=0, label="the batch, oldest")
             (pale,) = states.plot([], [], "o", ms=4.5, color=_AGE(1.0), mew=0, label="the batch, newest")
-            handles = [dark, pale, self.now, self.clock_too]
+            handles = [dark, pale, self.now, self.other_clock]
             where = dict(loc="outside lower center", ncols=4, fontsize=8.5, frameon=False)
             self.figure.legend(handles, [handle.get_label() for handle in handles], **where)
-        self.artists = [self.counts, self.differ, self.clock, self.clock_too, self.batch, self.now]
+        self.artists = [self.counts, self.differ, self.clock, self.other_clock, self.batch, self.now]
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
         self.counts.set_data(result.counts.numpy())
         self.differ.set_data(np.nan_to_num(result.disagreement.numpy()))
         self.clock.set_data([result.steps] * 2, [0, 135])
-        self.clock_too.set_data([result.steps] * 2, [0, 0.55])
+        self.other_clock.set_data([result.steps] * 2, [0, 0.55])
         self.batch.set_offsets(result.states.numpy())
         self.batch.set_array(result.written.numpy() / result.steps)
         self.now.set_data(*result.now.T.numpy())

@@ -1,4 +1,4 @@
-"""Clouds of gradient estimates, and their variance against K."""
+"""Clouds of gradient estimates, their variance against K, and the variance lab's view."""
 
 from collections.abc import Sequence
 
@@ -13,20 +13,25 @@ from offac_lite.course.plots.base import (
     MUTED,
     RESAMPLED,
     STATES,
-    STEADY,
     STORED,
     STYLE,
     SURROGATE,
-    Numbers,
+    NumberTable,
     figure,
+    legend_below,
+    rounded,
+    rounded_log,
     whole_decades,
+    zero_lines,
 )
+
+__all__ = ["Plane", "VarianceView", "gradient_cloud", "variance_against_k"]
 
 
 def variance_against_k(ks, exact, sampled, *, floor: float, reference: float, k_star: float) -> Figure:
-    """Draw a variance that falls with K towards its floor: exact as a line, sampled as dots, K* where it crosses.
+    """Draw a variance that falls with K towards its floor: exact values as a line, sampled ones as dots.
 
-    `reference` is the variance with one action and a baseline, which the curve reaches at `k_star`.
+    `reference` is the variance with one action and a baseline. The curve reaches it at `k_star`.
     """
     fig, (ax,) = figure(7.0, 3.6)
     ax.plot(ks, exact, color=RESAMPLED, lw=2.4, label="Q itself, exact")
@@ -45,10 +50,10 @@ def variance_against_k(ks, exact, sampled, *, floor: float, reference: float, k_
 
 
 class Plane:
-    """The plane in which the course looks at gradients: along ∇J, and along what the buffer's states add to it.
+    """The plane of gradients that is spanned by ∇J and one other gradient.
 
-    Axis 1 is `target` (S, A), normalised; axis 2 is the part of `other` that is at right angles to it. Calling the
-    plane on gradients (..., S, A) gives coordinates (..., 2).
+    Axis 1 is `target` (S, A), normalised. Axis 2 is the part of `other` at right angles to it, normalised. Calling the
+    plane with gradients (..., S, A) returns coordinates (..., 2).
 
     >>> plane = Plane(torch.tensor([[2.0, 0.0]]), torch.tensor([[1.0, 1.0]]))
     >>> plane(torch.tensor([[3.0, 4.0]]))
@@ -66,7 +71,7 @@ class Plane:
 
 
 def gradient_cloud(ax, points, exact, mean, *, color: str = RESAMPLED, title: str = "") -> None:
-    """Draw estimates (n, 2) around their `mean` (2,) and the arrow of the exact gradient `exact` (2,)."""
+    """Draw estimates (n, 2), their `mean` (2,), and an arrow for the exact gradient `exact` (2,)."""
     points, exact, mean = (np.asarray(x) for x in (points, exact, mean))
     ax.scatter(*points.T, s=5, color=color, alpha=0.35, linewidth=0, label="one estimate each")
     ax.annotate(
@@ -74,31 +79,28 @@ def gradient_cloud(ax, points, exact, mean, *, color: str = RESAMPLED, title: st
     )
     ax.plot([], [], color=EXACT, lw=2, label="exact ∇J")
     ax.plot(*mean, marker="X", markersize=9, color=color, markeredgecolor="white", linestyle="", label="their mean")
-    ax.axhline(0, color=MUTED, linewidth=0.5)
-    ax.axvline(0, color=MUTED, linewidth=0.5)
+    zero_lines(ax)
     ax.set(xlabel="along ∇J", ylabel="at right angles to ∇J", title=title)
 
 
 class VarianceView:
-    """The variance lab's figure: the cloud of estimates, the variance against K with its floor, and the numbers.
+    """The cloud of estimates, the variance against K with its floor, and the numbers.
 
-    `update(result)` takes a `labs.VarianceResult` and changes the artists in place. `figure` is the Matplotlib
-    figure and `artists` are all that changes in it. The axis of the variance reaches at least over `steady`.
+    It shows a `labs.variance.VarianceResult`. The axis of the variance spans at least `variance_range`.
     """
 
-    def __init__(self, ks: Sequence[int], steady: tuple[float, float] = (1e-5, 10.0)):
-        self.ks, self.steady = np.asarray(ks), steady
+    def __init__(self, ks: Sequence[int], variance_range: tuple[float, float] = (1e-5, 10.0)):
+        self.ks, self.variance_range = np.asarray(ks), variance_range
         self.figure, (cloud, self.curve, numbers) = figure(9.8, 4.0, ncols=3, width_ratios=[1, 1.1, 0.62])
         with matplotlib.rc_context(STYLE):
             self._build_cloud(cloud)
             self._build_curve(self.curve)
-            self.numbers = Numbers(numbers)
+            self.numbers = NumberTable(numbers)
         self.artists = [self.points, self.surrogate, self.mean, self.exact, self.scale]
         self.artists += [self.actions, self.floor, self.total, self.reference, self.here, self.numbers.artist]
 
     def _build_cloud(self, ax) -> None:
-        ax.axhline(0, color=MUTED, linewidth=0.5)
-        ax.axvline(0, color=MUTED, linewidth=0.5)
+        zero_lines(ax)
         dot = dict(linestyle="", markeredgecolor="white")
         (self.points,) = ax.plot([], [], ".", color=RESAMPLED, alpha=0.4, ms=4, mew=0, label="estimates")
         (self.exact,) = ax.plot([], [], color=EXACT, lw=2.5, marker="o", markevery=[-1], ms=5, label="exact ∇J")
@@ -106,8 +108,7 @@ class VarianceView:
         (self.mean,) = ax.plot([], [], "X", color=RESAMPLED, ms=9, **dot, label="their exact mean")
         self.scale = ax.set_title("")
         ax.set(xticks=[], yticks=[], xlim=(-1, 1), ylim=(-1, 1), xlabel="along ∇J →", ylabel="at right angles to ∇J")
-        where = dict(loc="outside lower left", ncols=2, fontsize=8.5, frameon=False)
-        self.cloud_legend = self.figure.legend(*ax.get_legend_handles_labels(), **where)
+        self.cloud_legend = legend_below(ax, "left", ncols=2)
 
     def _build_curve(self, ax) -> None:
         (self.total,) = ax.plot([], [], "-", color=RESAMPLED, lw=2.4, label="total")
@@ -119,8 +120,7 @@ class VarianceView:
         ax.set_xticks(self.ks, [f"{k}" for k in self.ks])
         ax.minorticks_off()
         ax.set(xlabel="K, resampled actions per state", title="variance of one estimate (trace)")
-        where = dict(loc="outside lower right", ncols=3, fontsize=8.5, frameon=False)
-        self.curve_legend = self.figure.legend(*ax.get_legend_handles_labels(), **where)
+        self.curve_legend = legend_below(ax, "right", ncols=3)
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
@@ -132,20 +132,19 @@ class VarianceView:
             (self.surrogate, result.surrogate[None]),
             (self.exact, torch.stack([origin, result.exact])),
         ):
-            artist.set_data(*np.round((xy / unit).T.numpy(), STEADY))
+            artist.set_data(*rounded((xy / unit).T))
         self.scale.set_text(f"gradients (edge: ±{unit:g})")
         self._color(STORED if result.estimator in ("stored", "importance") else RESAMPLED)
-        below = 1e-12  # where the logarithmic axis no longer reaches
-        floor = np.full(len(self.ks), max(m.variance_states, below))
-        actions = np.maximum(result.actions_by_k, below)
-        floor, actions = (10 ** np.round(np.log10(variance), STEADY) for variance in (floor, actions))
+        lowest_drawn = 1e-12  # below the axis
+        floor = rounded_log(np.full(len(self.ks), m.variance_states), lowest_drawn)
+        actions = rounded_log(result.actions_by_k, lowest_drawn)
         self.floor.set_data(self.ks, floor)
         self.actions.set_data(self.ks, actions)
         self.total.set_data(self.ks, floor + actions)
-        self.reference.set_data(self.ks, np.full(len(self.ks), max(result.reference_variance, below)))
-        self.here.set_data([m.action_samples], [max(m.variance, below)])
-        low = min(x for x in (*floor, actions[-1] + floor[-1], result.reference_variance) if x > below)
-        whole_decades(self.curve, low / 2, 2 * np.nanmax(floor + actions), self.steady)
+        self.reference.set_data(self.ks, np.full(len(self.ks), max(result.reference_variance, lowest_drawn)))
+        self.here.set_data([m.action_samples], [max(m.variance, lowest_drawn)])
+        low = min(x for x in (*floor, actions[-1] + floor[-1], result.reference_variance) if x > lowest_drawn)
+        whole_decades(self.curve, low / 2, 2 * np.nanmax(floor + actions), self.variance_range)
         rows = [
             ("the mean is off", None),
             (" exact ∇J by", m.bias),
@@ -162,10 +161,10 @@ class VarianceView:
         self.numbers.update(rows)
 
     def _color(self, color: str) -> None:
-        """Give the estimates the colour of the action they use, in the panels and in both legends."""
+        """Give the estimates the colour of the action that they use, in panels and legends."""
         if color == self.points.get_color():
             return
-        self.cloud_legend.stale = self.curve_legend.stale = True  # their handles do not say that they have changed
+        self.cloud_legend.stale = self.curve_legend.stale = True  # a change of their handles is not noticed
         (cloud, _, _, mean), (total, _, _, _, here) = self.cloud_legend.legend_handles, self.curve_legend.legend_handles
         for line in (self.points, self.mean, self.total, self.here, cloud, mean, total, here):
             line.set_color(color)

@@ -1,4 +1,4 @@
-"""The views of `labs.watch`: CartPole on a stage with what the agent thinks, and π and Q as maps."""
+"""The views of the watch lab and the map lab: CartPole with the agent's π and Q, and π and Q as maps."""
 
 import math
 from collections.abc import Mapping
@@ -10,22 +10,23 @@ from matplotlib.ticker import MaxNLocator
 from offac_lite.course.plots.base import ACTIONS, EXACT, MUTED, STATES, STYLE, figure
 from offac_lite.course.plots.cart_pole import CartPole
 
+__all__ = ["MapView", "WatchView"]
+
 _LEFT, _RIGHT = STATES, ACTIONS
 """The colours of the two actions."""
 
 
 class WatchView:
-    """A cart with its pole, and beside it π(right|s) and both Q along the episode, with a mark at the moment.
+    """A cart with its pole, and π(right|s) and both Q over the episode, with a mark at the current step.
 
-    `update(result)` takes a `labs.WatchResult` and changes the artists in place. `figure` is the Matplotlib figure
-    and `artists` are all that changes in it.
+    It shows a `labs.watch.WatchResult`.
     """
 
     def __init__(self):
         self.figure, axes = figure(9.4, 4.0, nrows=2, ncols=2, width_ratios=[1.15, 1])
         self.policy, self.q = axes[1::2]
         with matplotlib.rc_context(STYLE):
-            for ax in axes[::2]:  # one stage in place of both
+            for ax in axes[::2]:  # the cart takes the place of both
                 ax.remove()
             stage = self.figure.add_subplot(self.q.get_gridspec()[:, 0])
             self.cart_pole = CartPole(stage, color=MUTED, width=5, top=1.8)
@@ -74,22 +75,22 @@ class WatchView:
         for mark in self.marks:
             mark.set_xdata([result.step, result.step])
         limits = (0, 1.02 * (len(steps) - 1))
-        heights = _steps_of(played.q.min().item(), played.q.max().item())
+        heights = _rounded_outwards(played.q.min().item(), played.q.max().item())
         if self.q.get_xlim() != limits or self.q.get_ylim() != heights:
             self.policy.set_xlim(limits)
             self.q.set(xlim=limits, ylim=heights)
 
 
-def _steps_of(low: float, high: float, step: float = 0.5) -> tuple[float, float]:
-    """Round limits outwards to whole steps, so that they seldom change."""
+def _rounded_outwards(low: float, high: float, step: float = 0.5) -> tuple[float, float]:
+    """Round limits outwards to multiples of `step`, so that they seldom change."""
     return step * math.floor(low / step), step * math.ceil(high / step)
 
 
 class MapView:
-    """π(right|s) and Q(s, right) − Q(s, left) over two coordinates, with where the agent's episode went.
+    """π(right|s) and Q(s, right) − Q(s, left) over two coordinates, with the states of the agent's episode.
 
-    `reach`: plane → half its width and height; `n` × `n` points; `scale`: the largest difference of Q that is told
-    apart. `update(result)` takes a `labs.MapResult`.
+    `reach`: plane → half its width and height. The maps have `n` × `n` points. `scale`: the largest difference of Q
+    that the colours distinguish. It shows a `labs.watch.MapResult`.
     """
 
     def __init__(self, reach: Mapping[str, tuple[float, float]], n: int, scale: float):

@@ -1,4 +1,4 @@
-"""Weights of trajectories: how many samples they leave, what they cost, and the weights lab."""
+"""Figures of weighted trajectories: effective samples, variance, bias; and the weights lab's view."""
 
 import math
 from collections.abc import Sequence
@@ -12,18 +12,29 @@ from offac_lite.course.plots.base import (
     MUTED,
     RESAMPLED,
     STATES,
-    STEADY,
     STORED,
     STYLE,
     SURROGATE,
-    Numbers,
+    NumberTable,
     figure,
+    legend_below,
+    rounded,
+    rounded_log,
     whole_decades,
 )
 
-# Stored actions are orange; the more ratios they carry, the darker.
+__all__ = [
+    "WEIGHTED",
+    "WeightsView",
+    "clipping",
+    "effective_samples",
+    "variance_against_horizon",
+    "variance_against_sharpness",
+]
+
 WEIGHTED = "#B5700A"
-WEIGHTINGS = {
+"""A stored action with a weight: the orange of stored actions, darker the more ratios the weight has."""
+_WEIGHTINGS = {
     "none": ("no weight", dict(color=STORED, ls=":", marker="v")),
     "whole": ("whole product", dict(color="#402500", ls="-", marker="s")),
     "causal": ("causal products", dict(color="#804A00", ls="--", marker="^")),
@@ -52,24 +63,24 @@ def effective_samples(horizons, exact: dict, sampled: dict, n: int) -> Figure:
 
 
 def variance_against_horizon(horizons, curves: dict, dots: dict | None = None) -> Figure:
-    """Draw {weighting: variance} against the horizon: a line each, and dots {weighting: (horizons, variances)}.
+    """Draw {weighting: variance} against the horizon as lines, and {weighting: (horizons, variances)} as dots.
 
     Variances are in units of ‖∇J‖².
     """
     fig, (ax,) = figure(7.4, 3.4)
     for name, variance in curves.items():
-        label, style = WEIGHTINGS[name]
+        label, style = _WEIGHTINGS[name]
         ax.plot(horizons, variance, lw=2.2, label=label, **(style | {"marker": None}))
     for name, (at, variance) in (dots or {}).items():
-        _, style = WEIGHTINGS[name]
-        ax.plot(at, variance, label=f"{WEIGHTINGS[name][0]}, listed", **(style | {"ls": "", "mec": "white", "ms": 8}))
+        label, style = _WEIGHTINGS[name]
+        ax.plot(at, variance, label=f"{label}, listed", **(style | {"ls": "", "mec": "white", "ms": 8}))
     ax.set(yscale="log", xlabel="length of a trajectory, T steps", ylabel="variance of one estimate / ‖∇J‖²")
     ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)
     return fig
 
 
 def clipping(clips, bias, noise, best: float, n: int) -> Figure:
-    """Draw bias, standard error of n estimates, and both together, against the clip; all in lengths of ∇J."""
+    """Draw the bias, the standard error of n estimates and their total against the clip, in lengths of ∇J."""
     fig, (ax,) = figure(7.4, 3.4)
     bias, noise = np.asarray(bias), np.asarray(noise)
     ax.plot(clips, bias, color=SURROGATE, ls="--", lw=2, label="bias")
@@ -86,7 +97,7 @@ def clipping(clips, bias, noise, best: float, n: int) -> Figure:
 
 
 def variance_against_sharpness(sharpness, importance, resampled) -> Figure:
-    """Draw the variance of weighted stored actions, and of resampled ones, against how sharp the old policy was."""
+    """Draw the variance of weighted stored actions and of resampled ones against the old policy's sharpness."""
     fig, (ax,) = figure(7.4, 3.3)
     ax.plot(sharpness, importance, color=WEIGHTED, lw=2.2, marker="o", ms=4, label="stored, weighted by π/β")
     ax.plot(sharpness, resampled, color=RESAMPLED, lw=2.2, ls="--", label="resampled from π")
@@ -102,10 +113,9 @@ def variance_against_sharpness(sharpness, importance, resampled) -> Figure:
 
 
 class WeightsView:
-    """The weights lab's figure: where data and weight lie, the error against the horizon, and the numbers.
+    """The distributions of data and weight, the error against the horizon, and the numbers.
 
-    `update(result)` takes a `labs.WeightsResult` and changes the artists in place. `figure` is the Matplotlib figure
-    and `artists` are all that changes in it.
+    It shows a `labs.weights.WeightsResult`.
     """
 
     def __init__(self, horizons: Sequence[int]):
@@ -114,7 +124,7 @@ class WeightsView:
         with matplotlib.rc_context(STYLE):
             self._build_mass(self.mass)
             self._build_curve(self.curve)
-            self.numbers = Numbers(numbers, width=23)
+            self.numbers = NumberTable(numbers, width=23)
         self.artists = [self.data, self.wanted, *self.lines.values(), self.here, self.numbers.artist]
 
     def _build_mass(self, ax) -> None:
@@ -122,15 +132,14 @@ class WeightsView:
         self.wanted = ax.stairs([1.0], [-1, 1], color=EXACT, lw=1.8, label="where the weight is: π")
         ax.axvline(0, color=MUTED, lw=1, ls=":")
         ax.set(xlim=(-4, 4), ylim=(0, 0.32), xlabel="log₁₀ of the weight", ylabel="probability")
-        ax.yaxis.set_major_formatter("{x:.2f}")  # as wide for every height: nothing jumps
+        ax.yaxis.set_major_formatter("{x:.2f}")  # equally wide labels at every height, so that nothing jumps
         ax.set_title("one weight, drawn at random")
-        where = dict(loc="outside lower left", fontsize=8.5, frameon=False)
-        self.figure.legend(*ax.get_legend_handles_labels(), **where)
+        legend_below(ax, "left")
 
     def _build_curve(self, ax) -> None:
         self.lines = {}
         for name in ("whole", "causal", "single", "clipped", "resampled"):
-            label, style = WEIGHTINGS[name]
+            label, style = _WEIGHTINGS[name]
             style = style | {"marker": None}
             (self.lines[name],) = ax.plot([], [], lw=2, label=label, **style)
         (self.here,) = ax.plot([], [], "o", color=WEIGHTED, ms=9, mec="black", label="you are here")
@@ -138,25 +147,24 @@ class WeightsView:
         ax.set(yscale="log", xlim=(0.5, self.horizons[-1] + 0.5), ylim=(0.01, 1000), xlabel="T, steps")
         ax.set_xticks([1, *self.horizons[4::5]])
         ax.set_title("error of the mean of n estimates / ‖∇J‖")
-        where = dict(loc="outside lower right", ncols=3, fontsize=8.5, frameon=False)
-        self.figure.legend(*ax.get_legend_handles_labels(), **where)
+        legend_below(ax, "right", ncols=3)
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
-        edges = np.round(result.edges, STEADY)
-        self.data.set_data(np.round(result.data_mass, STEADY), edges)
-        self.wanted.set_data(np.round(result.wanted_mass, STEADY), edges)
+        edges = rounded(result.edges)
+        self.data.set_data(rounded(result.data_mass), edges)
+        self.wanted.set_data(rounded(result.wanted_mass), edges)
         reach = 2.0 ** math.ceil(math.log2(max(1e-9 + np.abs(edges).max(), 0.5)))
         top = next(y for y in (0.32, 0.64, 1.05) if y > max(result.data_mass.max(), result.wanted_mass.max()))
         if (reach, top) != (self.mass.get_xlim()[1], self.mass.get_ylim()[1]):
             self.mass.set(xlim=(-reach, reach), ylim=(0, top), xticks=np.linspace(-reach, reach, 5))
-        low, high, below = math.inf, 0.0, 1e-9  # what the logarithmic axis does not reach: an error of 0
+        low, high, lowest_drawn = math.inf, 0.0, 1e-9
         for name, line in self.lines.items():
-            error = 10 ** np.round(np.log10(np.maximum(result.errors[name], below)), STEADY)
+            error = rounded_log(result.errors[name], lowest_drawn)
             line.set_data(self.horizons, error)
-            low, high = min(low, *error[error > 2 * below]), max(high, error.max())
+            low, high = min(low, *error[error > 2 * lowest_drawn]), max(high, error.max())
         self.here.set_data([result.horizon], [result.error])
-        whole_decades(self.curve, low / 1.2, 1.2 * high, steady=(1e-3, 1e4), step=2)
+        whole_decades(self.curve, low / 1.2, 1.2 * high, at_least=(1e-3, 1e4), step=2)
         rows = [
             ("the weights", None),
             (" largest", result.largest),

@@ -1,1 +1,1 @@
-"""How a lab comes to the page: its controls, its picture, and what threads may not disturb."""
+"""What shows a lab on the page: its controls, its picture, and the guards between its threads and the cells."""

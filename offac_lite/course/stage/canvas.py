@@ -1,4 +1,4 @@
-"""An Agg canvas that draws each line of text once: in a lab the same titles and ticks come again and again."""
+"""An Agg canvas that draws each line of text once and then copies its pixels."""
 
 import functools
 
@@ -7,7 +7,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 
 
 class Canvas(FigureCanvasAgg):
-    """Matplotlib's canvas; what was once drawn of text is kept as a picture, for its letters take the longest to draw.
+    """Matplotlib's canvas with a cache of drawn text, since letters take the longest to draw.
+
+    In a lab the same titles and ticks are drawn again and again.
 
     >>> from matplotlib.figure import Figure
     >>> figure = Figure()
@@ -17,7 +19,7 @@ class Canvas(FigureCanvasAgg):
     """
 
     def get_renderer(self) -> RendererAgg:
-        """Give the renderer of the figure's size, the same one until that changes."""
+        """Return the renderer of the figure's size, the same one until that size changes."""
         renderer = super().get_renderer()
         if not isinstance(renderer, _Renderer):
             self.renderer = renderer = _Renderer(renderer.width, renderer.height, renderer.dpi)
@@ -28,17 +30,17 @@ class _Renderer(RendererAgg):
     def __init__(self, width: float, height: float, dpi: float):
         super().__init__(width, height, dpi)
         self._sheet = RendererAgg(width, height, dpi)
-        self._kept = functools.lru_cache(300)(self._picture)  # a figure has some eighty lines
+        self._cached = functools.lru_cache(300)(self._picture)  # a figure has about eighty lines of text
 
     def draw_text(self, gc, x, y, s, prop, angle, ismath=False, mtext=None) -> None:
-        """Draw one line of text; see `matplotlib.backend_bases.RendererBase`."""
+        """Draw one line of text, as `matplotlib.backend_bases.RendererBase` specifies."""
         if gc.get_alpha() != 1 or gc.get_rgb()[3] != 1:
             return super().draw_text(gc, x, y, s, prop, angle, ismath, mtext)
-        left, bottom, picture = self._kept(x, y, s, prop.copy(), angle, ismath, gc.get_rgb(), gc.get_antialiased())
+        left, bottom, picture = self._cached(x, y, s, prop.copy(), angle, ismath, gc.get_rgb(), gc.get_antialiased())
         self.draw_image(gc, left, bottom, picture)
 
     def _picture(self, x, y, s, prop, angle, ismath, color, antialiased) -> tuple[int, int, np.ndarray]:
-        """Draw the text alone, and give the part of the sheet that it covers, with the place of that part."""
+        """Draw the text alone; return the pixels that it covers, after their left and bottom edge."""
         sheet, gc = self._sheet, self._sheet.new_gc()
         gc.set_foreground(color, isRGBA=True)
         gc.set_antialiased(antialiased)

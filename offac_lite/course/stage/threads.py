@@ -1,92 +1,93 @@
-"""What a lab owes to the cells of its notebook: its messages may come on another thread (a kernel subshell)."""
+"""Keep widget callbacks, which may run on another thread (a kernel subshell), from disturbing running cells."""
 
 import functools
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from IPython.core.getipython import get_ipython
 from matplotlib.mathtext import MathTextParser
 
 
-class _Listening(threading.local):
-    heard: list[str] | None = None  # what this thread has printed since it began to listen, if it does
+class _Capture(threading.local):
+    printed: list[str] | None = None  # what this thread has printed, while its output is captured; else None
 
 
-_listening = _Listening()
+_capture = _Capture()
 
 
 def protect_cells() -> None:
-    """Make what a lab does on its thread safe for a cell that runs meanwhile. To be called by a cell."""
+    """Install all guards. Call this in a cell, before the first lab computes."""
     _keep_cell_hooks_on_the_main_thread()
     _read_one_formula_at_a_time()
-    _put_ears_on()
+    _install_tees()
 
 
 @contextmanager
-def hearing() -> Iterator[list[str]]:
-    """Collect what this thread prints; a cell that runs at the same time keeps printing under itself."""
-    before, heard = _listening.heard, []
-    _listening.heard = heard
+def captured_output() -> Iterator[list[str]]:
+    """Collect what this thread prints. What other threads print meanwhile goes where it always goes."""
+    before, printed = _capture.printed, []
+    _capture.printed = printed
     try:
-        yield heard
+        yield printed
     finally:
-        _listening.heard = before
+        _capture.printed = before
 
 
-class _Ear:
-    """A stand-in for a stream: keeps what a listening thread writes, passes on what the others write."""
+class _Tee:
+    """A stream that keeps what a thread with captured output writes, and passes on what the others write."""
 
-    def __init__(self, stream):
+    def __init__(self, stream: TextIO):
         self.stream = stream
 
     def write(self, text: str) -> int:
         """Keep or pass on `text`."""
-        if _listening.heard is None:
+        if _capture.printed is None:
             return self.stream.write(text)
-        _listening.heard.append(text)
+        _capture.printed.append(text)
         return len(text)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str):
         return getattr(self.stream, name)
 
 
-def _put_ears_on() -> None:
-    """Stand an ear before stdout and stderr, for good.
+def _install_tees() -> None:
+    """Replace stdout and stderr once by a tee.
 
-    One for each computation will not do: Python up to 3.12.9 prints to the end to the stream that it found at the
-    beginning, and where another thread has put another one in its place and dropped the first, the process dies
+    Replacing them only during a computation is not safe. Until Python 3.12.9 `print` writes to the stream that it
+    found when it began; if another thread replaces that stream meanwhile and drops it, the process crashes
     (https://github.com/python/cpython/issues/130163).
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if not isinstance(stream, _Ear):
-            setattr(sys, name, _Ear(stream))
+        if not isinstance(stream, _Tee):
+            setattr(sys, name, _Tee(stream))
 
 
 def _read_one_formula_at_a_time() -> None:
-    """Let threads wait for one another at Matplotlib's only reader of formulas.
+    """Put a lock around Matplotlib's only parser of formulas.
 
-    Matplotlib does so while it draws, but not in a cell's `tight_layout`: the cell or the lab would then show errors of
-    formulas that have none (https://github.com/matplotlib/ipympl/issues/610).
+    Matplotlib locks it while it draws, but not in a cell's `tight_layout`. Without the lock, a cell or a lab reports
+    errors in formulas that are correct (https://github.com/matplotlib/ipympl/issues/610).
     """
-    parse, alone = MathTextParser.parse, threading.RLock()
+    parse, lock = MathTextParser.parse, threading.RLock()
     if hasattr(parse, "__wrapped__"):
         return
 
     @functools.wraps(parse)
-    def parse_alone(*args, **kwargs):
-        with alone:
+    def locked_parse(*args, **kwargs):
+        with lock:
             return parse(*args, **kwargs)
 
-    MathTextParser.parse = parse_alone
+    MathTextParser.parse = locked_parse
 
 
 def _keep_cell_hooks_on_the_main_thread() -> None:
-    """Keep IPython's after-cell hooks, such as "draw and close all pyplot figures", to the thread of the cells.
+    """Run IPython's after-cell hooks, such as "draw and close all pyplot figures", on the thread of the cells only.
 
-    A widget's message fires them too: they would draw and close the figure that the cell is still building.
+    A widget's message triggers them too, and they would draw and close a figure that a cell is still building.
     """
     shell = get_ipython()
     if shell is None or hasattr(shell.events, "unguarded_trigger"):
@@ -94,8 +95,8 @@ def _keep_cell_hooks_on_the_main_thread() -> None:
     trigger = shell.events.unguarded_trigger = shell.events.trigger
 
     def guarded(event: str, *args, **kwargs) -> None:
-        of_cell = threading.current_thread() is threading.main_thread()
-        if of_cell or event not in ("pre_execute", "post_execute"):
+        on_main_thread = threading.current_thread() is threading.main_thread()
+        if on_main_thread or event not in ("pre_execute", "post_execute"):
             trigger(event, *args, **kwargs)
 
     shell.events.trigger = guarded

@@ -1,0 +1,204 @@
+"""The training of agents made of parts, and the chart of what the instruments show meanwhile."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.optim import Adam
+
+from offac_lite import _check, updates
+from offac_lite.buffer import ReplayBuffer, Transition
+from offac_lite.course.clinic.parts import Parts
+from offac_lite.envs import Episode, Step, VectorEnv, discounted_steps_left, latest_episodes, recent_returns
+from offac_lite.networks import Categorical, CategoricalPolicy, DiscreteQCritic
+from offac_lite.training import keep_freed_memory
+
+__all__ = ["INSTRUMENTS", "POSSIBLE", "Chart", "delivered", "train_patient"]
+
+GAMMA = 0.99
+REWARD_SCALE = 0.1
+POSSIBLE = (REWARD_SCALE, REWARD_SCALE / (1 - GAMMA))
+"""The least and the largest value that a state of CartPole can have: one reward, and one in every step for ever."""
+INSTRUMENTS = ("return", "delivered", "value", "critic_loss", "spread", "cosine", "length", "entropy")
+BATCH_SIZE, N_ENVS, ACTION_SAMPLES = 64, 8, 4
+FIRST_UPDATE = 1000
+"""The environment steps before the first update."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What the instruments showed: `steps` (E,), and each of `INSTRUMENTS` as `chart[name]`, (S, E).
+
+    - "return": the mean of the last ten training episodes, with actions drawn from π;
+    - "delivered": the mean discounted sum of scaled rewards that followed the states of those episodes;
+    - "value": the critic's estimate of the same, the mean of Σ π Q over the states of the last batch;
+    - "critic_loss": the critic's loss on that batch;
+    - "spread": the standard deviation of Σ π Q over the states of that batch;
+    - "cosine": of the actor's gradient with the exact one for the *same* critic and states, the sum over all actions;
+    - "length": of the actor's gradient, divided by that of the exact one;
+    - "entropy": of π, in nats.
+    """
+
+    steps: torch.Tensor
+    curves: dict[str, torch.Tensor]
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        """Return one curve, (S, E)."""
+        return self.curves[name]
+
+    def late(self, name: str) -> torch.Tensor:
+        """Return the mean of a curve over the last fifth of the evaluations, (S,)."""
+        _check.choice("name", name, tuple(self.curves))
+        return self[name][:, -max(1, len(self.steps) // 5) :].mean(1)
+
+    def summary(self) -> str:
+        """Return a line with the late values, medians over seeds."""
+        of = {name: self.late(name).nanmedian().item() for name in INSTRUMENTS}
+        return (
+            f"Late (the last fifth), medians of {len(self['return'])} seeds: return {of['return']:.0f}; "
+            f"value {of['value']:.3g}, where {of['delivered']:.3g} was delivered; "
+            f"critic's loss {of['critic_loss']:.2g}; spread {of['spread']:.2g}; "
+            f"actor's gradient: cosine {of['cosine']:.2f}, length {of['length']:.2g}; entropy {of['entropy']:.2f}."
+        )
+
+
+def train_patient(
+    parts: Parts,
+    seed: int = 0,
+    *,
+    seeds: int = 10,
+    total_steps: int = 6_720,
+    evaluations: int = 24,
+    max_episode_steps: int | None = None,
+) -> Chart:
+    """Train `seeds` agents made of `parts` on CartPole-v1 for `total_steps` each, and return their chart.
+
+    This is the loop of notebook 06, with one backward pass for both losses. The same parts and `seed` give the same
+    chart, bit for bit.
+
+    >>> from offac_lite.course.clinic import HEALTHY
+    >>> chart = train_patient(HEALTHY, seeds=2, total_steps=1200, evaluations=3)
+    >>> chart.steps, chart["value"].shape
+    (tensor([1200]), torch.Size([2, 1]))
+    """
+    _check.count("total_steps", total_steps, at_least=FIRST_UPDATE)
+    _check.count("evaluations", evaluations)
+    keep_freed_memory()
+    agents = _Agents(parts, seed, seeds, total_steps, max_episode_steps)
+    n_rounds, steps, rows = total_steps // N_ENVS, [], []
+    for t in range(1, n_rounds + 1):
+        agents.collect()
+        if t * N_ENVS < FIRST_UPDATE:
+            continue
+        batch = agents.buffer.sample(BATCH_SIZE)
+        loss = agents.update(batch)
+        if _is_due(t, n_rounds, evaluations):
+            steps.append(t * N_ENVS)
+            rows.append(agents.measure(batch, loss))
+    agents.env.close()
+    return Chart(torch.tensor(steps), {name: torch.stack([row[name] for row in rows], 1) for name in INSTRUMENTS})
+
+
+def _is_due(t: int, n_rounds: int, times: int) -> bool:
+    """Return whether one of `times` evenly spaced measurements falls on round t; the last falls on the last round."""
+    return t * times % n_rounds < times
+
+
+class _Agents:
+    """S agents made of the same parts, which learn side by side."""
+
+    def __init__(self, parts: Parts, seed: int, seeds: int, total_steps: int, max_episode_steps: int | None):
+        self.parts, self.seeds = parts, _check.count("seeds", seeds)
+        limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
+        self.env = VectorEnv("CartPole-v1", N_ENVS, n_seeds=seeds, seed=seed, **limit)
+        self.buffer = ReplayBuffer(total_steps, (4,), (2,), n_seeds=seeds, action_dtype=torch.int64, seed=seed)
+        self.generator = torch.Generator().manual_seed(int(seed))
+        nets = {"in_scale": (0.5, 0.5, 5.0, 0.5), "n_seeds": seeds, "generator": self.generator}
+        self.policy = CategoricalPolicy(4, 2, (32, 32), **nets)
+        self.critic = DiscreteQCritic(4, 2, (32, 32), **nets)
+        self.target_critic = parts.make_target(self.critic)
+        self.optimizers = [
+            Adam(self.policy.parameters(), 2e-3, fused=True),
+            Adam(self.critic.parameters(), 4e-3, fused=True),
+        ]
+        self.env.reset()
+        self.previous: tuple[Step, torch.Tensor] | None = None
+        self.episodes: list[Episode] = []
+
+    def collect(self) -> None:
+        """Take a step in every environment, and store the step before it: its next action is known only now."""
+        with torch.no_grad():
+            action = self.policy(self.env.obs).sample(generator=self.generator)
+        if self.previous is not None:
+            step, previous_action = self.previous
+            d = self.parts.ended(step.terminated, step.truncated)
+            action_and_next = torch.stack([previous_action, action], -1)
+            self.buffer.add(step.obs, action_and_next, REWARD_SCALE * step.reward, step.next_obs, d, valid=step.valid)
+        self.previous = self.env.step(action), action
+
+    def update(self, batch: Transition) -> torch.Tensor:
+        """Take a step of both networks and return the critic's loss, (S,)."""
+        action, stored_next_action = batch.action.unbind(-1)
+        with torch.no_grad():
+            v = self.parts.next_value(self.policy, self.target_critic, batch.next_obs, stored_next_action)
+            y = self.parts.q_target(batch.reward, batch.terminated, v, GAMMA)
+        pi, q_all = self.policy(batch.obs), self.critic.all_actions(batch.obs)
+        critic_loss = _for_each_seed(self.parts.critic_loss, q_all, action, y)
+        loss = critic_loss + self.actor_loss(pi, q_all) - 0.05 * pi.entropy().mean(-1)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        loss.sum().backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        updates.polyak_update(self.target_critic, self.critic, tau=0.1)
+        return critic_loss.detach()
+
+    def actor_loss(self, pi: Categorical, q_all: torch.Tensor) -> torch.Tensor:
+        """Return the actor's loss, (S,)."""
+        value = (pi.probs * q_all).sum(-1).detach()
+        log_prob, q = self.parts.resample(pi, q_all, ACTION_SAMPLES, self.generator)
+        return _for_each_seed(self.parts.actor_loss, log_prob, q, value)
+
+    def measure(self, batch: Transition, critic_loss: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return what every instrument shows now, (S,) each."""
+        with torch.no_grad():
+            q_all = self.critic.all_actions(batch.obs)
+        pi, theta = self.policy(batch.obs), self.policy.net.theta
+        value = (pi.probs * q_all).sum(-1)
+        (exact,) = torch.autograd.grad(-value.mean(-1).sum(), theta, retain_graph=True)
+        (ours,) = torch.autograd.grad(self.actor_loss(pi, q_all).sum(), theta, retain_graph=True)
+        self.episodes = (self.episodes + self.env.pop_episodes())[-1000 * self.seeds :]
+        reading = {
+            "return": recent_returns(self.episodes, self.seeds),
+            "delivered": _recently_delivered(self.episodes, self.seeds),
+            "value": value.mean(-1),
+            "critic_loss": critic_loss,
+            "spread": value.std(-1),
+            "cosine": torch.cosine_similarity(ours, exact, dim=-1),
+            "length": ours.norm(dim=-1) / exact.norm(dim=-1).clamp_min(1e-12),
+            "entropy": pi.entropy().mean(-1),
+        }
+        return {name: number.detach() for name, number in reading.items()}
+
+
+def _for_each_seed(function: Callable[..., torch.Tensor], *arguments: torch.Tensor) -> torch.Tensor:
+    """Call a function of one agent for each of the S agents: arguments (S, ...) → (S,)."""
+    try:
+        return torch.vmap(function)(*arguments)
+    except RuntimeError:  # vmap does not support everything that a student may write, such as .item()
+        return torch.stack([function(*own) for own in zip(*arguments, strict=True)])
+
+
+def delivered(lengths: Sequence[int], gamma: float = GAMMA) -> float:
+    """Return the mean of r + γ r + …, a term for each step left, over all states of episodes of these lengths; r = 0.1.
+
+    >>> round(delivered([2], gamma=0.5), 3)  # (0.1 + 0.05 in the first state, 0.1 in the second) / 2
+    0.125
+    """
+    return REWARD_SCALE * discounted_steps_left(lengths, gamma)
+
+
+def _recently_delivered(episodes: Sequence[Episode], seeds: int, last: int = 10) -> torch.Tensor:
+    """Return `delivered` of each seed's `last` episodes, (S,): NaN for a seed that has finished none."""
+    latest = latest_episodes(episodes, seeds, last)
+    return torch.tensor([delivered([e.length for e in own]) if own else torch.nan for own in latest])
