@@ -7,8 +7,8 @@ from offac_lite.course import checks
 from offac_lite.networks import of_actions
 from tests.exercises import Answers
 
-A, B, C, D = checks.PATIENT_A, checks.PATIENT_B, checks.PATIENT_C, checks.PATIENT_D
-E, F, G, H = checks.PATIENT_E, checks.PATIENT_F, checks.PATIENT_G, checks.PATIENT_H
+A, B, C, D = checks.patient_a, checks.patient_b, checks.patient_c, checks.patient_d
+E, F, G, H = checks.patient_e, checks.patient_f, checks.patient_g, checks.patient_h
 
 # ------------------------------------------------------------------ right answers, each in more than one way
 

@@ -5,8 +5,10 @@ from collections.abc import Callable
 import torch
 
 from offac_lite import updates
-from offac_lite.course.checks.exercise import Exercise, Refused, call, call_loss, gradient, report, same, to_tensor
+from offac_lite.course.checks.exercise import Exercise, Refused, call, call_loss, gradient, same, to_tensor
 from offac_lite.networks import Categorical, of_actions
+
+__all__ = ["leave_one_out", "resampled_advantage", "resampled_loss", "total_variance"]
 
 
 class _Scripted(Categorical):
@@ -127,11 +129,12 @@ def _stored_q(policy, critic, obs, stored, k, gen):
     return -(log_prob * critic(obs, stored).detach().expand_as(log_prob)).mean()
 
 
-RESAMPLED_LOSS = Exercise(
+resampled_loss = Exercise(
     "resampled_loss",
-    _resampled_loss,
-    _observe_resampled_loss,
-    [
+    doc="Check notebook 05's `my_resampled_loss(policy, critic, obs, stored_action, action_samples, generator)`.",
+    right=_resampled_loss,
+    observe=_observe_resampled_loss,
+    mistakes=[
         (
             _with_actions(lambda pi, stored, k, gen: stored),
             "you use the stored action: it was drawn from an old policy, and the policy gradient needs one from π now",
@@ -218,13 +221,8 @@ RESAMPLED_LOSS = Exercise(
             f"{_SEEDS}, and you add up over the seeds: the step would grow with their number",
         ),
     ],
-    "right: K fresh actions from π at every replayed state, and Q a constant",
+    praise="right: K fresh actions from π at every replayed state, and Q a constant",
 )
-
-
-def resampled_loss(function: Callable) -> Callable:
-    """Check notebook 05's `my_resampled_loss(policy, critic, obs, stored_action, action_samples, generator)`."""
-    return report(RESAMPLED_LOSS, function)
 
 
 def _observe_leave_one_out(function: Callable) -> dict[str, torch.Tensor]:
@@ -236,11 +234,12 @@ def _observe_leave_one_out(function: Callable) -> dict[str, torch.Tensor]:
     }
 
 
-LEAVE_ONE_OUT = Exercise(
+leave_one_out = Exercise(
     "leave_one_out",
-    updates.leave_one_out,
-    _observe_leave_one_out,
-    [
+    doc="Check notebook 05's `my_leave_one_out(q)`, q (..., K, B).",
+    right=updates.leave_one_out,
+    observe=_observe_leave_one_out,
+    mistakes=[
         (
             lambda q: q - q.mean(-2, keepdim=True),
             "your mean contains the action's own Q: that shrinks the gradient to (K − 1)/K of its length",
@@ -288,13 +287,8 @@ LEAVE_ONE_OUT = Exercise(
             "you take K from the length of the first axis: with seeds in front that is their number",
         ),
     ],
-    "right: a baseline for free, and still unbiased",
+    praise="right: a baseline for free, and still unbiased",
 )
-
-
-def leave_one_out(function: Callable) -> Callable:
-    """Check notebook 05's `my_leave_one_out(q)`, q (..., K, B)."""
-    return report(LEAVE_ONE_OUT, function)
 
 
 def _observe_total_variance(function: Callable) -> dict[str, torch.Tensor]:
@@ -302,13 +296,14 @@ def _observe_total_variance(function: Callable) -> dict[str, torch.Tensor]:
     return {"the variance": torch.stack([to_tensor(function(*c)).double().reshape(()) for c in cases])}
 
 
-TOTAL_VARIANCE = Exercise(
+total_variance = Exercise(
     "total_variance",
-    lambda across_states, across_actions, batch_size, action_samples: (
+    doc="Check notebook 05's `my_total_variance(across_states, across_actions, batch_size, action_samples)`.",
+    right=lambda across_states, across_actions, batch_size, action_samples: (
         (across_states + across_actions / action_samples) / batch_size
     ),
-    _observe_total_variance,
-    [
+    observe=_observe_total_variance,
+    mistakes=[
         (
             lambda s, a, n, k: (s + a) / (n * k),
             "K divides the states' term too: more actions tell nothing new about states",
@@ -335,13 +330,8 @@ TOTAL_VARIANCE = Exercise(
         (lambda s, a, n, k: (s + a / k**2) / n**2, "a mean of n independent terms has 1/n of the variance, not 1/n²"),
         (lambda s, a, n, k: s + a, "neither N nor K appears yet"),
     ],
-    "right: K divides one term, N both",
+    praise="right: K divides one term, N both",
 )
-
-
-def total_variance(function: Callable) -> Callable:
-    """Check notebook 05's `my_total_variance(across_states, across_actions, batch_size, action_samples)`."""
-    return report(TOTAL_VARIANCE, function)
 
 
 def _resampled_advantage(critic, obs, action_resampled, reward, next_value, value, gamma):
@@ -360,11 +350,12 @@ def _planted_advantage(critic, obs, action_resampled, reward, next_value, value,
     return (reward + gamma * next_value - value).expand(action_resampled.shape)
 
 
-RESAMPLED_ADVANTAGE = Exercise(
+resampled_advantage = Exercise(
     "resampled_advantage",
-    _resampled_advantage,
-    _observe_resampled_advantage,
-    [
+    doc="Check notebook 05's repaired `advantage(critic, obs, action_resampled, reward, next_value, value, gamma)`.",
+    right=_resampled_advantage,
+    observe=_observe_resampled_advantage,
+    mistakes=[
         (
             lambda c, o, a, r, nv, v, g: (r + g * nv - v).expand(a.shape),
             "r and s′ belong to the stored action; what the resampled one is worth, only Q(s, aᵖ) can tell",
@@ -404,11 +395,6 @@ RESAMPLED_ADVANTAGE = Exercise(
             "r + γV(s′) is what the stored action led to, and no baseline: that is V(s)",
         ),
     ],
-    "right: what the resampled action is worth, only Q can tell",
+    praise="right: what the resampled action is worth, only Q can tell",
     planted=_planted_advantage,
 )
-
-
-def resampled_advantage(function: Callable) -> Callable:
-    """Check notebook 05's repaired `advantage(critic, obs, action_resampled, reward, next_value, value, gamma)`."""
-    return report(RESAMPLED_ADVANTAGE, function)

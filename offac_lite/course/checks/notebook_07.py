@@ -6,8 +6,10 @@ from collections.abc import Callable
 import torch
 
 from offac_lite import updates
-from offac_lite.course.checks.exercise import Exercise, call, call_loss, gradient, report
+from offac_lite.course.checks.exercise import Exercise, call, call_loss, gradient
 from offac_lite.networks import TanhGaussian
+
+__all__ = ["reparameterized_loss", "score_function_loss", "squashed_log_prob"]
 
 
 def _squashed_log_prob(action, mean, log_std, mid, half):
@@ -50,14 +52,9 @@ def _tanh_of_the_action(action, mean, log_std, mid, half):
     return (n - torch.log(1 - torch.tanh(action).square()) - torch.log(half)).sum(-1)
 
 
-_GIVEN: dict = {}
-exec(  # as a cell compiles it: beside an `import torch`, Python has other instructions for a call of torch.atanh
-    """def stub(action, mean, log_std, mid, half):
+def _stub_log_prob(action, mean, log_std, mid, half):
     u = torch.atanh((action - mid) / half)
-    gaussian = torch.distributions.Normal(mean, log_std.exp()).log_prob(u)
-""",
-    _GIVEN,
-)
+    gaussian = torch.distributions.Normal(mean, log_std.exp()).log_prob(u)  # noqa: F841
 
 
 _SUM_MISSING = (
@@ -101,11 +98,12 @@ def _wrong_formulas() -> list[tuple[Callable, str]]:
     return summed + unsummed
 
 
-SQUASHED_LOG_PROB = Exercise(
+squashed_log_prob = Exercise(
     "squashed_log_prob",
-    _squashed_log_prob,
-    _observe_squashed_log_prob,
-    [
+    doc="Check notebook 07's `my_log_prob(action, mean, log_std, mid, half)`: log π(a|s) of a squashed action.",
+    right=_squashed_log_prob,
+    observe=_observe_squashed_log_prob,
+    mistakes=[
         *_wrong_formulas(),
         (
             _by_parts(lambda n, t, u, h: (n - _slope(t) - h.log()).sum(-2)),
@@ -149,14 +147,9 @@ SQUASHED_LOG_PROB = Exercise(
             "from it",
         ),
     ],
-    "right: the Gaussian of u, the slope of tanh and the scale, one number per action",
-    stub=_GIVEN["stub"],
+    praise="right: the Gaussian of u, the slope of tanh and the scale, one number per action",
+    stub=_stub_log_prob,
 )
-
-
-def squashed_log_prob(function: Callable) -> Callable:
-    """Check notebook 07's `my_log_prob(action, mean, log_std, mid, half)`: log π(a|s) of a squashed action."""
-    return report(SQUASHED_LOG_PROB, function)
 
 
 class _Scripted(TanhGaussian):
@@ -264,11 +257,12 @@ def _mean_q(log_prob, q):
 
 _pathwise_loss = _drawn(_rsample, _mean_q)
 
-REPARAMETERIZED_LOSS = Exercise(
+reparameterized_loss = Exercise(
     "reparameterized_loss",
-    _pathwise_loss,
-    _observe_reparameterized,
-    [
+    doc="Check notebook 07's `my_reparameterized_loss(policy, critic, obs, stored_action, action_samples, generator)`.",
+    right=_pathwise_loss,
+    observe=_observe_reparameterized,
+    mistakes=[
         (
             _drawn(_rsample, lambda lp, q: q.mean()),
             "the sign is flipped: an optimiser walks downhill, so this makes Q smaller",
@@ -336,13 +330,8 @@ REPARAMETERIZED_LOSS = Exercise(
             "wrong way",
         ),
     ],
-    "right: the gradient goes through the action, into the policy",
+    praise="right: the gradient goes through the action, into the policy",
 )
-
-
-def reparameterized_loss(function: Callable) -> Callable:
-    """Check notebook 07's `my_reparameterized_loss(policy, critic, obs, stored_action, action_samples, generator)`."""
-    return report(REPARAMETERIZED_LOSS, function)
 
 
 def _score_loss(policy, critic, obs, stored_action, action_samples, generator):
@@ -375,11 +364,12 @@ _THROUGH = (
     "only the policy's parameters are varied"
 )
 
-SCORE_FUNCTION_LOSS = Exercise(
+score_function_loss = Exercise(
     "score_function_loss",
-    _score_loss,
-    _observe_score_loss,
-    [
+    doc="Check notebook 07's repaired `my_score_loss(policy, critic, obs, stored_action, action_samples, generator)`.",
+    right=_score_loss,
+    observe=_observe_score_loss,
+    mistakes=[
         (_drawn(_rsample, lambda lp, q: -(lp * _advantage(q)).mean()), _THROUGH),
         (
             _drawn(_rsample, lambda lp, q: -(lp * updates.leave_one_out(q)).mean()),
@@ -432,11 +422,6 @@ SCORE_FUNCTION_LOSS = Exercise(
             "way",
         ),
     ],
-    "right: the action is a plain number, and log π alone carries the gradient",
+    praise="right: the action is a plain number, and log π alone carries the gradient",
     planted=_planted_score_loss,
 )
-
-
-def score_function_loss(function: Callable) -> Callable:
-    """Check notebook 07's repaired `my_score_loss(policy, critic, obs, stored_action, action_samples, generator)`."""
-    return report(SCORE_FUNCTION_LOSS, function)

@@ -6,9 +6,11 @@ import torch
 
 from offac_lite import updates
 from offac_lite.course import clinic
-from offac_lite.course.checks.exercise import Exercise, Refused, call, call_loss, gradient, report, something, to_tensor
+from offac_lite.course.checks.exercise import Exercise, Refused, call, call_loss, gradient, something, to_tensor
 from offac_lite.course.checks.notebook_05 import _Scripted, no_other_draws
 from offac_lite.networks import Categorical, of_actions
+
+__all__ = ["patient_a", "patient_b", "patient_c", "patient_d", "patient_e", "patient_f", "patient_g", "patient_h"]
 
 # ------------------------------------------------------------------------------------------------- A: the target
 
@@ -24,11 +26,12 @@ def _planted_a(reward, ended, next_value, gamma):
     return reward + gamma * next_value
 
 
-PATIENT_A = Exercise(
+patient_a = Exercise(
     "patient A",
-    updates.v_target,
-    _observe_q_target,
-    [
+    doc="Check the repair of patient A, `my_q_target(reward, ended, next_value, gamma)`.",
+    right=updates.v_target,
+    observe=_observe_q_target,
+    mistakes=[
         (_planted_a, "y still bootstraps past the end: where d is true, nothing comes after r"),
         (
             lambda r, d, v, gamma: r + gamma * v * d,
@@ -47,14 +50,9 @@ PATIENT_A = Exercise(
             "you subtract d itself: the end costs a number, and the value after it is still there",
         ),
     ],
-    "healed: where the episode is over, y is r and nothing else",
+    praise="healed: where the episode is over, y is r and nothing else",
     planted=_planted_a,
 )
-
-
-def patient_a(function: Callable) -> Callable:
-    """Check the repair of patient A, `my_q_target(reward, ended, next_value, gamma)`."""
-    return report(PATIENT_A, function)
 
 
 # -------------------------------------------------------------------------------------- B, C, F: the actor's loss
@@ -130,27 +128,18 @@ _ACTOR_MISTAKES = [
     ),
 ]
 _ACTOR_PRAISE = "healed: uphill for the policy, nothing for the critic, and a mean"
-PATIENT_B, PATIENT_C, PATIENT_F = (
+patient_b, patient_c, patient_f = (
     Exercise(
-        f"patient {letter}", clinic.actor_loss, _observe_actor_loss, _ACTOR_MISTAKES, _ACTOR_PRAISE, planted=planted
+        f"patient {letter}",
+        doc=f"Check the repair of patient {letter}, `my_actor_loss(log_prob, q, value)`.",
+        right=clinic.actor_loss,
+        observe=_observe_actor_loss,
+        mistakes=_ACTOR_MISTAKES,
+        praise=_ACTOR_PRAISE,
+        planted=planted,
     )
     for letter, planted in (("B", _planted_b), ("C", _planted_c), ("F", _planted_f))
 )
-
-
-def patient_b(function: Callable) -> Callable:
-    """Check the repair of patient B, `my_actor_loss(log_prob, q, value)`."""
-    return report(PATIENT_B, function)
-
-
-def patient_c(function: Callable) -> Callable:
-    """Check the repair of patient C, `my_actor_loss(log_prob, q, value)`."""
-    return report(PATIENT_C, function)
-
-
-def patient_f(function: Callable) -> Callable:
-    """Check the repair of patient F, `my_actor_loss(log_prob, q, value)`."""
-    return report(PATIENT_F, function)
 
 
 # ---------------------------------------------------------------------------------------------- D: the critic's loss
@@ -171,11 +160,12 @@ def _taken(q_all, action):
     return q_all.gather(-1, action.unsqueeze(-1)).squeeze(-1)
 
 
-PATIENT_D = Exercise(
+patient_d = Exercise(
     "patient D",
-    clinic.critic_loss,
-    _observe_critic_loss,
-    [
+    doc="Check the repair of patient D, `my_critic_loss(q_all, action, target)`.",
+    right=clinic.critic_loss,
+    observe=_observe_critic_loss,
+    mistakes=[
         (
             _planted_d,
             "one of the two has shape (B, 1) and the other (B,): they still broadcast to (B, B), and every prediction "
@@ -214,14 +204,9 @@ PATIENT_D = Exercise(
         ),
         (lambda q, a, y: 0.5 * (_taken(q, a).detach() - y).square().mean(), "no gradient reaches Q"),
     ],
-    "healed: every prediction is compared with its own target, and with no other",
+    praise="healed: every prediction is compared with its own target, and with no other",
     planted=_planted_d,
 )
-
-
-def patient_d(function: Callable) -> Callable:
-    """Check the repair of patient D, `my_critic_loss(q_all, action, target)`."""
-    return report(PATIENT_D, function)
 
 
 # ------------------------------------------------------------------------------------------ E: the resampled actions
@@ -264,11 +249,12 @@ def _drawn(use: Callable) -> Callable:
 
 
 _TWO_DRAWS = "log π still speaks of one draw and Q of another: what is rated is not what is reinforced"
-PATIENT_E = Exercise(
+patient_e = Exercise(
     "patient E",
-    clinic.resample,
-    _observe_resample,
-    [
+    doc="Check the repair of patient E, `my_resample(pi, q_all, action_samples, generator)`.",
+    right=clinic.resample,
+    observe=_observe_resample,
+    mistakes=[
         (_planted_e, _TWO_DRAWS),
         (_q_first, _TWO_DRAWS),
         (
@@ -312,14 +298,9 @@ PATIENT_E = Exercise(
         (_drawn(lambda pi, q, a: (pi.log_prob(a).detach(), of_actions(q, a))), "log π is cut off: no gradient"),
         (_drawn(lambda pi, q, a: (pi.log_prob(a).exp(), of_actions(q, a))), "this is π, and log π is wanted"),
     ],
-    "healed: one draw, and both factors speak of it",
+    praise="healed: one draw, and both factors speak of it",
     planted=_planted_e,
 )
-
-
-def patient_e(function: Callable) -> Callable:
-    """Check the repair of patient E, `my_resample(pi, q_all, action_samples, generator)`."""
-    return report(PATIENT_E, function)
 
 
 # ------------------------------------------------------------------------------------------- G: the next state's value
@@ -336,11 +317,12 @@ def _planted_g(policy, target_critic, next_obs, stored_next_action):
     return target_critic(next_obs, stored_next_action)
 
 
-PATIENT_G = Exercise(
+patient_g = Exercise(
     "patient G",
-    clinic.next_value,
-    _observe_next_value,
-    [
+    doc="Check the repair of patient G, `my_next_value(policy, target_critic, next_obs, stored_next_action)`.",
+    right=clinic.next_value,
+    observe=_observe_next_value,
+    mistakes=[
         (_planted_g, "a′ is still the stored one: the critic would learn the value of whoever wrote the data"),
         (
             lambda policy, critic, s, a: critic.all_actions(s).amax(-1),
@@ -372,14 +354,9 @@ PATIENT_G = Exercise(
             "the sum over actions is missing: one number for each state is wanted",
         ),
     ],
-    "healed: a′ comes from π as it is now, all of it at once",
+    praise="healed: a′ comes from π as it is now, all of it at once",
     planted=_planted_g,
 )
-
-
-def patient_g(function: Callable) -> Callable:
-    """Check the repair of patient G, `my_next_value(policy, target_critic, next_obs, stored_next_action)`."""
-    return report(PATIENT_G, function)
 
 
 # --------------------------------------------------------------------------------------------------- H: the end
@@ -397,11 +374,12 @@ def _planted_h(terminated, truncated):
     return terminated | truncated
 
 
-PATIENT_H = Exercise(
+patient_h = Exercise(
     "patient H",
-    clinic.ended,
-    _observe_ended,
-    [
+    doc="Check the repair of patient H, `my_ended(terminated, truncated)`.",
+    right=clinic.ended,
+    observe=_observe_ended,
+    mistakes=[
         (_planted_h, "a time limit still counts as an end: the world would have gone on, only the recording stopped"),
         (
             lambda terminated, truncated: truncated,
@@ -428,11 +406,6 @@ PATIENT_H = Exercise(
             "now nothing ends at all: the next reader of this chart will meet patient A",
         ),
     ],
-    "healed: d is true where nothing can follow, and there alone",
+    praise="healed: d is true where nothing can follow, and there alone",
     planted=_planted_h,
 )
-
-
-def patient_h(function: Callable) -> Callable:
-    """Check the repair of patient H, `my_ended(terminated, truncated)`."""
-    return report(PATIENT_H, function)
