@@ -6,8 +6,8 @@ import torch
 
 from offac_lite import updates
 from offac_lite.course import clinic
+from offac_lite.course.checks import resampling
 from offac_lite.course.checks.exercise import Exercise, Refused, call, call_loss, gradient, something, to_tensor
-from offac_lite.course.checks.notebook_05 import _Scripted, no_other_draws
 from offac_lite.networks import Categorical, of_actions
 
 __all__ = ["patient_a", "patient_b", "patient_c", "patient_d", "patient_e", "patient_f", "patient_g", "patient_h"]
@@ -218,8 +218,8 @@ def _observe_resample(function: Callable) -> dict[str, torch.Tensor]:
         logits = torch.tensor([[0.2, -0.4, 0.9], [1.0, 0.3, -0.2], [-0.5, 0.1, 0.4]], requires_grad=True)
         q_all = torch.tensor([[1.0, 5.0, -2.0], [0.5, 3.0, 8.0], [4.0, -1.0, 2.0]])
         rows = torch.tensor([[0, 2, 1], [2, 0, 1], [0, 1, 2], [2, 0, 0], [0, 0, 1], [1, 1, 2], [0, 2, 0], [1, 0, 1]])
-        generator = torch.Generator()
-        pair = something(no_other_draws(generator, function, _Scripted(logits, list(rows)), q_all, k, generator))
+        pi = resampling.Categorical(logits, list(rows))
+        pair = something(resampling.with_generator(function, pi, q_all, k))
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise Refused("two tensors are wanted: log π of the actions, and Q of the actions")
         log_prob, q = map(to_tensor, pair)
