@@ -5,7 +5,7 @@ import torch
 from offac_lite.course import checks
 from tests.exercises import Answers
 
-NAMES = list(checks.OWNERS.right())
+NAMES = list(checks.owners.right())
 
 # ------------------------------------------------------------------ right answers, each in more than one way
 
@@ -55,10 +55,10 @@ def owners_in_capitals():
 
 
 RIGHT = {
-    checks.OLD_SHARE: [old_share_by_counting, old_share_with_tensors],
-    checks.BUFFER_POLICY: [buffer_policy_by_einsum, buffer_policy_in_loops],
-    checks.NAIVE_FIXED_POINT: [fixed_point_by_iteration, fixed_point_by_inverse],
-    checks.OWNERS: [owners_in_words, owners_in_capitals],
+    checks.old_share: [old_share_by_counting, old_share_with_tensors],
+    checks.buffer_policy: [buffer_policy_by_einsum, buffer_policy_in_loops],
+    checks.naive_fixed_point: [fixed_point_by_iteration, fixed_point_by_inverse],
+    checks.owners: [owners_in_words, owners_in_capitals],
 }
 
 
@@ -190,7 +190,7 @@ def point(variant):
 
 def marked(*wrong, **unlike):
     def my_owners():
-        answers = dict(checks.OWNERS.right())
+        answers = dict(checks.owners.right())
         for number in wrong:
             answers[NAMES[number]] = {"β": "π", "π": "β"}[answers[NAMES[number]]]
         return answers | unlike
@@ -203,73 +203,73 @@ def owners_without_return():
 
 
 WRONG = [
-    (checks.OLD_SHARE, share("no capacity"), "forget the capacity: a full"),
-    (checks.OLD_SHARE, share("no capacity, negative"), "capacity, and where nothing is that old"),
-    (checks.OLD_SHARE, share("young"), "the share of the young ones"),
-    (checks.OLD_SHARE, share("negative"), "yours becomes negative"),
-    (checks.OLD_SHARE, share("count"), "this counts transitions"),
-    (checks.OLD_SHARE, share("updates"), "take updates for transitions"),
-    (checks.OLD_SHARE, share("over capacity"), "while the buffer is not full yet"),
-    (checks.OLD_SHARE, share("mixed units"), "same unit"),
-    (checks.OLD_SHARE, share("of all"), "all that was ever collected"),
-    (checks.OLD_SHARE, share("overwritten"), "that the buffer has overwritten"),
-    (checks.OLD_SHARE, share("capacity, negative"), "not yet full holds fewer.*becomes negative"),
-    (checks.OLD_SHARE, share("percent"), "between 0 and 1"),
-    (checks.OLD_SHARE, share("integers"), "the share in .* is not what it should be"),
-    (checks.OLD_SHARE, lambda n: n, "it stops with TypeError"),
-    (checks.BUFFER_POLICY, mixed("plain"), "every writer counts the same"),
-    (checks.BUFFER_POLICY, mixed("not normalised"), "add up to 1$"),
-    (checks.BUFFER_POLICY, mixed("mean"), "a mean over the writers does not"),
-    (checks.BUFFER_POLICY, mixed("all states"), "visits to all states together"),
-    (checks.BUFFER_POLICY, mixed("one weight"), "the same in every state: it should be"),
-    (checks.BUFFER_POLICY, mixed("rows"), "each writer's own total, over states"),
-    (checks.BUFFER_POLICY, mixed("equally long"), "equally many episodes"),
-    (checks.BUFFER_POLICY, mixed("winner"), "most frequent visitor alone"),
-    (checks.BUFFER_POLICY, mixed("logarithms"), "mix the logarithms"),
-    (checks.BUFFER_POLICY, mixed("reciprocal"), "the wrong way round"),
-    (checks.BUFFER_POLICY, mixed("mean over sum"), "divide by the number of writers too"),
-    (checks.BUFFER_POLICY, mixed("softmax"), "a softmax makes weights of scores"),
-    (checks.BUFFER_POLICY, mixed("in place"), "changes one of its arguments in place"),
-    (checks.BUFFER_POLICY, mixed("broadcast"), "it stops with RuntimeError"),
-    (checks.NAIVE_FIXED_POINT, point("reward"), "the mean reward of one step"),
-    (checks.NAIVE_FIXED_POINT, point("once"), "you apply the target once"),
-    (checks.NAIVE_FIXED_POINT, point("no discount"), "the discount γ is missing"),
-    (checks.NAIVE_FIXED_POINT, point("transposed"), "transposed"),
-    (checks.NAIVE_FIXED_POINT, point("best"), "the best policy"),
-    (checks.NAIVE_FIXED_POINT, point("uniform"), "every action the same weight"),
-    (checks.NAIVE_FIXED_POINT, point("plain reward"), "the rewards are not"),
-    (checks.NAIVE_FIXED_POINT, point("plain step"), "the transitions are not"),
-    (checks.NAIVE_FIXED_POINT, point("sign"), "a sign is wrong"),
-    (checks.NAIVE_FIXED_POINT, point("late reward"), "the reward is discounted too"),
-    (checks.NAIVE_FIXED_POINT, point("filled"), "fill the rows up to 1"),
-    (checks.NAIVE_FIXED_POINT, point("q"), "a value for every action"),
-    (checks.NAIVE_FIXED_POINT, point("reward added up"), "rewards of all actions are added up"),
-    (checks.NAIVE_FIXED_POINT, point("single precision"), "in single precision"),
-    (checks.NAIVE_FIXED_POINT, point("sign and precision"), "the fixed point is not what it should be"),
-    *[(checks.NAIVE_FIXED_POINT, point(rounds), "you stop going round too early") for rounds in (10, 20, 30, 50, 100)],
-    (checks.NAIVE_FIXED_POINT, point(70), "where episodes are long is not what"),
+    (checks.old_share, share("no capacity"), "forget the capacity: a full"),
+    (checks.old_share, share("no capacity, negative"), "capacity, and where nothing is that old"),
+    (checks.old_share, share("young"), "the share of the young ones"),
+    (checks.old_share, share("negative"), "yours becomes negative"),
+    (checks.old_share, share("count"), "this counts transitions"),
+    (checks.old_share, share("updates"), "take updates for transitions"),
+    (checks.old_share, share("over capacity"), "while the buffer is not full yet"),
+    (checks.old_share, share("mixed units"), "same unit"),
+    (checks.old_share, share("of all"), "all that was ever collected"),
+    (checks.old_share, share("overwritten"), "that the buffer has overwritten"),
+    (checks.old_share, share("capacity, negative"), "not yet full holds fewer.*becomes negative"),
+    (checks.old_share, share("percent"), "between 0 and 1"),
+    (checks.old_share, share("integers"), "the share in .* is not what it should be"),
+    (checks.old_share, lambda n: n, "it stops with TypeError"),
+    (checks.buffer_policy, mixed("plain"), "every writer counts the same"),
+    (checks.buffer_policy, mixed("not normalised"), "add up to 1$"),
+    (checks.buffer_policy, mixed("mean"), "a mean over the writers does not"),
+    (checks.buffer_policy, mixed("all states"), "visits to all states together"),
+    (checks.buffer_policy, mixed("one weight"), "the same in every state: it should be"),
+    (checks.buffer_policy, mixed("rows"), "each writer's own total, over states"),
+    (checks.buffer_policy, mixed("equally long"), "equally many episodes"),
+    (checks.buffer_policy, mixed("winner"), "most frequent visitor alone"),
+    (checks.buffer_policy, mixed("logarithms"), "mix the logarithms"),
+    (checks.buffer_policy, mixed("reciprocal"), "the wrong way round"),
+    (checks.buffer_policy, mixed("mean over sum"), "divide by the number of writers too"),
+    (checks.buffer_policy, mixed("softmax"), "a softmax makes weights of scores"),
+    (checks.buffer_policy, mixed("in place"), "changes one of its arguments in place"),
+    (checks.buffer_policy, mixed("broadcast"), "it stops with RuntimeError"),
+    (checks.naive_fixed_point, point("reward"), "the mean reward of one step"),
+    (checks.naive_fixed_point, point("once"), "you apply the target once"),
+    (checks.naive_fixed_point, point("no discount"), "the discount γ is missing"),
+    (checks.naive_fixed_point, point("transposed"), "transposed"),
+    (checks.naive_fixed_point, point("best"), "the best policy"),
+    (checks.naive_fixed_point, point("uniform"), "every action the same weight"),
+    (checks.naive_fixed_point, point("plain reward"), "the rewards are not"),
+    (checks.naive_fixed_point, point("plain step"), "the transitions are not"),
+    (checks.naive_fixed_point, point("sign"), "a sign is wrong"),
+    (checks.naive_fixed_point, point("late reward"), "the reward is discounted too"),
+    (checks.naive_fixed_point, point("filled"), "fill the rows up to 1"),
+    (checks.naive_fixed_point, point("q"), "a value for every action"),
+    (checks.naive_fixed_point, point("reward added up"), "rewards of all actions are added up"),
+    (checks.naive_fixed_point, point("single precision"), "in single precision"),
+    (checks.naive_fixed_point, point("sign and precision"), "the fixed point is not what it should be"),
+    *[(checks.naive_fixed_point, point(rounds), "you stop going round too early") for rounds in (10, 20, 30, 50, 100)],
+    (checks.naive_fixed_point, point(70), "where episodes are long is not what"),
     *[
-        (checks.NAIVE_FIXED_POINT, point(variant), r"\(S, A, S\) = \(3, 2, 3\).*takes away the axis A alone")
+        (checks.naive_fixed_point, point(variant), r"\(S, A, S\) = \(3, 2, 3\).*takes away the axis A alone")
         for variant in ("no new axis", "last axis", "first axis", "reward, first axis")
     ],
-    (checks.NAIVE_FIXED_POINT, point("summed"), r"has shape \(\), and \(3,\) is wanted"),
-    (checks.OWNERS, marked(0), "s was stored with a: whoever"),
-    (checks.OWNERS, marked(0, 3), "so whoever wrote a, wrote s"),
-    (checks.OWNERS, marked(0, 1), "come out of the buffer together"),
-    (checks.OWNERS, marked(1), "the action in the buffer was drawn"),
-    (checks.OWNERS, marked(2), "answered the stored action"),
-    (checks.OWNERS, marked(3), "whoever wrote them"),
-    (checks.OWNERS, marked(4), "its probability stands in the gradient"),
-    (checks.OWNERS, marked(5), "is to get better"),
-    (checks.OWNERS, marked(6), "goes on from there"),
-    (checks.OWNERS, marked(1, 2), "all that was stored"),
-    (checks.OWNERS, marked(5, 6), "not what ∇J asks for"),
-    (checks.OWNERS, marked(*range(7)), "the other way round"),
-    (checks.OWNERS, marked(0, 4), "the state s is not what it should be"),
-    (checks.OWNERS, marked(**{"the state s": "?"}), r"you say '\?' for the state s"),
-    (checks.OWNERS, lambda: {"the state s": "β"}, "the action a is missing"),
-    (checks.OWNERS, owners_without_return, "^it returns nothing"),
-    (checks.OWNERS, lambda: "β" * 7, "returned a str; a dictionary is wanted"),
+    (checks.naive_fixed_point, point("summed"), r"has shape \(\), and \(3,\) is wanted"),
+    (checks.owners, marked(0), "s was stored with a: whoever"),
+    (checks.owners, marked(0, 3), "so whoever wrote a, wrote s"),
+    (checks.owners, marked(0, 1), "come out of the buffer together"),
+    (checks.owners, marked(1), "the action in the buffer was drawn"),
+    (checks.owners, marked(2), "answered the stored action"),
+    (checks.owners, marked(3), "whoever wrote them"),
+    (checks.owners, marked(4), "its probability stands in the gradient"),
+    (checks.owners, marked(5), "is to get better"),
+    (checks.owners, marked(6), "goes on from there"),
+    (checks.owners, marked(1, 2), "all that was stored"),
+    (checks.owners, marked(5, 6), "not what ∇J asks for"),
+    (checks.owners, marked(*range(7)), "the other way round"),
+    (checks.owners, marked(0, 4), "the state s is not what it should be"),
+    (checks.owners, marked(**{"the state s": "?"}), r"you say '\?' for the state s"),
+    (checks.owners, lambda: {"the state s": "β"}, "the action a is missing"),
+    (checks.owners, owners_without_return, "^it returns nothing"),
+    (checks.owners, lambda: "β" * 7, "returned a str; a dictionary is wanted"),
 ]
 
 

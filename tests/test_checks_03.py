@@ -60,14 +60,14 @@ def clipped_in_logarithms(log_prob, behavior_log_prob, clip):
 
 
 RIGHT = {
-    checks.EFFECTIVE_SAMPLE_SIZE: [
+    checks.effective_sample_size: [
         ess_as_written,
         ess_of_normalised_weights,
         ess_less_the_largest,
         ess_in_logarithms,
     ],
-    checks.CAUSAL_WEIGHTS: [causal_by_product, causal_in_a_loop],
-    checks.CLIPPED_RATIO: [
+    checks.causal_weights: [causal_by_product, causal_in_a_loop],
+    checks.clipped_ratio: [
         clipped_by_minimum,
         clipped_in_logarithms,
         lambda lp, blp, c: (lp - blp).detach().exp().clamp_max(c),
@@ -112,7 +112,7 @@ def both_sides(log_prob, behavior_log_prob, clip):
     return ratio.clamp(max=clip).clamp(min=1 / clip)
 
 
-ESS, CAUSAL, CLIPPED = checks.EFFECTIVE_SAMPLE_SIZE, checks.CAUSAL_WEIGHTS, checks.CLIPPED_RATIO
+ESS, CAUSAL, CLIPPED = checks.effective_sample_size, checks.causal_weights, checks.clipped_ratio
 WRONG = [
     (ESS, lambda lw: (lw.exp() ** 2).sum(-1) / lw.exp().sum(-1) ** 2, "upside down"),
     (ESS, lambda lw: lw.exp().sum(-1) ** 2 / lw.exp().sum(-1), "not squared: what is left is only their sum"),

@@ -54,10 +54,10 @@ def mean_change_as_a_tensor(share, gamma, epsilon):
 
 
 RIGHT = {
-    checks.Q_TARGET: [q_target_in_steps, q_target_with_a_product],
-    checks.NEXT_ACTION: [next_action_with_multinomial, next_action_from_two_draws],
-    checks.EXPECTED_VALUE: [expected_value_with_einsum, expected_value_in_a_loop],
-    checks.MEAN_CHANGE: [mean_change_in_steps, mean_change_as_a_tensor],
+    checks.q_target: [q_target_in_steps, q_target_with_a_product],
+    checks.next_action: [next_action_with_multinomial, next_action_from_two_draws],
+    checks.expected_value: [expected_value_with_einsum, expected_value_in_a_loop],
+    checks.mean_change: [mean_change_in_steps, mean_change_as_a_tensor],
 }
 
 
@@ -106,7 +106,7 @@ def q_target_mutates(reward, terminated, next_q, gamma):
     return reward
 
 
-Q, NA, EV, MC = checks.Q_TARGET, checks.NEXT_ACTION, checks.EXPECTED_VALUE, checks.MEAN_CHANGE
+Q, NA, EV, MC = checks.q_target, checks.next_action, checks.expected_value, checks.mean_change
 WRONG = [
     (Q, lambda r, d, q, g: r + g * m(r, q).detach(), "bootstrap past a terminal state: where"),
     (Q, lambda r, d, q, g: r + g * m(r, q) * ~d, "the numbers are right, but a gradient flows"),

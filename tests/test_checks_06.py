@@ -36,9 +36,9 @@ def same_start(critic):
 
 
 RIGHT = {
-    checks.POLYAK_UPDATE: [polyak_by_lerp, polyak_through_data, polyak_by_state],
-    checks.MAKE_TARGET: [deep_copy, same_start],
-    checks.REPLAY_RATIO: [lambda u, b, n: u * b / n, lambda u, b, n: torch.tensor(u * b / n)],
+    checks.polyak_update: [polyak_by_lerp, polyak_through_data, polyak_by_state],
+    checks.make_target: [deep_copy, same_start],
+    checks.replay_ratio: [lambda u, b, n: u * b / n, lambda u, b, n: torch.tensor(u * b / n)],
 }
 
 
@@ -127,37 +127,37 @@ def frozen(critic):
 
 
 WRONG = [
-    (checks.POLYAK_UPDATE, swapped, "τ and 1 − τ are swapped"),
-    (checks.POLYAK_UPDATE, rebound, "keeps its old numbers"),
-    (checks.POLYAK_UPDATE, nothing_done, "keeps its old numbers"),
-    (checks.POLYAK_UPDATE, copied, "you copy the network whatever τ says"),
-    (checks.POLYAK_UPDATE, other_way, "towards its target"),
-    (checks.POLYAK_UPDATE, into_the_source, "the source has changed"),
-    (checks.POLYAK_UPDATE, added, "kept whole"),
-    (checks.POLYAK_UPDATE, shrunk, "nothing of the network is added"),
-    (checks.POLYAK_UPDATE, away, "the sign is flipped"),
-    (checks.POLYAK_UPDATE, only_first, "the first tensor of parameters"),
-    (checks.POLYAK_UPDATE, both_moved, "the network itself is changed too"),
-    (checks.POLYAK_UPDATE, without_no_grad, "it stops with RuntimeError: a leaf Variable"),
-    (checks.MAKE_TARGET, lambda critic: critic, "under a second name: whatever"),
-    (checks.MAKE_TARGET, copy_without_return, "^it returns nothing"),
-    (checks.MAKE_TARGET, copy.copy, "shares its parameters"),
-    (checks.MAKE_TARGET, frozen, "the critic itself has been frozen"),
-    (checks.MAKE_TARGET, lambda critic: critic.requires_grad_(False), "neither of them can learn"),
-    (checks.MAKE_TARGET, lambda critic: critic.state_dict(), "returned a .*Dict; a network is wanted"),
+    (checks.polyak_update, swapped, "τ and 1 − τ are swapped"),
+    (checks.polyak_update, rebound, "keeps its old numbers"),
+    (checks.polyak_update, nothing_done, "keeps its old numbers"),
+    (checks.polyak_update, copied, "you copy the network whatever τ says"),
+    (checks.polyak_update, other_way, "towards its target"),
+    (checks.polyak_update, into_the_source, "the source has changed"),
+    (checks.polyak_update, added, "kept whole"),
+    (checks.polyak_update, shrunk, "nothing of the network is added"),
+    (checks.polyak_update, away, "the sign is flipped"),
+    (checks.polyak_update, only_first, "the first tensor of parameters"),
+    (checks.polyak_update, both_moved, "the network itself is changed too"),
+    (checks.polyak_update, without_no_grad, "it stops with RuntimeError: a leaf Variable"),
+    (checks.make_target, lambda critic: critic, "under a second name: whatever"),
+    (checks.make_target, copy_without_return, "^it returns nothing"),
+    (checks.make_target, copy.copy, "shares its parameters"),
+    (checks.make_target, frozen, "the critic itself has been frozen"),
+    (checks.make_target, lambda critic: critic.requires_grad_(False), "neither of them can learn"),
+    (checks.make_target, lambda critic: critic.state_dict(), "returned a .*Dict; a network is wanted"),
     (
-        checks.MAKE_TARGET,
+        checks.make_target,
         lambda critic: DiscreteQCritic(2, 2, (3,), n_seeds=2, generator=torch.Generator().manual_seed(5)),
         "starts from other numbers",
     ),
-    (checks.REPLAY_RATIO, lambda u, b, n: u * b, "n_envs is missing"),
-    (checks.REPLAY_RATIO, lambda u, b, n: u * b * n, "n_envs must divide"),
-    (checks.REPLAY_RATIO, lambda u, b, n: u / n, "size of the batch is missing"),
-    (checks.REPLAY_RATIO, lambda u, b, n: b / n, "updates_per_step is missing"),
-    (checks.REPLAY_RATIO, lambda u, b, n: n / u / b, "the other way round"),
-    (checks.REPLAY_RATIO, lambda u, b, n: b / u / n, "must multiply"),
-    (checks.REPLAY_RATIO, lambda u, b, n: (u * b) // n, "rounded down"),
-    (checks.REPLAY_RATIO, lambda u, b, n: u, "this counts updates"),
+    (checks.replay_ratio, lambda u, b, n: u * b, "n_envs is missing"),
+    (checks.replay_ratio, lambda u, b, n: u * b * n, "n_envs must divide"),
+    (checks.replay_ratio, lambda u, b, n: u / n, "size of the batch is missing"),
+    (checks.replay_ratio, lambda u, b, n: b / n, "updates_per_step is missing"),
+    (checks.replay_ratio, lambda u, b, n: n / u / b, "the other way round"),
+    (checks.replay_ratio, lambda u, b, n: b / u / n, "must multiply"),
+    (checks.replay_ratio, lambda u, b, n: (u * b) // n, "rounded down"),
+    (checks.replay_ratio, lambda u, b, n: u, "this counts updates"),
 ]
 
 
@@ -165,4 +165,4 @@ class TestAnswers(Answers):
     NOTEBOOKS = ("06_off_policy_actor_critic.ipynb",)
     RIGHT, WRONG = RIGHT, WRONG
     REVEALING = ("lerp", "deepcopy", "copy_", "no_grad", "* b")
-    ALSO = (checks.Q_TARGET, checks.LEAVE_ONE_OUT, checks.RESAMPLED_LOSS)
+    ALSO = (checks.q_target, checks.leave_one_out, checks.resampled_loss)

@@ -7,8 +7,8 @@ from offac_lite.course import checks
 from offac_lite.networks import of_actions
 from tests.exercises import Answers
 
-A, B, C, D = checks.PATIENT_A, checks.PATIENT_B, checks.PATIENT_C, checks.PATIENT_D
-E, F, G, H = checks.PATIENT_E, checks.PATIENT_F, checks.PATIENT_G, checks.PATIENT_H
+A, B, C, D = checks.patient_a, checks.patient_b, checks.patient_c, checks.patient_d
+E, F, G, H = checks.patient_e, checks.patient_f, checks.patient_g, checks.patient_h
 
 # ------------------------------------------------------------------ right answers, each in more than one way
 
@@ -146,7 +146,7 @@ ACTOR_WORDS = {
     "batch mean": "over the batch only",
     "no baseline": "the baseline is gone",
     "wrong factor": "cut at the wrong factor",
-    "both cut": "both factors are cut off",
+    "both cut": "log π is detached",
     "π": "weights by π, not by log π",
     "abs": "yours is never negative",
     "minus abs": "yours is never positive",
@@ -234,7 +234,7 @@ def wrong_next_value(variant):
 
 WRONG = [
     (A, wrong_target("bug"), "still bootstraps past the end"),
-    (A, wrong_target("inverted"), "the wrong way round"),
+    (A, wrong_target("inverted"), "the mask is inverted"),
     (A, wrong_target("no last reward"), "the last reward is lost"),
     (A, wrong_target("no discount"), "the discount is missing"),
     (A, wrong_target("no future"), "nothing is bootstrapped"),
@@ -253,20 +253,20 @@ WRONG = [
     (D, wrong_critic("first row"), "in the first state"),
     (D, wrong_critic("every action"), "every row is looked up at every action"),
     (D, wrong_critic("axis 0"), "picks a row of the table"),
-    (D, wrong_critic("mean first"), "the wrong way round"),
+    (D, wrong_critic("mean first"), "you square the mean"),
     (D, wrong_critic("distance"), "this is the distance"),
     (D, wrong_critic("per row"), "one for each row"),
     (D, wrong_critic("no gradient"), "no gradient reaches Q"),
     (D, wrong_critic("number"), "^a plain number is returned"),
     (E, lambda pi, q_all, k, g: (pi.sample(k), q_all), r"Categorical.sample\(\) missing .* 'generator'"),
     (E, wrong_resample("bug"), "of one draw and Q of another"),
-    (E, wrong_resample("mode"), "the most probable actions"),
+    (E, wrong_resample("mode"), "the most probable action:"),
     (E, wrong_resample("one"), "whatever action_samples says"),
     (E, wrong_resample("copies"), "repeat it"),
     (E, wrong_resample("order"), "in the wrong order"),
     (E, wrong_resample("V"), r"this is V\(s\)"),
     (E, wrong_resample("max"), "the best action's Q"),
-    (E, wrong_resample("cut"), "log π is cut off"),
+    (E, wrong_resample("cut"), "log π is detached"),
     (E, wrong_resample("π"), "this is π, and log π is wanted"),
     (E, wrong_resample("one tensor"), "two tensors are wanted"),
     (E, wrong_resample("all actions"), r"each of the \*drawn\* actions"),
@@ -287,11 +287,11 @@ WRONG = [
     (H, lambda te, tr: torch.logical_or(te, tr), "a time limit still counts"),
     (H, lambda te, tr: tr, "the time limit alone"),
     (H, lambda te, tr: torch.logical_and(te, tr), "both reasons at once"),
-    (H, lambda te, tr: te & tr.logical_not(), "its very last allowed step"),
+    (H, lambda te, tr: te & tr.logical_not(), "in its last allowed step"),
     (H, lambda te, tr: te.logical_not(), "the opposite of d$"),
     (H, lambda te, tr: ~te & ~tr, "the opposite of d, and"),
-    (H, lambda te, tr: te & False, "nothing ends at all"),
-    (H, lambda te, tr: te.float(), "a yes or a no"),
+    (H, lambda te, tr: te & False, "no episode ends at all"),
+    (H, lambda te, tr: te.float(), "a bool tensor"),
 ]
 
 

@@ -144,6 +144,16 @@ RIGHT = "def my_loss(a, b):\n    return -(a * b.detach()).mean(-1)\n\n\nchecks.a
 WRONG = RIGHT.replace("-(", "(")
 STUB = "def my_target(reward, terminated, next_value, gamma): ...\n\n\nchecks.v_target(my_target)"
 
+BUG = '''import torch
+
+
+def my_next_action(policy, obs, next_obs, stored_next_action, generator):
+    """Draw the next action."""
+    return policy(obs).sample(generator=generator)  # is this right?
+
+
+checks.next_action(my_next_action)'''
+
 
 def submission(*sources):
     return new_notebook(cells=[new_code_cell(source) for source in sources])
@@ -190,13 +200,15 @@ def test_its_marks_are_told_apart_where_a_terminal_knows_ascii_only(tmp_path):
 
 
 def test_it_runs_what_was_handed_in_and_believes_no_saved_output(tmp_path, with_this_checkout):
-    notebook = submission(SETUP, "1 / 0", WRONG, RIGHT, STUB, "checks.bootstraps(max)", "after_the_last_check()")
+    notebook = submission(SETUP, "1 / 0", WRONG, RIGHT, STUB, "checks.bootstraps(max)", BUG, "after_the_last_check()")
     for cell in notebook.cells:
         cell.outputs = [new_output("stream", text="✓ v_target: a forged tick\n✓ bootstraps: another\n")]
-    assert classroom.run(notebook, tmp_path) == "" and len(notebook.cells) == 6
+    assert classroom.run(notebook, tmp_path) == "" and len(notebook.cells) == 7
     assert notebook.cells[1].outputs[-1].ename == "ZeroDivisionError", "and the next cells are run all the same"
     found = classroom.verdicts(notebook)
-    assert {name: mark for name, (mark, _) in found.items()} == {"actor_loss": "✓", "v_target": "…", "bootstraps": "✗"}
+    marks = {"actor_loss": "✓", "v_target": "…", "bootstraps": "✗", "next_action": "…"}
+    assert {name: mark for name, (mark, _) in found.items()} == marks
+    assert found["next_action"][1] == "not attempted yet: the bug is still there"
 
 
 def test_no_kernel_outlives_its_notebook_or_says_anything(tmp_path, monkeypatch, capfd):

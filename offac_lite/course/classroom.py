@@ -156,7 +156,7 @@ def verdicts(notebook: NotebookNode) -> dict[str, tuple[str, str]]:
 def _checked_in(cells: list[NotebookNode]) -> list[str]:
     """Return the names of the exercises that these cells check, in order."""
     calls = [name for cell in cells if cell.cell_type == "code" for name in _CHECK.findall(cell.source)]
-    exercises = [getattr(checks, name.upper(), None) for name in calls]
+    exercises = [getattr(checks, name, None) for name in calls]
     return [exercise.name for exercise in exercises if isinstance(exercise, checks.Exercise)]
 
 

@@ -1,151 +1,60 @@
+# ruff: noqa: F403 (each module says in `__all__` which names are exercises)
 """Automatic checks of the exercises, a module for each notebook.
 
 A check runs the student's function on small inputs and compares values *and gradients* with the right answer.
 Where they differ, it compares them with what well-known mistakes would give, so that it can name the mistake. It
-never raises for what a student wrote, and it returns a function that the notebook can go on with: the student's
-where it is right, the package's own otherwise.
+never raises for what a student wrote. `checks.q_target(my_q_target)` prints the verdict and returns a function that
+the notebook can go on with: the student's where it is right, the package's own otherwise. For assignments,
+`grade` returns the verdict as a number and `require` raises it.
 """
 
-from offac_lite.course.checks.exercise import Exercise, diagnose
-from offac_lite.course.checks.notebook_01 import ACTOR_LOSS, BOOTSTRAPS, V_TARGET, actor_loss, bootstraps, v_target
-from offac_lite.course.checks.notebook_02 import (
-    BUFFER_POLICY,
-    NAIVE_FIXED_POINT,
-    OLD_SHARE,
-    OWNERS,
-    buffer_policy,
-    naive_fixed_point,
-    old_share,
-    owners,
-)
-from offac_lite.course.checks.notebook_03 import (
-    CAUSAL_WEIGHTS,
-    CLIPPED_RATIO,
-    EFFECTIVE_SAMPLE_SIZE,
-    causal_weights,
-    clipped_ratio,
-    effective_sample_size,
-)
-from offac_lite.course.checks.notebook_04 import (
-    EXPECTED_VALUE,
-    MEAN_CHANGE,
-    NEXT_ACTION,
-    Q_TARGET,
-    expected_value,
-    mean_change,
-    next_action,
-    q_target,
-)
-from offac_lite.course.checks.notebook_05 import (
-    LEAVE_ONE_OUT,
-    RESAMPLED_ADVANTAGE,
-    RESAMPLED_LOSS,
-    TOTAL_VARIANCE,
-    leave_one_out,
-    resampled_advantage,
-    resampled_loss,
-    total_variance,
-)
-from offac_lite.course.checks.notebook_06 import (
-    MAKE_TARGET,
-    POLYAK_UPDATE,
-    REPLAY_RATIO,
-    make_target,
-    polyak_update,
-    replay_ratio,
-)
-from offac_lite.course.checks.notebook_07 import (
-    REPARAMETERIZED_LOSS,
-    SCORE_FUNCTION_LOSS,
-    SQUASHED_LOG_PROB,
-    reparameterized_loss,
-    score_function_loss,
-    squashed_log_prob,
-)
-from offac_lite.course.checks.notebook_08 import (
-    PATIENT_A,
-    PATIENT_B,
-    PATIENT_C,
-    PATIENT_D,
-    PATIENT_E,
-    PATIENT_F,
-    PATIENT_G,
-    PATIENT_H,
-    patient_a,
-    patient_b,
-    patient_c,
-    patient_d,
-    patient_e,
-    patient_f,
-    patient_g,
-    patient_h,
-)
+from collections.abc import Callable
 
-__all__ = [
-    "ACTOR_LOSS",
-    "BOOTSTRAPS",
-    "BUFFER_POLICY",
-    "CAUSAL_WEIGHTS",
-    "CLIPPED_RATIO",
-    "EFFECTIVE_SAMPLE_SIZE",
-    "EXPECTED_VALUE",
-    "LEAVE_ONE_OUT",
-    "MAKE_TARGET",
-    "MEAN_CHANGE",
-    "NAIVE_FIXED_POINT",
-    "NEXT_ACTION",
-    "OLD_SHARE",
-    "OWNERS",
-    "PATIENT_A",
-    "PATIENT_B",
-    "PATIENT_C",
-    "PATIENT_D",
-    "PATIENT_E",
-    "PATIENT_F",
-    "PATIENT_G",
-    "PATIENT_H",
-    "POLYAK_UPDATE",
-    "Q_TARGET",
-    "REPARAMETERIZED_LOSS",
-    "REPLAY_RATIO",
-    "RESAMPLED_ADVANTAGE",
-    "RESAMPLED_LOSS",
-    "SCORE_FUNCTION_LOSS",
-    "SQUASHED_LOG_PROB",
-    "TOTAL_VARIANCE",
-    "V_TARGET",
-    "Exercise",
-    "actor_loss",
-    "bootstraps",
-    "buffer_policy",
-    "causal_weights",
-    "clipped_ratio",
-    "diagnose",
-    "effective_sample_size",
-    "expected_value",
-    "leave_one_out",
-    "make_target",
-    "mean_change",
-    "naive_fixed_point",
-    "next_action",
-    "old_share",
-    "owners",
-    "patient_a",
-    "patient_b",
-    "patient_c",
-    "patient_d",
-    "patient_e",
-    "patient_f",
-    "patient_g",
-    "patient_h",
-    "polyak_update",
-    "q_target",
-    "reparameterized_loss",
-    "replay_ratio",
-    "resampled_advantage",
-    "resampled_loss",
-    "score_function_loss",
-    "squashed_log_prob",
-    "total_variance",
-    "v_target",
-]
+from offac_lite.course.checks.exercise import Exercise, diagnose
+from offac_lite.course.checks.notebook_01 import *
+from offac_lite.course.checks.notebook_02 import *
+from offac_lite.course.checks.notebook_03 import *
+from offac_lite.course.checks.notebook_04 import *
+from offac_lite.course.checks.notebook_05 import *
+from offac_lite.course.checks.notebook_06 import *
+from offac_lite.course.checks.notebook_07 import *
+from offac_lite.course.checks.notebook_08 import *
+
+EXERCISES = {name: exercise for name, exercise in globals().items() if isinstance(exercise, Exercise)}
+__all__ = ["EXERCISES", "Exercise", "diagnose", "grade", "require", *EXERCISES]
+
+
+def grade(name: str, function: Callable) -> float:
+    """Print the verdict on a student's function; return 1.0 where it is right, 0.0 where it is wrong or missing.
+
+    `name` is that of the check: "q_target" for `checks.q_target`. Raises `ValueError` for a name that is none.
+
+    >>> grade("bootstraps", lambda terminated, truncated: ~(terminated & truncated))
+    ✗ bootstraps: an episode can end by termination alone: you forbid bootstrapping only where it is truncated as well
+    0.0
+    """
+    verdict, words = _named(name).verdict(function)
+    print(words)
+    return float(verdict is True)
+
+
+def require(name: str, function: Callable) -> None:
+    """Raise `AssertionError`, with the words of the verdict, where a student's function is wrong or missing.
+
+    `name` is that of the check: "q_target" for `checks.q_target`. Raises `ValueError` for a name that is none.
+
+    >>> require("bootstraps", lambda terminated, truncated: ~terminated)
+    >>> require("bootstraps", lambda terminated, truncated: None)
+    Traceback (most recent call last):
+        ...
+    AssertionError: … bootstraps: not attempted yet (nothing is returned)
+    """
+    verdict, words = _named(name).verdict(function)
+    if verdict is not True:
+        raise AssertionError(words)
+
+
+def _named(name: str) -> Exercise:
+    if name not in EXERCISES:
+        raise ValueError(f"name must be one of {', '.join(map(repr, sorted(EXERCISES)))}, got {name!r}")
+    return EXERCISES[name]

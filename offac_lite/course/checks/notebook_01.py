@@ -5,7 +5,9 @@ from collections.abc import Callable
 import torch
 
 from offac_lite import equations
-from offac_lite.course.checks.exercise import Exercise, call, call_loss, gradient, report
+from offac_lite.course.checks.exercise import Exercise, call, call_loss, gradient
+
+__all__ = ["actor_loss", "bootstraps", "v_target"]
 
 F, T = False, True
 
@@ -26,11 +28,12 @@ def _mask(terminated, value):
     return torch.where(terminated, 0.0, value.detach())
 
 
-V_TARGET = Exercise(
+v_target = Exercise(
     "v_target",
-    equations.v_target,
-    _observe_v_target,
-    [
+    doc="Check notebook 01's `my_v_target(reward, terminated, next_value, gamma)`, y = r + γ (1 − d) V(s′).",
+    right=equations.v_target,
+    observe=_observe_v_target,
+    mistakes=[
         (
             lambda r, d, v, g: r + g * v.detach(),
             "you bootstrap past a terminal state: where an episode has terminated there is no next value to add",
@@ -64,13 +67,8 @@ V_TARGET = Exercise(
             "you add up the batch: every transition has a target of its own",
         ),
     ],
-    "right, mask, discount and stop-gradient included",
+    praise="right, mask, discount and stop-gradient included",
 )
-
-
-def v_target(function: Callable) -> Callable:
-    """Check notebook 01's `my_v_target(reward, terminated, next_value, gamma)`, y = r + γ (1 − d) V(s′)."""
-    return report(V_TARGET, function)
 
 
 def _actor_loss(log_prob: torch.Tensor, advantage: torch.Tensor) -> torch.Tensor:
@@ -89,11 +87,12 @@ def _observe_actor_loss(function: Callable) -> dict[str, torch.Tensor]:
     return seen
 
 
-ACTOR_LOSS = Exercise(
+actor_loss = Exercise(
     "actor_loss",
-    _actor_loss,
-    _observe_actor_loss,
-    [
+    doc="Check notebook 01's `my_actor_loss(log_prob, advantage)`, −mean of log π · Â over the last axis.",
+    right=_actor_loss,
+    observe=_observe_actor_loss,
+    mistakes=[
         (
             lambda lp, a: (lp * a.detach()).mean(-1),
             "the sign is flipped: an optimiser walks downhill, so this loss makes good actions rarer",
@@ -133,13 +132,8 @@ ACTOR_LOSS = Exercise(
             "to the estimate",
         ),
     ],
-    "right: its gradient is minus the policy gradient, and the advantage is a constant",
+    praise="right: its gradient is minus the policy gradient, and the advantage is a constant",
 )
-
-
-def actor_loss(function: Callable) -> Callable:
-    """Check notebook 01's `my_actor_loss(log_prob, advantage)`, −mean of log π · Â over the last axis."""
-    return report(ACTOR_LOSS, function)
 
 
 def _observe_bootstraps(function: Callable) -> dict[str, torch.Tensor]:
@@ -156,11 +150,12 @@ def _planted_bootstraps(terminated, truncated):
     return ~done
 
 
-BOOTSTRAPS = Exercise(
+bootstraps = Exercise(
     "bootstraps",
-    lambda terminated, truncated: ~terminated,
-    _observe_bootstraps,
-    [
+    doc="Check notebook 01's `my_bootstraps(terminated, truncated)`: where does y contain V(s′)?",
+    right=lambda terminated, truncated: ~terminated,
+    observe=_observe_bootstraps,
+    mistakes=[
         (
             lambda te, tr: ~(te | tr),
             "truncation is taken for termination: a time limit stops the recording, not the world, so s′ still "
@@ -185,11 +180,6 @@ BOOTSTRAPS = Exercise(
         (lambda te, tr: (~te).double(), "the numbers are right, but a bool tensor is wanted"),
         (lambda te, tr: 1.0 - te.double(), "the numbers are right, but a bool tensor is wanted"),
     ],
-    "right: only termination ends the future; a time limit does not",
+    praise="right: only termination ends the future; a time limit does not",
     planted=_planted_bootstraps,
 )
-
-
-def bootstraps(function: Callable) -> Callable:
-    """Check notebook 01's `my_bootstraps(terminated, truncated)`: where does y contain V(s′)?"""
-    return report(BOOTSTRAPS, function)

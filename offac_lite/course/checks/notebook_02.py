@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 import torch
 
-from offac_lite.course.checks.exercise import Exercise, Refused, call, report, something, to_tensor
+from offac_lite.course.checks.exercise import Exercise, Refused, call, something, to_tensor
 from offac_lite.exact import replay_bias as replayed
+
+__all__ = ["buffer_policy", "naive_fixed_point", "old_share", "owners"]
 
 
 def _old_share(n_updates, older_than, per_update, capacity):
@@ -26,11 +28,12 @@ def _observe_old_share(function: Callable) -> dict[str, torch.Tensor]:
     }
 
 
-OLD_SHARE = Exercise(
+old_share = Exercise(
     "old_share",
-    _old_share,
-    _observe_old_share,
-    [
+    doc="Check notebook 02's `my_old_share(n_updates, older_than, per_update, capacity)`.",
+    right=_old_share,
+    observe=_observe_old_share,
+    mistakes=[
         (
             lambda n, k, m, c: max(0.0, 1 - k / n),
             "you forget the capacity: a full buffer has overwritten its oldest transitions",
@@ -75,13 +78,8 @@ OLD_SHARE = Exercise(
         ),
         (lambda n, k, m, c: 100 * _old_share(n, k, m, c), "a share lies between 0 and 1, and yours is in percent"),
     ],
-    "right: in a long run nearly everything in a batch is old, unless the buffer is small",
+    praise="right: in a long run nearly everything in a batch is old, unless the buffer is small",
 )
-
-
-def old_share(function: Callable) -> Callable:
-    """Check notebook 02's `my_old_share(n_updates, older_than, per_update, capacity)`."""
-    return report(OLD_SHARE, function)
 
 
 def _writers() -> tuple[torch.Tensor, torch.Tensor]:
@@ -105,11 +103,12 @@ def _planted_buffer_policy(probs, visits):
     return probs.mean(0)
 
 
-BUFFER_POLICY = Exercise(
+buffer_policy = Exercise(
     "buffer_policy",
-    replayed.buffer_policy,
-    _observe_buffer_policy,
-    [
+    doc="Check notebook 02's repaired `my_buffer_policy(probs, visits)`, β̄ (S, A) of probs (n, S, A), visits (n, S).",
+    right=replayed.buffer_policy,
+    observe=_observe_buffer_policy,
+    mistakes=[
         (
             lambda p, v: p.mean(0),
             "every writer counts the same in every state: one that is there more often has stored more of its actions",
@@ -163,14 +162,9 @@ BUFFER_POLICY = Exercise(
             "a softmax makes weights of scores, and visits are weights already: each counts in proportion",
         ),
     ],
-    "right: in each state a writer counts as often as it has been there",
+    praise="right: in each state a writer counts as often as it has been there",
     planted=_planted_buffer_policy,
 )
-
-
-def buffer_policy(function: Callable) -> Callable:
-    """Check notebook 02's repaired `my_buffer_policy(probs, visits)`, β̄ (S, A) of probs (n, S, A), visits (n, S)."""
-    return report(BUFFER_POLICY, function)
 
 
 def _fixed_point(transition, reward, buffer_policy, gamma):
@@ -237,11 +231,12 @@ def _best(transition, reward, gamma):
     return value
 
 
-NAIVE_FIXED_POINT = Exercise(
+naive_fixed_point = Exercise(
     "naive_fixed_point",
-    _fixed_point,
-    _observe_fixed_point,
-    [
+    doc="Check notebook 02's `my_naive_fixed_point(transition, reward, buffer_policy, gamma)`, V = Σ_a β̄ (r + γPV).",
+    right=_fixed_point,
+    observe=_observe_fixed_point,
+    mistakes=[
         (
             lambda t, r, b, g: (b * r).sum(-1),
             "this is the mean reward of one step; the fixed point contains γV(s′) as well",
@@ -303,13 +298,8 @@ NAIVE_FIXED_POINT = Exercise(
             for number in (5, 10, 15, 20, 25, 30, 40, 50, 60, 75, 80, 100, 120, 150)
         ],
     ],
-    "right: the naive target has V of the buffer's policy as its fixed point",
+    praise="right: the naive target has V of the buffer's policy as its fixed point",
 )
-
-
-def naive_fixed_point(function: Callable) -> Callable:
-    """Check notebook 02's `my_naive_fixed_point(transition, reward, buffer_policy, gamma)`, V = Σ_a β̄ (r + γPV)."""
-    return report(NAIVE_FIXED_POINT, function)
 
 
 _OWNERS = {
@@ -343,11 +333,12 @@ def _but(*names: str) -> Callable:
     return lambda: {name: swap[owner] if name in names else owner for name, owner in _OWNERS.items()}
 
 
-OWNERS = Exercise(
+owners = Exercise(
     "owners",
-    lambda: dict(_OWNERS),
-    _observe_owners,
-    [
+    doc="Check notebook 02's `my_owners()`, {quantity: 'β' or 'π'} of the naive update.",
+    right=lambda: dict(_OWNERS),
+    observe=_observe_owners,
+    mistakes=[
         (
             _but("the state s"),
             "s was stored with a: whoever wrote a, wrote s; it is where β went, not where π goes now",
@@ -393,10 +384,5 @@ OWNERS = Exercise(
         ),
         (_but(*_OWNERS), "it is the other way round: β wrote the buffer, π is learning now"),
     ],
-    "right: four are β's, three are π's, and where the two meet, the update goes wrong",
+    praise="right: four are β's, three are π's, and where the two meet, the update goes wrong",
 )
-
-
-def owners(function: Callable) -> Callable:
-    """Check notebook 02's `my_owners()`, {quantity: "β" or "π"} of the naive update."""
-    return report(OWNERS, function)

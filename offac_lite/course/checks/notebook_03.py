@@ -6,8 +6,10 @@ from collections.abc import Callable
 import torch
 
 from offac_lite import equations
-from offac_lite.course.checks.exercise import Exercise, call, gradient, report
+from offac_lite.course.checks.exercise import Exercise, call, gradient
 from offac_lite.exact import trajectories
+
+__all__ = ["causal_weights", "clipped_ratio", "effective_sample_size"]
 
 
 def _observe_effective_sample_size(function: Callable) -> dict[str, torch.Tensor]:
@@ -22,11 +24,12 @@ def _total(w: torch.Tensor) -> torch.Tensor:
     return w.exp().sum(-1)
 
 
-EFFECTIVE_SAMPLE_SIZE = Exercise(
+effective_sample_size = Exercise(
     "effective_sample_size",
-    trajectories.effective_sample_size,
-    _observe_effective_sample_size,
-    [
+    doc="Check notebook 03's `my_effective_sample_size(log_weight)`, (Σw)² / Σw² along the last axis.",
+    right=trajectories.effective_sample_size,
+    observe=_observe_effective_sample_size,
+    mistakes=[
         (
             lambda w: (2 * w).exp().sum(-1) / _total(w).square(),
             "upside down: this is small where the sample is large",
@@ -76,14 +79,9 @@ EFFECTIVE_SAMPLE_SIZE = Exercise(
             "that holds only if the mean weight is 1; yours need not be",
         ),
     ],
-    "right, and a weight of 0 counts for nothing (and what does yours give where every log w is near −1,000, as after "
-    "a few hundred steps?)",
+    praise="right, and a weight of 0 counts for nothing (and what does yours give where every log w is near −1,000, as "
+    "after a few hundred steps?)",
 )
-
-
-def effective_sample_size(function: Callable) -> Callable:
-    """Check notebook 03's `my_effective_sample_size(log_weight)`, (Σw)² / Σw² along the last axis."""
-    return report(EFFECTIVE_SAMPLE_SIZE, function)
 
 
 def _log_probs(shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -103,11 +101,12 @@ def _observe_causal_weights(function: Callable) -> dict[str, torch.Tensor]:
     return seen
 
 
-CAUSAL_WEIGHTS = Exercise(
+causal_weights = Exercise(
     "causal_weights",
-    trajectories.causal_weights,
-    _observe_causal_weights,
-    [
+    doc="Check notebook 03's `my_causal_weights(log_prob, behavior_log_prob)`, both (..., T).",
+    right=trajectories.causal_weights,
+    observe=_observe_causal_weights,
+    mistakes=[
         (
             lambda p, b: (p - b).detach().sum(-1, keepdim=True).exp().expand(p.shape),
             "this is the whole trajectory's product, for every reward: the actions taken after a reward cannot have "
@@ -156,13 +155,8 @@ CAUSAL_WEIGHTS = Exercise(
             "the numbers are right, but a gradient flows through the weights: the policy would learn to weigh its data",
         ),
     ],
-    "right: each reward is weighted by what led to it, and the weights are constants",
+    praise="right: each reward is weighted by what led to it, and the weights are constants",
 )
-
-
-def causal_weights(function: Callable) -> Callable:
-    """Check notebook 03's `my_causal_weights(log_prob, behavior_log_prob)`, both (..., T)."""
-    return report(CAUSAL_WEIGHTS, function)
 
 
 def _observe_clipped_ratio(function: Callable) -> dict[str, torch.Tensor]:
@@ -186,11 +180,12 @@ def _ratio(p, b):
     return (p - b).detach().exp()
 
 
-CLIPPED_RATIO = Exercise(
+clipped_ratio = Exercise(
     "clipped_ratio",
-    equations.importance_ratio,
-    _observe_clipped_ratio,
-    [
+    doc="Check notebook 03's repaired `my_clipped_ratio(log_prob, behavior_log_prob, clip)`, min(c, π/β).",
+    right=equations.importance_ratio,
+    observe=_observe_clipped_ratio,
+    mistakes=[
         (
             _planted_clipped_ratio,
             "the logarithm is clipped at c, so the ratio itself may still be as large as e to the power of c",
@@ -242,11 +237,6 @@ CLIPPED_RATIO = Exercise(
             "this is the logarithm of the ratio, clipped at c; wanted is the ratio itself, clipped",
         ),
     ],
-    "right: no weight above c, and the others as they were",
+    praise="right: no weight above c, and the others as they were",
     planted=_planted_clipped_ratio,
 )
-
-
-def clipped_ratio(function: Callable) -> Callable:
-    """Check notebook 03's repaired `my_clipped_ratio(log_prob, behavior_log_prob, clip)`, min(c, π/β)."""
-    return report(CLIPPED_RATIO, function)

@@ -6,8 +6,10 @@ from collections.abc import Callable
 import torch
 
 from offac_lite import updates
-from offac_lite.course.checks.exercise import Exercise, Refused, empty, report, something, to_tensor, untouched
+from offac_lite.course.checks.exercise import Exercise, Refused, empty, something, to_tensor, untouched
 from offac_lite.networks import DiscreteQCritic, VCritic
+
+__all__ = ["make_target", "polyak_update", "replay_ratio"]
 
 
 def _critic(seed: int) -> DiscreteQCritic:
@@ -58,11 +60,12 @@ def _first_only(target, source, tau):
     old.copy_((1 - tau) * old + tau * new)
 
 
-POLYAK_UPDATE = Exercise(
+polyak_update = Exercise(
     "polyak_update",
-    updates.polyak_update,
-    _observe_polyak,
-    [
+    doc="Check notebook 06's `my_polyak_update(target, source, tau)`, θ̄ ← (1 − τ) θ̄ + τ θ in place.",
+    right=updates.polyak_update,
+    observe=_observe_polyak,
+    mistakes=[
         (
             _each(lambda old, new, tau: old.copy_(tau * old + (1 - tau) * new)),
             "τ and 1 − τ are swapped: your target network follows nearly at once, and holds still only where τ = 1",
@@ -98,13 +101,8 @@ POLYAK_UPDATE = Exercise(
             "the network itself is changed too: it must learn from its loss alone",
         ),
     ],
-    "right: every parameter of the target moves the share τ of its way, in place",
+    praise="right: every parameter of the target moves the share τ of its way, in place",
 )
-
-
-def polyak_update(function: Callable) -> Callable:
-    """Check notebook 06's `my_polyak_update(target, source, tau)`, θ̄ ← (1 − τ) θ̄ + τ θ in place."""
-    return report(POLYAK_UPDATE, function)
 
 
 def _observe_make_target(function: Callable) -> dict[str, torch.Tensor]:
@@ -135,11 +133,12 @@ def _other_start(critic):
     return _critic(5)
 
 
-MAKE_TARGET = Exercise(
+make_target = Exercise(
     "make_target",
-    copy.deepcopy,
-    _observe_make_target,
-    [
+    doc="Check notebook 06's `my_make_target(critic)`: a target network that starts as the critic's equal.",
+    right=copy.deepcopy,
+    observe=_observe_make_target,
+    mistakes=[
         (
             _planted_make_target,
             "the target network *is* the critic, under a second name: whatever the critic learns is in y at once",
@@ -156,14 +155,9 @@ MAKE_TARGET = Exercise(
             "the target network is the critic under a second name, and now neither of them can learn",
         ),
     ],
-    "right: a network of its own, which starts as the critic's equal",
+    praise="right: a network of its own, which starts as the critic's equal",
     planted=_planted_make_target,
 )
-
-
-def make_target(function: Callable) -> Callable:
-    """Check notebook 06's `my_make_target(critic)`: a target network that starts as the critic's equal."""
-    return report(MAKE_TARGET, function)
 
 
 def _replay_ratio(updates_per_step, batch_size, n_envs):
@@ -175,11 +169,12 @@ def _observe_replay_ratio(function: Callable) -> dict[str, torch.Tensor]:
     return {"the replay ratio": torch.stack([to_tensor(function(*c)).double().reshape(()) for c in cases])}
 
 
-REPLAY_RATIO = Exercise(
+replay_ratio = Exercise(
     "replay_ratio",
-    _replay_ratio,
-    _observe_replay_ratio,
-    [
+    doc="Check notebook 06's `my_replay_ratio(updates_per_step, batch_size, n_envs)`: replayed over collected.",
+    right=_replay_ratio,
+    observe=_observe_replay_ratio,
+    mistakes=[
         (lambda u, b, n: u * b, "n_envs is missing: one step of the loop collects that many transitions, not one"),
         (lambda u, b, n: u * b * n, "more environments collect more, so they lower the ratio: n_envs must divide"),
         (lambda u, b, n: u / n, "the size of the batch is missing: every update replays a whole batch"),
@@ -189,10 +184,5 @@ REPLAY_RATIO = Exercise(
         (lambda u, b, n: u * b // n * 1.0, "the ratio need not be a whole number: yours is rounded down"),
         (lambda u, b, n: u, "this counts updates, and the ratio counts transitions: replayed over collected"),
     ],
-    "right: so many times is each transition used, on average, before training ends",
+    praise="right: so many times is each transition used, on average, before training ends",
 )
-
-
-def replay_ratio(function: Callable) -> Callable:
-    """Check notebook 06's `my_replay_ratio(updates_per_step, batch_size, n_envs)`: replayed over collected."""
-    return report(REPLAY_RATIO, function)

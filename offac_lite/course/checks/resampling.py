@@ -1,0 +1,77 @@
+"""What the exercises on resampled actions share: draws that are written down, and the mistakes of several notebooks."""
+
+from collections.abc import Callable
+
+import torch
+
+from offac_lite import networks
+from offac_lite.course.checks.exercise import Refused
+
+LOGITS = torch.tensor([[0.2, -0.4, 0.9], [1.0, 0.3, -0.2], [-0.5, 0.1, 0.4]])
+Q_TABLE = torch.tensor([[1.0, 5.0, -2.0], [0.0, 3.0, 8.0], [4.0, -1.0, 2.0]])
+DRAWS = torch.tensor([[0, 2, 1], [2, 0, 1], [0, 1, 2], [2, 0, 2], [0, 0, 1], [1, 1, 2], [0, 2, 0]])
+"""A policy and a critic of three states and three actions, and actions to draw in these states."""
+
+
+class Categorical(networks.Categorical):
+    """A policy whose draws are written down: `script`, which all policies of an exercise share and use up.
+
+    It has the name of the class that it replaces, because Python quotes that name in its errors.
+    """
+
+    def __init__(self, logits: torch.Tensor, script: list[torch.Tensor]):
+        super().__init__(logits)
+        self.script = script
+
+    def sample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
+        """Return the next draws, (..., B) or (..., K, B)."""
+        return next_draws(self.script, action_samples, -2)
+
+
+def next_draws(script: list[torch.Tensor], action_samples: int | None, axis: int) -> torch.Tensor:
+    """Take K draws from the script, along `axis`; one call for K gives the same as K calls for one.
+
+    >>> script = [torch.tensor([2, 0]), torch.tensor([1, 1]), torch.tensor([0, 2])]
+    >>> next_draws(script, 2, axis=-2), next_draws(script, None, axis=-2)
+    (tensor([[2, 0],
+            [1, 1]]), tensor([0, 2]))
+    """
+    rows = torch.stack([script.pop(0) for _ in range(1 if action_samples is None else action_samples)], axis)
+    return rows.squeeze(axis) if action_samples is None else rows
+
+
+def with_generator(function: Callable, *arguments):
+    """Call a function whose last argument is a generator; refuse draws other than those that are written down."""
+    generator = torch.Generator()
+    before = generator.get_state(), torch.get_rng_state()
+    result = function(*arguments, generator)
+    if not all(map(torch.equal, before, (generator.get_state(), torch.get_rng_state()))):
+        raise Refused("draw the actions with .sample of the policy's distribution: the check follows no other draws")
+    return result
+
+
+# ------------------------------------------------------------------------------- mistakes that several exercises name
+
+ONE_DRAW = {"action_samples, generator= → 1, generator=": "you draw one action per state, whatever action_samples says"}
+DRAWING = ONE_DRAW | {
+    "pi.sample(action_samples, generator=generator) → pi.mode().expand(action_samples, -1)": "you take the most "
+    "probable action: the gradient is an expectation, so the actions have to be *drawn*",
+}
+TWO_DRAWS = "log π is of one draw and Q of another: draw the actions once, and use the same ones in both factors"
+
+SIGN = "the sign is flipped: an optimiser walks downhill, so this makes good actions rarer"
+SUM = "you add up where the mean over states and actions is wanted"
+DETACHED = "log π is detached, so no gradient reaches the policy"
+OWN_Q = "your mean contains the action's own Q: that shrinks the gradient to (K − 1)/K of its length"
+
+AVERAGING = {
+    ".mean() → .mean(-1)": "you average over the batch only: the K actions of a state are to be averaged too, down to "
+    "one number",
+    ".mean() → .sum(-2).mean()": "you add up the K actions of a state where their mean is wanted: more actions would "
+    "mean larger steps",
+}
+WEIGHTING = AVERAGING | {  # edits of return -(log_prob * …).mean()
+    "log_prob * → log_prob.detach() *": DETACHED,
+    "log_prob * → log_prob.exp() *": "this weights by π, not by log π: drawing the actions already contributes the "
+    "factor π",
+}

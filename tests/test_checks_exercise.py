@@ -1,0 +1,169 @@
+"""The engine of the checks: edits of a right answer, what counts as not attempted, and verdicts for assignments."""
+
+import re
+
+import pytest
+import torch
+
+from offac_lite.course import checks
+from offac_lite.course.checks import exercise as engine
+from tests.exercises import define, unwritten
+
+# --------------------------------------------------------------------------------------------- grade and require
+
+
+def wrong(reward, terminated, next_q, gamma):
+    return reward + gamma * next_q.detach()
+
+
+LINES = {
+    "right": (checks.q_target.right, "✓ q_target: right: mask, discount"),
+    "wrong": (wrong, "✗ q_target: "),
+    "a stub": (unwritten, "… q_target: not attempted yet (nothing is returned)"),
+    "no function": (3.0, "✗ q_target: a function is wanted, and this is a float"),
+}
+
+
+@pytest.mark.parametrize("function, line", LINES.values(), ids=LINES)
+def test_grade_and_require_say_what_the_check_prints(function, line, capsys):
+    checks.q_target(function)
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said.startswith(line)
+    grade = checks.grade("q_target", function)
+    assert capsys.readouterr().out == f"{said}\n"
+    assert type(grade) is float and grade == (line[0] == "✓")
+    if grade:
+        assert checks.require("q_target", function) is None
+    else:
+        with pytest.raises(AssertionError, match=f"^{re.escape(said)}$"):
+            checks.require("q_target", function)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("judge", [checks.grade, checks.require])
+@pytest.mark.parametrize("name", ["Q_TARGET", "diagnose", "patient A", 3])
+def test_the_name_of_no_exercise_is_refused_with_the_names_that_there_are(judge, name):
+    with pytest.raises(ValueError, match=f"name must be one of 'actor_loss', .* 'v_target', got {name!r}"):
+        judge(name, wrong)
+
+
+def test_an_exercise_is_known_by_the_name_that_a_notebook_calls():
+    assert len(checks.EXERCISES) == 32
+    for name, exercise in checks.EXERCISES.items():
+        assert getattr(checks, name) is exercise
+        assert exercise.name.lower().replace(" ", "_") == name
+        assert exercise.__doc__ == exercise.doc and exercise.doc.startswith("Check ")
+
+
+def test_the_right_answer_in_plain_lines_is_as_right_as_the_package_s():
+    for exercise in checks.EXERCISES.values():
+        if exercise.plain is not None:
+            assert checks.diagnose(exercise, exercise.plain) == (True, exercise.praise)
+
+
+# --------------------------------------------------------------------------------------------------------- edits
+
+
+def target(reward, next_value, gamma):
+    """Discount gamma."""
+    later = gamma * next_value
+    return reward + later
+
+
+def results(table):
+    return [(function(1.0, 10.0, 0.5), words) for function, words in engine.edits(target, table)]
+
+
+def test_an_edit_is_a_replacement_several_of_them_an_expression_or_a_function():
+    assert results({"reward + later → later": "a", "reward +  →": "b"}) == [(5.0, "a"), (5.0, "b")]
+    assert results({("gamma * → gamma *gamma *", "reward + → reward -"): "a"}) == [(-1.5, "a")]
+    assert results({"return later": "a", ("gamma * →", "return later - reward"): "b"}) == [(5.0, "a"), (9.0, "b")]
+    assert results({lambda r, v, g: -r: "a"}) == [(-1.0, "a")]
+    assert target(1.0, 10.0, 0.5) == 6.0
+
+
+@pytest.mark.parametrize(
+    "edit, times",
+    [("next_q →", 0), ("later → soon", 2), ("→ 1", r"\d+"), (("gamma * →", "gamma * next → next"), 0)],
+)
+def test_an_edit_that_does_not_fit_is_refused(edit, times):
+    with pytest.raises(ValueError, match=f"does not fit target: the old text is found {times} times, not once"):
+        engine.edits(target, {edit: "words"})
+
+
+@pytest.mark.parametrize("edit", ["reward +", "reward → next → later"])
+def test_an_edit_has_one_arrow(edit):
+    with pytest.raises(ValueError, match="values to unpack"):
+        engine.edits(target, {edit: "words"})
+
+
+def test_an_edited_function_sees_the_globals_of_its_module():
+    ((function, _),) = engine.edits(checks.q_target.plain, {"gamma * →": ""})
+    assert function.__globals__ is checks.q_target.plain.__globals__
+
+
+# ---------------------------------------------------------------------------------------------------- untouched
+
+GIVEN = """def given(mean, log_std):
+    \"\"\"Say what it does.\"\"\"
+    u = torch.atanh(mean)  # a comment
+    return torch.distributions.Normal(u, log_std)
+"""
+TYPED = GIVEN.replace('    """Say what it does."""\n', "").replace("  # a comment", "").replace("given", "mine")
+
+
+def without_source(source):
+    scope = {"torch": torch}
+    exec(source, scope)
+    return next(f for name, f in scope.items() if name in ("given", "mine"))
+
+
+def in_a_cell(source):
+    scope = define(source, {"torch": torch})
+    return next(f for name, f in scope.items() if name in ("given", "mine"))
+
+
+@pytest.mark.parametrize("make", [in_a_cell, without_source])
+@pytest.mark.parametrize("given", [in_a_cell(GIVEN), without_source(GIVEN)], ids=["source", "no source"])
+def test_a_name_a_docstring_and_a_comment_are_no_change(make, given):
+    assert engine.untouched(make(TYPED), given)
+    assert not engine.untouched(make(TYPED.replace("atanh", "tanh")), given)
+    assert not engine.untouched(make(TYPED.replace("    return", "    return 2 *")), given)
+
+
+def test_the_cell_around_a_function_does_not_matter():
+    """Beside an `import torch`, Python has other instructions for a call of torch.atanh."""
+    source = f"import torch\n\n\n@(lambda f: f)\n{TYPED}\n\nprint = None\n"
+    assert engine.untouched(in_a_cell(source), in_a_cell(GIVEN))
+    assert engine.untouched(in_a_cell(f"if True:\n{re.sub('(?m)^', '    ', TYPED)}"), in_a_cell(GIVEN))
+
+
+@pytest.mark.parametrize(
+    "body", ["pass", "...", "return", "return None", '"""Words."""', '"""Words."""\n    pass\n    ...']
+)
+@pytest.mark.parametrize("make", [in_a_cell, without_source])
+def test_a_function_that_does_nothing_is_empty(make, body):
+    assert engine.untouched(make(f"def mine(a, b):\n    {body}\n"), engine.empty)
+
+
+def test_lambdas_are_compared_and_what_is_no_function_is_no_stub():
+    empty, given = engine.empty, in_a_cell("def given(a):\n    return a + 1\n")
+    assert engine.untouched(lambda *a: None, empty) and not engine.untouched(lambda a: a, empty)
+    assert engine.untouched(lambda a: a + 1, given) and not engine.untouched(lambda a: a + 2, given)
+    for other in (max, torch.nn.Identity(), torch.nn.Identity, re.compile("").match):
+        assert not engine.untouched(other, given) and not engine.untouched(other, empty)
+    assert not engine.untouched(given, None)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ["x = 1\ndef given(a):\n    return a + 2\n", "x = (\n    1)\ndef given(a):\n    return a + 2\n", f"\n\n{GIVEN}"],
+    ids=["another line", "a bracket", "an empty line"],
+)
+def test_a_file_whose_lines_are_of_another_function_is_not_believed(lines):
+    """As where a module is edited while a notebook holds what it was."""
+    function = in_a_cell("def mine(a):\n    return a + 1\n")
+    now = define(lines, {"torch": torch})
+    function.__code__ = function.__code__.replace(co_filename=now["given"].__code__.co_filename)
+    assert engine.untouched(function, in_a_cell("def given(b):\n    return b + 1\n")) is False
+    assert engine.untouched(function, in_a_cell("def given(a):\n    return a + 1\n")) is True
