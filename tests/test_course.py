@@ -149,17 +149,19 @@ def test_readme_and_contributing_are_short(name, most):
 
 def test_the_examples_of_the_package_run(monkeypatch):
     """They stand as they are, with runs that are cut short."""
-    first, second = re.findall(r"^```python\n(.*?)^```", MODULES, re.MULTILINE | re.DOTALL)
+    first, options, second = re.findall(r"^```python\n(.*?)^```", MODULES, re.MULTILINE | re.DOTALL)
     train, calls = offac_lite.train, []
 
-    def short_train(**options):
-        calls.append(options)
-        return train(**options, total_steps=400, evaluations=20, eval_episodes=1, progress=False)
+    def short_train(*config, **changes):
+        calls.append(changes)
+        return train(*config, **changes, total_steps=400, evaluations=20, eval_episodes=1, progress=False)
 
     monkeypatch.setattr(offac_lite, "train", short_train)
     here = {}
     exec(first, here)
     assert len(calls) == 6 and here["run"].returns.shape == (16, 20)
+    exec(options, here)
+    assert len(calls) == 9 and here["run"].config.tau == 0.005
     exec(second, here)
     assert here["m"].bias < 1e-12 < here["m"].variance_actions
     assert "  # 18.5 actions" in second and round(eval(second.splitlines()[-1], here), 1) == 18.5
