@@ -100,12 +100,15 @@ def test_every_sentence_that_copies_replace_stands_in_a_notebook(originals):
     assert all(said in text for said in classroom.TRUE_WITHOUT_ANSWERS)
 
 
-@pytest.mark.parametrize("stem", ["03_importance_weights", "05_resampled_actions"])
-def test_a_copy_runs_and_its_stubs_are_not_attempted(stem, copies, tmp_path, with_this_checkout):
-    copy = nbformat.from_dict(copies[stem])
+@pytest.mark.slow
+def test_a_copy_runs_and_its_stubs_are_not_attempted(originals, copies, tmp_path, with_this_checkout):
+    """One copy: all have the code cells of their originals, and what those print is what nbval compares."""
+    copy = nbformat.from_dict(copies["05_resampled_actions"])
     execute(copy, tmp_path)
-    found = classroom.verdicts(copy)
-    assert len(found) >= 3 and {mark for mark, _ in found.values()} == {"…"}, found
+    assert len(classroom.verdicts(copy)) >= 3
+    for stem, notebook in (originals | {"copy": copy}).items():
+        found = {mark for mark, _ in classroom.verdicts(notebook).values()}
+        assert found == ({"…"} if not stem.startswith("00") else set()), stem
 
 
 def test_nothing_is_overwritten(tmp_path, capsys):
