@@ -80,7 +80,7 @@ import time
 
 import matplotlib.pyplot as plt
 
-moves, end = [], time.monotonic() + 120
+moves, end = [], time.monotonic() + 300
 lab.controls["level"].observe(moves.append, "value")
 print("begun")
 while len(moves) < 12 and time.monotonic() < end:

@@ -183,6 +183,7 @@ def test_it_reads_saved_verdicts_and_runs_nothing(tmp_path, capsys):
     assert not (tmp_path / "trap").exists()
 
 
+@pytest.mark.slow
 def test_its_marks_are_told_apart_where_a_terminal_knows_ascii_only(tmp_path):
     notebook = submission(RIGHT)
     notebook.cells[0].outputs = [new_output("stream", text="✓ actor_loss: right\n")]
@@ -192,6 +193,7 @@ def test_its_marks_are_told_apart_where_a_terminal_knows_ascii_only(tmp_path):
     assert "✓" in subprocess.run(command, capture_output=True, env=env, check=True).stdout.decode("utf-8")
 
 
+@pytest.mark.slow
 def test_it_runs_what_was_handed_in_and_believes_no_saved_output(tmp_path, with_this_checkout):
     notebook = submission(SETUP, "1 / 0", WRONG, RIGHT, STUB, "checks.bootstraps(max)", "after_the_last_check()")
     for cell in notebook.cells:
@@ -202,6 +204,7 @@ def test_it_runs_what_was_handed_in_and_believes_no_saved_output(tmp_path, with_
     assert {name: mark for name, (mark, _) in found.items()} == {"actor_loss": "✓", "v_target": "…", "bootstraps": "✗"}
 
 
+@pytest.mark.slow
 def test_no_kernel_outlives_its_notebook_or_says_anything(tmp_path, monkeypatch, capfd):
     managers = []
 
@@ -216,13 +219,15 @@ def test_no_kernel_outlives_its_notebook_or_says_anything(tmp_path, monkeypatch,
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_an_endless_loop_is_interrupted_and_the_next_cells_are_run(tmp_path):
-    notebook = submission("while True: pass", RIGHT)
-    assert classroom.run(notebook, tmp_path, timeout=2) == ""
+    notebook = submission("import time\nwhile True: time.sleep(0.1)", RIGHT)
+    assert classroom.run(notebook, tmp_path, timeout=10) == ""  # a busy machine needs some for the second cell, too
     assert [cell.outputs[-1].ename for cell in notebook.cells] == ["KeyboardInterrupt", "NameError"]
     assert classroom.verdicts(notebook) == {"actor_loss": ("–", "")}
 
 
+@pytest.mark.slow
 def test_a_dead_kernel_costs_its_own_file_only_and_no_file_changes(tmp_path, with_this_checkout, capsys):
     save(submission("import os\nos._exit(1)", RIGHT), tmp_path / "fatal.ipynb")
     save(submission(SETUP, RIGHT), tmp_path / "good.ipynb")
