@@ -190,6 +190,7 @@ def test_a_chart_says_in_words_what_it_shows():
     )
 
 
+@pytest.mark.slow
 def test_the_figures_hold_every_seed_and_what_is_impossible(charts):
     fig = plots.patient_chart(charts["A"], charts[""], "Patient A")
     returns, value, *_ = fig.axes
