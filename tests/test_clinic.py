@@ -206,6 +206,7 @@ def test_the_figures_hold_every_seed_and_what_is_impossible(charts):
     assert [ax.get_title("center") or ax.get_title("left") for ax in ward.axes] == ["patient D", "patient E"]
 
 
+@pytest.mark.slow
 def test_a_chart_is_a_small_png_of_few_colours(charts):
     picture = plots.png(plots.patient_chart(charts["E"], charts[""], "Patient E"))
     assert picture[:8] == b"\x89PNG\r\n\x1a\n" and picture[25] == 3, "colour type 3: a palette"
