@@ -1,6 +1,7 @@
 """One thread per process, for sums must come out in the same order everywhere; and no way out of this folder.
 
 The tests run two at a time. `tests/guard` refuses, in every Python that they start, the network and files elsewhere.
+`pytest` runs everything, `pytest -m quick` what is neither a notebook nor marked as slow.
 """
 
 import atexit
@@ -10,6 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 import torch
 
 torch.set_num_threads(1)
@@ -23,6 +25,21 @@ if "OFFAC_GUARD_LOG" not in os.environ:  # the first process; its workers find i
     path = [str(GUARD), str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(path)
 runpy.run_path(str(GUARD / "sitecustomize.py"))
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Let `pytest -m quick` not even read the notebooks."""
+    return True if config.option.markexpr == "quick" and collection_path.suffix == ".ipynb" else None
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items):
+    """Mark what is not slow as quick. Begin with the files that hold something slow: none of them shall end alone."""
+    slow = {item for item in items if item.path.suffix == ".ipynb" or item.get_closest_marker("slow")}
+    for item in items:
+        item.add_marker("slow" if item in slow else "quick")
+    first = {item.path for item in slow}
+    items.sort(key=lambda item: item.path not in first)
 
 
 def pytest_sessionfinish(session):

@@ -1,7 +1,8 @@
 """A real browser on a real Jupyter server, for tests and benchmarks of the labs.
 
 The browser is the system's Chromium or Chrome, or the one that the environment variable OFFAC_CHROMIUM names. Where
-something fails, a picture of the page is kept in the folder test-results.
+something fails, a picture of the page is kept in the folder test-results. Everything waits for a state of the page,
+and PATIENCE matters only where that state never comes.
 """
 
 import json
@@ -16,16 +17,17 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Error, expect
+from playwright.sync_api import Error, expect, sync_playwright
 
 from tests.refresh_notebooks import ROOT
 
 SCREENSHOTS = ROOT / "test-results"
-expect.set_options(timeout=30_000)
+PATIENCE = 300  # seconds
+expect.set_options(timeout=1000 * PATIENCE)
 SETTINGS = {  # the news of JupyterLab asks a question over the page; cells out of sight are otherwise not drawn
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "notebook-extension/tracker": {"windowingMode": "none"},
@@ -76,8 +78,8 @@ LABS = {  # how to show each of them, with small data where one needs data
     "weights": "labs.weights_lab()",
     "critic": "labs.critic_lab()",
     "continuous": "labs.continuous_lab()",
-    "watch": "from tests.test_lab_watch import short_album\nlabs.watch_lab(short_album())",
-    "map": "from tests.test_lab_watch import short_album\nlabs.map_lab(short_album())",
+    "watch": "from tests.test_lab_watch import tiny_album\nlabs.watch_lab(tiny_album())",
+    "map": "from tests.test_lab_watch import tiny_album\nlabs.map_lab(tiny_album())",
     "clinic": "from tests.test_lab_clinic import chart\nlabs.clinic_lab({'A': chart(1), 'B': chart(2, 1.0)}, chart())",
 }
 LABS = {name: f"from offac_lite.course import labs\n{source}" for name, source in LABS.items()}
@@ -140,10 +142,10 @@ def served(folder: Path, app: str = "jupyterlab"):
 
 
 def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + PATIENCE
     while server.poll() is None and time.monotonic() < end:
         try:
-            with urllib.request.urlopen(address, timeout=10):
+            with urllib.request.urlopen(address, timeout=PATIENCE):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
@@ -173,31 +175,58 @@ def leaves(url: str) -> bool:
 
 
 @contextmanager
-def opened(browser, address: str, name: str, reaches_out: bool = False):
-    """The page at `address`; fails where the page reported an error, and then keeps a picture of it under `name`.
+def loaded(browser, address: str, reaches_out: bool = False):
+    """The page at `address`, and a list to which every error that it reports is added.
 
-    No page gets anything from another machine; one that asks for it fails, too, unless it `reaches_out`.
+    No page gets anything from another machine; to ask for it is an error, too, unless the page `reaches_out`.
     """
+    not_ours = (*NOT_OURS, "https://") if reaches_out else NOT_OURS
+    errors: list[str] = []
+
+    def note(error: str) -> None:
+        if not any(words in error for words in not_ours):
+            errors.append(error)
+
     with browser.new_context(viewport={"width": 1200, "height": 1000}) as context:
         page = context.new_page()
-        page.set_default_timeout(60_000)
-        errors = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("request", lambda request: errors.append(request.url) if leaves(request.url) else None)
+        page.set_default_timeout(1000 * PATIENCE)
+        page.on("pageerror", lambda error: note(str(error)))
+        page.on("console", lambda message: note(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: note(request.url) if leaves(request.url) else None)
         context.route(leaves, lambda route: route.abort())
         page.goto(address)
         try:
-            yield page
-            not_ours = (*NOT_OURS, "https://") if reaches_out else NOT_OURS
-            ours = [error for error in errors if not any(words in error for words in not_ours)]
-            assert not ours, ours
-        except BaseException:
-            SCREENSHOTS.mkdir(exist_ok=True)
-            page.screenshot(path=SCREENSHOTS / f"{re.sub('[^a-zA-Z0-9_.-]+', '-', name)}.png")
-            raise
+            yield page, errors
         finally:
-            page.evaluate("window.jupyterapp && window.jupyterapp.serviceManager.sessions.shutdownAll()")
+            page.evaluate("window.jupyterapp?.shell.currentWidget?.sessionContext.shutdown()")  # its own kernel only
+
+
+@contextmanager
+def watched(page, errors: list[str], name: str):
+    """Fail where a page that is `loaded` has reported an error; where anything fails, keep a picture under `name`."""
+    try:
+        yield
+        assert not errors, errors
+    except BaseException:
+        SCREENSHOTS.mkdir(exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / f"{re.sub('[^a-zA-Z0-9_.-]+', '-', name)}.png")
+        raise
+    finally:
+        errors.clear()
+
+
+@contextmanager
+def opened(browser, address: str, name: str, reaches_out: bool = False):
+    """The page at `address` for as long as one test takes: `loaded` and `watched`."""
+    with loaded(browser, address, reaches_out) as (page, errors), watched(page, errors, name):
+        yield page
+
+
+@contextmanager
+def jupyterlab(folder: Path):
+    """A browser and a JupyterLab; yields the browser and a function: name of a notebook in `folder` → address."""
+    with sync_playwright() as playwright, closing(launch(playwright)) as browser, served(folder) as address_of:
+        yield browser, address_of
 
 
 def run_all(page) -> None:
@@ -207,20 +236,36 @@ def run_all(page) -> None:
     page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
 
 
-def run(page, number: int) -> None:
-    """Run one cell of it."""
+def run(page, number: int):
+    """Run one cell of it; gives the cell."""
     page.locator(".jp-Notebook").wait_for()
     page.evaluate(READY)
-    page.locator(".jp-Cell").nth(number).click()
+    cell = page.locator(".jp-Cell").nth(number)
+    cell.locator(".jp-InputPrompt").click()
     page.keyboard.press("Shift+Enter")
+    return cell
 
 
-def press_until_the_picture_changes(page, slider: str | None = None, key: str = "ArrowRight", number: int = 0) -> None:
-    """Press a key on a slider of one of the page's labs and wait for another picture and another line of text."""
-    lab = page.locator(".offac-lab").nth(number)
-    sliders = lab.locator(".widget-slider")
-    chosen = sliders.filter(has_text=slider) if slider else sliders
-    chosen.first.locator(".noUi-handle").focus()
+def run_again(page, number: int):
+    """Run a cell that has been run before, and wait until it is done; gives the cell."""
+    prompt = page.locator(".jp-Cell").nth(number).locator(".jp-InputPrompt")
+    before = prompt.inner_text()
+    cell = run(page, number)
+    expect(prompt).not_to_have_text(before)
+    expect(prompt).to_have_text(re.compile(r"\[\d+\]:"))
+    return cell
+
+
+def live(place):
+    """The first lab of a page or a cell, once its picture is there."""
+    lab = place.locator(".offac-lab").first
+    lab.locator("img").wait_for()
+    return lab
+
+
+def press_until_the_picture_changes(page, lab, slider: str, key: str = "ArrowRight") -> None:
+    """Press a key on one of a lab's sliders and wait for another picture and another line of text."""
+    lab.locator(".widget-slider").filter(has_text=slider).first.locator(".noUi-handle").focus()
     the_picture_changes(page, lab, lambda: page.keyboard.press(key))
 
 

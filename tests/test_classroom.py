@@ -100,12 +100,15 @@ def test_every_sentence_that_copies_replace_stands_in_a_notebook(originals):
     assert all(said in text for said in classroom.REPLACED_WITHOUT_ANSWERS)
 
 
-@pytest.mark.parametrize("stem", ["03_importance_weights", "05_resampled_actions"])
-def test_a_copy_runs_and_its_stubs_are_not_attempted(stem, copies, tmp_path, with_this_checkout):
-    copy = nbformat.from_dict(copies[stem])
+@pytest.mark.slow
+def test_a_copy_runs_and_its_stubs_are_not_attempted(originals, copies, tmp_path, with_this_checkout):
+    """One copy: all have the code cells of their originals, and what those print is what nbval compares."""
+    copy = nbformat.from_dict(copies["05_resampled_actions"])
     execute(copy, tmp_path)
-    found = classroom.verdicts(copy)
-    assert len(found) >= 3 and {mark for mark, _ in found.values()} == {"…"}, found
+    assert len(classroom.verdicts(copy)) >= 3
+    for stem, notebook in (originals | {"copy": copy}).items():
+        found = {mark for mark, _ in classroom.verdicts(notebook).values()}
+        assert found == ({"…"} if not stem.startswith("00") else set()), stem
 
 
 def test_nothing_is_overwritten(tmp_path, capsys):
@@ -190,6 +193,7 @@ def test_it_reads_saved_verdicts_and_runs_nothing(tmp_path, capsys):
     assert not (tmp_path / "trap").exists()
 
 
+@pytest.mark.slow
 def test_its_marks_are_told_apart_where_a_terminal_knows_ascii_only(tmp_path):
     notebook = submission(RIGHT)
     notebook.cells[0].outputs = [new_output("stream", text="✓ actor_loss: right\n")]
@@ -199,6 +203,7 @@ def test_its_marks_are_told_apart_where_a_terminal_knows_ascii_only(tmp_path):
     assert "✓" in subprocess.run(command, capture_output=True, env=env, check=True).stdout.decode("utf-8")
 
 
+@pytest.mark.slow
 def test_it_runs_what_was_handed_in_and_believes_no_saved_output(tmp_path, with_this_checkout):
     notebook = submission(SETUP, "1 / 0", WRONG, RIGHT, STUB, "checks.bootstraps(max)", BUG, "after_the_last_check()")
     for cell in notebook.cells:
@@ -211,6 +216,7 @@ def test_it_runs_what_was_handed_in_and_believes_no_saved_output(tmp_path, with_
     assert found["next_action"][1] == "not attempted yet: the bug is still there"
 
 
+@pytest.mark.slow
 def test_no_kernel_outlives_its_notebook_or_says_anything(tmp_path, monkeypatch, capfd):
     managers = []
 
@@ -225,13 +231,15 @@ def test_no_kernel_outlives_its_notebook_or_says_anything(tmp_path, monkeypatch,
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_an_endless_loop_is_interrupted_and_the_next_cells_are_run(tmp_path):
-    notebook = submission("while True: pass", RIGHT)
-    assert classroom.run(notebook, tmp_path, timeout=2) == ""
+    notebook = submission("import time\nwhile True: time.sleep(0.1)", RIGHT)
+    assert classroom.run(notebook, tmp_path, timeout=10) == ""  # a busy machine needs some for the second cell, too
     assert [cell.outputs[-1].ename for cell in notebook.cells] == ["KeyboardInterrupt", "NameError"]
     assert classroom.verdicts(notebook) == {"actor_loss": ("–", "")}
 
 
+@pytest.mark.slow
 def test_a_dead_kernel_costs_its_own_file_only_and_no_file_changes(tmp_path, with_this_checkout, capsys):
     save(submission("import os\nos._exit(1)", RIGHT), tmp_path / "fatal.ipynb")
     save(submission(SETUP, RIGHT), tmp_path / "good.ipynb")

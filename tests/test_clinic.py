@@ -115,6 +115,7 @@ def charts():
     return {letter: train_patient(patient(letter) if letter else HEALTHY, **short) for letter in ("", *"ABCDEFHI")}
 
 
+@pytest.mark.slow
 def test_symptoms_show_within_four_thousand_steps(charts):
     low, high = clinic.POSSIBLE
     healthy = charts[""]
@@ -132,11 +133,13 @@ def test_symptoms_show_within_four_thousand_steps(charts):
     assert charts["I"].late("value").median() > 2 * healthy.late("value").median()
 
 
+@pytest.mark.slow
 def test_patient_h_is_the_healthy_agent_until_a_time_limit_bites(charts):
     for name in clinic.INSTRUMENTS:
         assert torch.equal(charts["H"][name][:, :4], charts[""][name][:, :4]), name
 
 
+@pytest.mark.slow
 def test_patient_h_falls_ill_where_the_limit_is_short():
     """What the open exercise says should be found."""
     short = {"seeds": 4, "total_steps": 6000, "evaluations": 20, "max_episode_steps": 50, "seed": 11}
@@ -147,6 +150,7 @@ def test_patient_h_falls_ill_where_the_limit_is_short():
     assert well.late("value").median() > 1.5 * well.late("delivered").median(), "the instrument that misleads"
 
 
+@pytest.mark.slow
 def test_patient_g_promises_less_than_it_delivers_and_its_loss_says_that_it_is_not_the_discount():
     def small_discount(reward, ended, next_value, gamma):
         return HEALTHY.q_target(reward, ended, next_value, 0.97)
@@ -188,6 +192,7 @@ def test_a_chart_says_in_words_what_it_shows():
     )
 
 
+@pytest.mark.slow
 def test_the_figures_hold_every_seed_and_what_is_impossible(charts):
     fig = plots.patient_chart(charts["A"], charts[""], "Patient A")
     returns, value, *_ = fig.axes
@@ -203,6 +208,7 @@ def test_the_figures_hold_every_seed_and_what_is_impossible(charts):
     assert [ax.get_title("center") or ax.get_title("left") for ax in ward.axes] == ["patient D", "patient E"]
 
 
+@pytest.mark.slow
 def test_a_chart_is_a_small_png_of_few_colours(charts):
     picture = plots.png(plots.patient_chart(charts["E"], charts[""], "Patient E"))
     assert picture[:8] == b"\x89PNG\r\n\x1a\n" and picture[25] == 3, "colour type 3: a palette"

@@ -20,6 +20,7 @@ from offac_lite.course.stage.screen import Screen
 from tests.demo_lab import WaveView, demo_lab, wave
 
 ROOT = Path(__file__).parent.parent
+PATIENCE = 300  # seconds; it matters only where something never comes
 
 
 def pixels(png):
@@ -263,11 +264,12 @@ def test_a_lab_in_a_computation_of_a_lab_hears_its_own_prints(capsys):
 MEANWHILE = """
 import threading
 from tests.demo_lab import demo_lab, wave
+PATIENCE = 300
 inside, go_on = threading.Event(), threading.Event()
 def compute(frequency, **others):
     if frequency == 2:
         inside.set()
-        assert go_on.wait(30)
+        assert go_on.wait(PATIENCE)
     return wave(frequency, **others)
 lab = demo_lab(compute=compute)
 moving = threading.Thread(target=lab.controls["frequency"].set_trait, args=["value", 2])
@@ -277,7 +279,7 @@ class Slow:
         moving.join()
         return f"frequency {lab.result[0]},"
 moving.start()
-assert inside.wait(30)
+assert inside.wait(PATIENCE)
 print(Slow(), "and nothing is lost")
 """
 
@@ -371,14 +373,14 @@ def test_the_last_value_wins():
         seen.append(frequency)
         if frequency == 2:
             inside.set()
-            assert go_on.wait(30)
+            assert go_on.wait(PATIENCE)
         return wave(frequency, **others)
 
     lab = demo_lab(compute=compute)
     slider = lab.controls["frequency"]
     first = threading.Thread(target=slider.set_trait, args=["value", 2])
     first.start()
-    assert inside.wait(30)
+    assert inside.wait(PATIENCE)
     others = []
     for value in (3, 4, 5):  # each thread changes the value at once and then waits for its turn to draw
         others.append(threading.Thread(target=slider.set_trait, args=["value", value]))
@@ -428,10 +430,10 @@ class Kernel:
         self.manager.start_kernel(cwd=str(ROOT))
         self.client = self.manager.client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        self.client.wait_for_ready(timeout=PATIENCE)
         request = self.client.session.msg("create_subshell_request")
         self.client.control_channel.send(request)
-        self.subshell = self.client.get_control_msg(timeout=60)["content"]["subshell_id"]
+        self.subshell = self.client.get_control_msg(timeout=PATIENCE)["content"]["subshell_id"]
 
     def start(self, code):
         return self.client.execute(code, store_history=False)
@@ -440,7 +442,7 @@ class Kernel:
         """All that `request` displays or prints, up to its end."""
         found = []
         while True:
-            message = self.client.get_iopub_msg(timeout=60)
+            message = self.client.get_iopub_msg(timeout=PATIENCE)
             if message["parent_header"].get("msg_id") != request:
                 continue
             content = message["content"]
@@ -484,7 +486,7 @@ def compute(**values):
     return wave(**values)
 lab = demo_lab(compute=compute)
 def during_the_drag():
-    seen, end = handled, time.monotonic() + 30
+    seen, end = handled, time.monotonic() + 300
     while dragging and handled < seen + 2:  # at the second one the first one's hooks are through
         assert time.monotonic() < end, "no message of the slider came through"
         time.sleep(0.001)
@@ -532,12 +534,14 @@ def drag_while_plotting(kernel):
     return *pictures, text
 
 
+@pytest.mark.slow
 def test_dragging_a_slider_does_not_disturb_the_figures_of_a_running_cell(kernel):
     alone, dragged, text = drag_while_plotting(kernel)
     assert text == "True {False}\n", "the slider's callbacks ran meanwhile, on another thread"
     assert len(alone) == 4 and dragged == alone
 
 
+@pytest.mark.slow
 def test_without_the_guard_it_would(kernel):
     """The test above can fail: with IPython's hooks left as they are, the same drag destroys figures."""
     undo = "import offac_lite.course.stage.threads as t; t._keep_cell_hooks_on_the_main_thread = lambda: None"
@@ -546,23 +550,25 @@ def test_without_the_guard_it_would(kernel):
     assert len(alone) == 4 and dragged != alone
 
 
+@pytest.mark.slow
 def test_a_dashboard_keeps_out_of_cells_too(kernel):
     kernel.outputs(kernel.start("from offac_lite.course.labs import Dashboard; dashboard = Dashboard(seeds=2)"))
     found = kernel.outputs(kernel.start("print(dashboard.controls['action_samples'].model_id)"))
     kernel.outputs(kernel.move(found[0]["text"].strip(), 8))  # ipykernel from 7.4 on answers the first between cells
     request = kernel.start(
         "import time, matplotlib.pyplot as plt\n"
-        "figure, end = plt.figure(), time.monotonic() + 30; print('begun', end='')\n"
+        "figure, end = plt.figure(), time.monotonic() + 300; print('begun', end='')\n"
         "while dashboard.controls['action_samples'].value < 16 and time.monotonic() < end: time.sleep(0.01)\n"
         "time.sleep(0.3); print(plt.get_fignums(), dashboard.controls['action_samples'].value); plt.close()"
     )
-    while kernel.client.get_iopub_msg(timeout=60)["content"].get("text") != "begun":
+    while kernel.client.get_iopub_msg(timeout=PATIENCE)["content"].get("text") != "begun":
         pass
     kernel.move(found[0]["text"].strip(), 16)
     (line,) = kernel.outputs(request)
     assert line["text"] == "[1] 16\n", "the figure of the cell is still there after a message to the dashboard"
 
 
+@pytest.mark.slow
 def test_show_puts_still_outputs_before_the_live_one(kernel):
     code = "from tests.demo_lab import demo_lab; lab = demo_lab(); lab.show(); print('after'); lab"
     picture, line, view, after, *again = kernel.outputs(kernel.start(code))

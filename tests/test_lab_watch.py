@@ -1,5 +1,7 @@
 """The labs that look at a trained agent, driven by value: they show what the networks and the environment do."""
 
+from functools import cache
+
 import pytest
 import torch
 
@@ -12,10 +14,12 @@ from offac_lite.play import evaluate, rollout
 from tests.lab_changes import assert_each_change_shows
 
 SHORT = dict(seeds=3, total_steps=2400, evaluations=3, eval_episodes=2, progress=False)
+TINY = SHORT | dict(total_steps=240, random_steps=40, batch_size=32, hidden=(8,))  # it need not learn anything
 
 
-def short_album() -> labs.Album:
-    return labs.Album(train(**SHORT, checkpoints=True))
+@cache
+def tiny_album() -> labs.Album:
+    return labs.Album(train(**TINY, checkpoints=True))
 
 
 @pytest.fixture(scope="module")
@@ -112,11 +116,11 @@ def test_the_play_button_is_linked_to_the_slider_in_the_page(album):
 
 def test_runs_that_cannot_be_watched_are_refused(run):
     with pytest.raises(ValueError, match="no checkpoints"):
-        labs.Album(train(**SHORT))
+        labs.Album(train(**TINY))
     with pytest.raises(ValueError, match='critic="v"'):
-        labs.Album(train(**SHORT, critic="v", action="stored", checkpoints=True))
+        labs.Album(train(**TINY, critic="v", action="stored", checkpoints=True))
     with pytest.raises(ValueError, match="Pendulum-v1"):
-        labs.Album(train("Pendulum-v1", **SHORT, checkpoints=True))
+        labs.Album(train("Pendulum-v1", **TINY, checkpoints=True))
     with pytest.raises(ValueError, match="agent"):
         labs.Album(run).episode(0, 3)
     with pytest.raises(ValueError, match="plane"):

@@ -37,6 +37,7 @@ def test_committed_notebook(path):
     assert written(notebook) == text, f"run python -m tests.refresh_notebooks notebooks/{path.name}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS or [None], ids=lambda path: path.name if path else "none yet")
 def test_as_a_web_page_a_notebook_shows_every_picture_with_its_words_and_no_trace_of_a_widget(path):
     if path is None:
@@ -137,6 +138,7 @@ def save(folder: Path, *cells) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_refreshing_twice_changes_nothing_and_strict_nbval_accepts_it(tmp_path):
     counting = "import sys, time\nfor i in range(3):\n    print(i); sys.stdout.flush(); time.sleep(0.3)\n"
     path = save(tmp_path, new_markdown_cell("# A lab"), LAB, counting, "1 + 1", "demo_lab()")
@@ -157,6 +159,7 @@ def test_refreshing_twice_changes_nothing_and_strict_nbval_accepts_it(tmp_path):
     assert "...F" in result.stdout, "a lab passes though its live view was left out; a wrong line of text does not"
 
 
+@pytest.mark.slow
 def test_checking_tells_what_would_change_and_writes_nothing(tmp_path):
     path = save(tmp_path, "print(1 + 1)")
     before = path.read_text(encoding="utf-8")
@@ -164,6 +167,7 @@ def test_checking_tells_what_would_change_and_writes_nothing(tmp_path):
     assert '"2\\n"' in problem and path.read_text(encoding="utf-8") == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -181,6 +185,7 @@ def test_refreshing_refuses_and_writes_nothing(tmp_path, capsys, source, message
     assert path.read_text(encoding="utf-8") == before
 
 
+@pytest.mark.slow
 def test_kernels_run_this_interpreter(tmp_path):
     notebook = notebook_of("import os, sys\nprint(sys.executable, os.environ['OMP_NUM_THREADS'])")
     execute(notebook, tmp_path)

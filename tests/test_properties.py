@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from offac_lite import equations as eq
@@ -28,7 +28,10 @@ from offac_lite.exact.weightings import WEIGHTINGS, weighting_moments
 from offac_lite.networks import Categorical, CategoricalPolicy, DiscreteQCritic, TanhGaussian, VCritic, of_actions
 from offac_lite.run import Run
 
-settings.register_profile("offac", derandomize=True, database=None, deadline=None, max_examples=25)
+busy = [HealthCheck.too_slow]  # a busy machine is no fault of a test
+settings.register_profile(
+    "offac", derandomize=True, database=None, deadline=None, max_examples=25, suppress_health_check=busy
+)
 settings.load_profile("offac")
 
 SIZES = st.integers(1, 4)

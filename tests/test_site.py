@@ -21,7 +21,7 @@ from playwright.sync_api import expect, sync_playwright
 from docs import api
 from docs.labs import GRIDS, SHOWN
 from offac_lite.course import labs
-from tests.browser import launch, opened
+from tests.browser import PATIENCE, launch, opened
 from tests.refresh_notebooks import ROOT
 
 MISSING = [name for name in ("sphinx", "myst_nb", "furo", "math_core") if not importlib.util.find_spec(name)]
@@ -30,6 +30,7 @@ REFERENCE = ["docs/setup", "docs/package", "equations", *(f"api/{room}" for room
 PROJECT = ["docs/measurements", "CONTRIBUTING", "docs/maintaining", "CHANGELOG"]
 WORDS = ["notebooks/INSTRUCTORS", *REFERENCE, *PROJECT]
 PAGES = ["index", *(f"notebooks/{name}" for name in NOTEBOOKS), *WORDS, "search"]
+pytestmark = pytest.mark.slow
 MOVING = "notebooks/02_replay_breaks_it"  # the only one whose lab moves in the site of these tests
 
 
@@ -40,7 +41,7 @@ def site(tmp_path_factory):
         pytest.skip(f"the site needs docs/requirements.txt; missing: {MISSING}")
     folder = tmp_path_factory.mktemp("site") / "pages"
     command = [sys.executable, "-m", "docs", str(folder), "--labs", "02"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not done.stderr, "no warnings either"
     return folder
@@ -144,20 +145,29 @@ def test_links_lead_somewhere_and_no_picture_lacks_words(site, page):
             assert soup(site, name).find(id=unquote(part)), link
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_a_page_asks_for_nothing_from_elsewhere_and_fits_a_telephone(site, browser, page):
-    for style in (site / "_static").rglob("*.css"):
-        assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", style.read_text(encoding="utf-8")), style
+@pytest.fixture(scope="module")
+def telephone(browser):
+    """A narrow page, all that it asked for and all that went wrong in it."""
     with browser.new_context(viewport={"width": 390, "height": 800}) as context:
         tab, asked, wrong = context.new_page(), [], []
         tab.on("request", lambda request: asked.append(request.url))
         tab.on("requestfailed", lambda request: wrong.append(request.url))
         tab.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
         tab.on("pageerror", lambda error: wrong.append(str(error)))
-        tab.goto((site / f"{page}.html").as_uri(), wait_until="networkidle")
-        assert not wrong
-        assert {address.split(":")[0] for address in asked} <= {"file", "data"}
-        assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "it scrolls sideways"
+        yield tab, asked, wrong
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_asks_for_nothing_from_elsewhere_and_fits_a_telephone(site, telephone, page):
+    for style in (site / "_static").rglob("*.css"):
+        assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", style.read_text(encoding="utf-8")), style
+    tab, asked, wrong = telephone
+    asked.clear()
+    wrong.clear()
+    tab.goto((site / f"{page}.html").as_uri(), wait_until="networkidle", timeout=1000 * PATIENCE)
+    assert asked and not wrong
+    assert {address.split(":")[0] for address in asked} <= {"file", "data"}
+    assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "it scrolls sideways"
 
 
 def pixels(file) -> bytes:
@@ -204,7 +214,7 @@ def test_a_lab_follows_keys_mouse_and_buttons_in_picture_and_words(site, browser
 def test_without_scripts_a_lab_is_a_picture_with_words(site, browser):
     with browser.new_context(java_script_enabled=False) as context:
         page = context.new_page()
-        page.goto((site / f"{MOVING}.html").as_uri())
+        page.goto((site / f"{MOVING}.html").as_uri(), timeout=1000 * PATIENCE)
         expect(page.locator(".moving-lab form")).to_be_hidden()
         expect(page.locator(".moving-lab img")).to_be_visible()
         expect(page.locator(".moving-lab [role=status]")).to_contain_text("10 updates old")

@@ -52,10 +52,12 @@ def test_options_reach_the_run(alone):
     assert alone["all"].run.config.seeds == 2
 
 
+@pytest.mark.slow
 def test_several_processes_give_the_same_runs(alone):
     check_same(sweep(VARIANTS, n_jobs=2, **SHORT), alone)
 
 
+@pytest.mark.slow
 def test_functions_of_ones_own_reach_the_processes():
     def scaled_target(reward, terminated, next_q, gamma):
         return 0.5 * (reward + gamma * next_q)
@@ -65,6 +67,7 @@ def test_functions_of_ones_own_reach_the_processes():
     assert not torch.equal(results["a"].run.critic.both.net.theta, results["b"].run.critic.both.net.theta)
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_of_two_workers(alone, tmp_path):
     distributed = pytest.importorskip("distributed", reason="needs the extra `cluster`: pip install -e .[cluster]")
     with (
@@ -138,6 +141,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_an_interrupted_sweep_keeps_what_is_done(tmp_path, n_jobs):

@@ -460,6 +460,7 @@ class Interrupting:
         sys.setprofile(None)
 
 
+@pytest.mark.slow
 def test_a_run_interrupted_anywhere_is_whole_as_far_as_it_went(tmp_path):
     with Interrupting() as counter:
         whole = small()
@@ -625,6 +626,7 @@ def learns_the_corridor(options):
     return train(**options).returns[:, -1].mean() >= 2.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -643,6 +645,7 @@ def test_the_corridor_is_learned(options):
     assert learns_the_corridor(options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "patch"),
     [
@@ -689,6 +692,7 @@ REST_V = REST | dict(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [REST, REST_V], ids=["Q", "V"])
 @pytest.mark.parametrize("right", [True, False])
 def test_a_time_limit_is_no_end(options, right, monkeypatch):
@@ -717,6 +721,7 @@ def learns_to_aim(options):
     return train(**options).returns[:, -1].mean() > -0.17
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [AIM, AIM | dict(twin=False, next_action_samples=1), THROUGH], ids=["K", "one", "rep"]
 )
@@ -724,6 +729,7 @@ def test_aiming_is_learned(options):
     assert learns_to_aim(options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "patch"),
     [
@@ -739,6 +745,7 @@ def test_aiming_is_not_learned_by_a_broken_update(options, patch, monkeypatch):
     assert not learns_to_aim(options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("right", [True, False])
 def test_cartpole_is_learned(right):
     """A pole that falls brings about 10; without the terminal mask falling costs nothing, and nothing is learned."""

@@ -159,10 +159,15 @@ def test_the_longest_ring_of_old_data_must_fit():
     refused("prefill has 300 transitions per seed, more than capacity = 250", prefill=buffer, capacity=250)
 
 
+@pytest.fixture(scope="module")
+def reparameterized():
+    return small(env_id="Pendulum-v1", gradient="reparameterized", action_samples=1)
+
+
 @pytest.mark.parametrize("baseline", ["value", "leave-one-out", None])
-def test_the_reparameterised_gradient_takes_no_notice_of_a_baseline(baseline):
+def test_the_reparameterised_gradient_takes_no_notice_of_a_baseline(baseline, reparameterized):
     options = dict(env_id="Pendulum-v1", gradient="reparameterized", action_samples=1)
-    assert torch.equal(small(**options, baseline=baseline).returns, small(**options).returns)
+    assert torch.equal(small(**options, baseline=baseline).returns, reparameterized.returns)
 
 
 def refused(name, error=(TypeError, ValueError), **options):
