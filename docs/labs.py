@@ -19,7 +19,7 @@ import torch
 from offac_lite.course import labs
 from offac_lite.course.stage.lab import Lab
 
-_SHOWN = re.compile(r"^\w+ = ((\w+)\(.*\))\n\w+\.show\(\)", re.M)  # lab = variance_lab(...), then lab.show()
+SHOWN = re.compile(r"^\w+ = ((\w+)\(.*\))\n\w+\.show\(\)", re.M)  # lab = variance_lab(...), then lab.show()
 GRIDS = {  # notebook, function → control → values; other controls keep their first value
     ("00_start_here", "variance_lab"): dict(action_samples=range(1, 65)),
     ("01_on_policy_actor_critic", "baseline_lab"): dict(
@@ -65,7 +65,7 @@ def moving(notebook: str, source: str, site: Path) -> str | None:
     The lab is made by the cell's own source. The pictures go into a folder of `site`/_labs, so the page must be one
     level below `site`.
     """
-    found = _SHOWN.search(source)
+    found = SHOWN.search(source)
     grid = GRIDS.get((notebook, found[2])) if found else None
     if grid is None:
         return None

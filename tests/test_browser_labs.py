@@ -115,7 +115,7 @@ def test_the_dashboard_trains_beside_the_cells_and_obeys(page_and_errors):
         slider.focus()
         page.keyboard.press("Home")
         lab.get_by_role("button", name="leave-one-out").click()
-        expect(lab.locator(".offac-lab-notice")).to_contain_text("needs K of at least 2")
+        expect(lab.locator(".offac-lab-notice")).to_contain_text("action_samples of at least 2")
         slider.focus()
         page.keyboard.press("ArrowRight")
         expect(lab.locator(".offac-lab-notice")).to_have_count(0)

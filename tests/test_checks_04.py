@@ -109,13 +109,13 @@ def q_target_mutates(reward, terminated, next_q, gamma):
 Q, NA, EV, MC = checks.q_target, checks.next_action, checks.expected_value, checks.mean_change
 WRONG = [
     (Q, lambda r, d, q, g: r + g * m(r, q).detach(), "bootstrap past a terminal state: where"),
-    (Q, lambda r, d, q, g: r + g * m(r, q) * ~d, "the numbers are right, but a gradient flows"),
+    (Q, lambda r, d, q, g: r + g * m(r, q) * ~d, "the numbers are correct, but a gradient flows"),
     (Q, lambda r, d, q, g: r + g * m(r, q), "past a terminal state, and a gradient flows"),
     (Q, lambda r, d, q, g: r + m(r, q).detach() * ~d, "the discount γ is missing"),
     (Q, lambda r, d, q, g: r + m(r, q) * ~d, "the discount γ is missing.*and besides, a gradient flows"),
     (Q, lambda r, d, q, g: g * (r + m(r, q).detach() * ~d), "the reward is discounted too"),
     (Q, lambda r, d, q, g: g * r + m(r, q).detach() * ~d, "the discount is on the reward"),
-    (Q, lambda r, d, q, g: r + g * m(r, q).detach() * d, "the mask is the wrong way round"),
+    (Q, lambda r, d, q, g: r + g * m(r, q).detach() * d, "the mask is inverted"),
     (Q, lambda r, d, q, g: (r + g * m(r, q).detach()) * ~d, "takes the reward away as well"),
     (Q, lambda r, d, q, g: g * m(r, q).detach() * ~d, "the reward is missing"),
     (Q, lambda r, d, q, g: r - g * m(r, q).detach() * ~d, "a sign is wrong"),

@@ -65,7 +65,7 @@ q_target = Exercise(
     mistakes={
         "torch.where(terminated, 0.0, next_q.detach()) → next_q.detach()": "you bootstrap past a terminal state: where "
         "an episode has terminated there is no next action to rate",
-        ".detach() →": "the numbers are right, but a gradient flows from the target into Q(s′, a′): the target must be "
+        ".detach() →": "the numbers are correct, but a gradient flows from the target into Q(s′, a′): the target must be "
         "a constant",
         "torch.where(terminated, 0.0, next_q.detach()) → next_q": "you bootstrap past a terminal state, and a gradient "
         "flows from the target into Q(s′, a′)",
@@ -73,7 +73,7 @@ q_target = Exercise(
         "reward + → gamma * reward +": "the reward is discounted too: it comes now, only Q(s′, a′) is later",
         "reward + gamma * → gamma * reward +": "the discount is on the reward, where Q(s′, a′) should have it: the "
         "reward comes now",
-        "terminated, 0.0 → ~terminated, 0.0": "the mask is the wrong way round: you bootstrap exactly where the "
+        "terminated, 0.0 → ~terminated, 0.0": "the mask is inverted: you bootstrap exactly where the "
         "episode has terminated",
         "return torch.where(terminated, 0.0, reward + gamma * next_q.detach())": "the mask takes the reward away as "
         "well: the last reward of an episode is real",
@@ -178,7 +178,7 @@ expected_value = Exercise(
         ".sum(-1) → .mean(-1)": "the probabilities already make it an average: dividing by the number of actions once "
         "more is too much",
         ".sum(-1) →": "these are the terms; their sum over the actions is wanted",
-        ".sum(-1) → .sum(-1, keepdim=True)": "the numbers are right, but there is an axis of 1 at the end: subtracted "
+        ".sum(-1) → .sum(-1, keepdim=True)": "the numbers are correct, but there is an axis of 1 at the end: subtracted "
         "from a (B,) it would broadcast to (B, B)",
         ".sum(-1) → .sum(-2)": "you add up the states of the batch: the sum runs over the actions",
         ".sum(-1) → .sum()": "you add up everything: every state has a value of its own",
