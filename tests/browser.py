@@ -198,7 +198,7 @@ def loaded(browser, address: str, reaches_out: bool = False):
         try:
             yield page, errors
         finally:
-            page.evaluate("window.jupyterapp?.shell.currentWidget?.sessionContext.shutdown()")  # its own kernel only
+            page.evaluate("window.jupyterapp?.shell.currentWidget?.sessionContext?.shutdown()")  # its own kernel only
 
 
 @contextmanager
