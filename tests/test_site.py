@@ -95,9 +95,11 @@ def test_the_reference_has_every_public_name_with_a_docstring_and_no_markup_is_l
         if re.search(r"checks\.notebook_\d+$", module):
             continue  # in the table of exercises
         assert page.find(id=f"module-{module}")
-        for name, value in vars(importlib.import_module(module)).items():
+        public = vars(importlib.import_module(module))
+        for name in public.get("__all__", [name for name in public if not name.startswith("_")]):
+            value = public[name]
             own = inspect.isroutine(value) or inspect.isclass(value)
-            if own and value.__module__ == module and not name.startswith("_"):
+            if own and value.__module__ == module:
                 assert f"{module}.{name}" in names
     text = "".join(t for t in page.article.find_all(string=True) if not t.find_parents(["pre", "code", "dt"]))
     assert not re.search(r"`|\*\w+\*|\\|>>>|Alias for field", text)

@@ -65,8 +65,8 @@ q_target = Exercise(
     mistakes={
         "torch.where(terminated, 0.0, next_q.detach()) → next_q.detach()": "you bootstrap past a terminal state: where "
         "an episode has terminated there is no next action to rate",
-        ".detach() →": "the numbers are correct, but a gradient flows from the target into Q(s′, a′): the target must be "
-        "a constant",
+        ".detach() →": "the numbers are correct, but a gradient flows from the target into Q(s′, a′): the target must "
+        "be a constant",
         "torch.where(terminated, 0.0, next_q.detach()) → next_q": "you bootstrap past a terminal state, and a gradient "
         "flows from the target into Q(s′, a′)",
         "gamma * →": "the discount γ is missing: Q(s′, a′) is one step away",
@@ -178,8 +178,8 @@ expected_value = Exercise(
         ".sum(-1) → .mean(-1)": "the probabilities already make it an average: dividing by the number of actions once "
         "more is too much",
         ".sum(-1) →": "these are the terms; their sum over the actions is wanted",
-        ".sum(-1) → .sum(-1, keepdim=True)": "the numbers are correct, but there is an axis of 1 at the end: subtracted "
-        "from a (B,) it would broadcast to (B, B)",
+        ".sum(-1) → .sum(-1, keepdim=True)": "the numbers are correct, but there is an axis of 1 at the end: "
+        "subtracted from a (B,) it would broadcast to (B, B)",
         ".sum(-1) → .sum(-2)": "you add up the states of the batch: the sum runs over the actions",
         ".sum(-1) → .sum()": "you add up everything: every state has a value of its own",
         "return q.gather(-1, probs.argmax(-1, keepdim=True)).squeeze(-1)": "this is the Q of π's favourite action "
