@@ -1,10 +1,17 @@
-"""The options of a training run, each with type, default, rule and meaning; and what cannot be combined."""
+"""The options of a training run, each with type, default, rule and meaning; and what cannot be combined.
 
+The module is long because all that is to be known of an option stands in one place.
+"""
+
+import ast
 import difflib
+import inspect
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -79,11 +86,25 @@ def _prefill(name: str, value: Any) -> Prefill | SavedName | None:
     return policy, count
 
 
+def with_options(cls: type) -> type:
+    """List in the docstring of a dataclass each of its fields with the string under it, for `help` and `?`."""
+    (definition,) = ast.parse(inspect.getsource(cls)).body
+    assert isinstance(definition, ast.ClassDef)
+    lines = []
+    for line, below in pairwise(definition.body):
+        if isinstance(line, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            words = " ".join(str(below.value.value).split())
+            lines += textwrap.wrap(f"- `{ast.unparse(line.target)}`: {words}", 116, subsequent_indent="  ")
+    cls.__doc__ = f"{inspect.getdoc(cls)}\n\n" + "\n".join(lines)
+    return cls
+
+
 _whole = partial(_check.count, at_least=1)
 _from_zero = partial(_check.count, at_least=0)
 _flag = one_of(True, False)
 
 
+@with_options
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Every option of `train`. The defaults are made for CartPole; `Config()` is the preset `CARTPOLE`.
