@@ -2,7 +2,7 @@
 
     python examples/one_file.py [SEED [STEPS]]
 
-`offac_lite.train` has the same settings, for many seeds at once; it takes the exact sum over a′ instead of a sample.
+`offac_lite.train` has the same settings, for many seeds at once. It sums over all a′; this file draws one.
 """
 
 import copy
@@ -16,7 +16,7 @@ from torch.distributions import Categorical
 
 GAMMA, TAU, BATCH, ACTION_SAMPLES, N_ENVS, RANDOM_STEPS = 0.99, 0.1, 128, 4, 8, 1000
 ACTOR_LR, CRITIC_LR, ENTROPY_BONUS, REWARD_SCALE = 3e-4, 4e-3, 0.05, 0.1
-OBS_SCALE = torch.tensor([0.5, 0.5, 5.0, 0.5])  # position, velocity, angle, angular velocity: comparable sizes
+OBS_SCALE = torch.tensor([0.5, 0.5, 5.0, 0.5])  # position, velocity, angle, angular velocity: now similar in size
 
 
 def network(obs_size: int, out_size: int) -> nn.Sequential:
@@ -54,7 +54,7 @@ class TwinCritic(nn.Module):
 
 
 class OffPolicyActorCritic:
-    """One agent. `step()` takes one step in each of 8 environments, one critic step and one actor step."""
+    """One agent. `step()` acts in each of 8 environments; after the random steps it also learns."""
 
     def __init__(self, total_steps: int = 40_000, seed: int = 0):
         torch.manual_seed(seed)

@@ -73,6 +73,7 @@ class Agent:
                 v_target=c.v_target or equations.v_target,
                 alive=self.alive,
             )
+        assert c.next_action_samples != "auto"  # the config is resolved
         return updates.critic_step(
             self.critic,
             self.target_critic,
@@ -87,7 +88,7 @@ class Agent:
         )
 
     def actor_step(self, batch: Transition) -> Tensor:
-        """Take the actor step that the options ask for, and return the loss (S,), which means nothing."""
+        """Take the actor step that the options ask for, and return the loss (S,). Only its gradient has a meaning."""
         c = self.config
         if c.uses_stored_actions:
             return self.stored_actor_step(batch)
@@ -137,7 +138,7 @@ class Agent:
         c, own_loss = self.config, self.config.resampled_loss
         assert own_loss is not None
         loss = own_loss(self.policy, self.critic, batch.obs, batch.action, c.action_samples, self.generator)
-        loss = loss.expand(c.seeds)  # one number for all seeds: their mean, with the gradient of each
+        loss = loss.expand(c.seeds)  # of a mean over seeds, each seed gets its full gradient
         if c.entropy_bonus:
             loss = loss - c.entropy_bonus * self.entropy(batch.obs, self.generator).mean(-1)
         return updates.descend(self.optimizer, loss, self.alive)
@@ -152,7 +153,10 @@ class Agent:
 
     @torch.no_grad()
     def stored_advantage(self, batch: Transition) -> Tensor:
-        """Rate the stored actions, (S, B): the TD error of V, or Q − V; without a baseline the TD target, or Q."""
+        """Return the advantage of the stored actions, (S, B), by the critic as it is now.
+
+        Critic V: the TD error. Critic Q: Q − V. With baseline=None: the TD target, or Q.
+        """
         c = self.config
         if c.critic == "q":
             q = self.critic(batch.obs, batch.action)
@@ -185,7 +189,7 @@ class Agent:
 
     @torch.no_grad()
     def non_finite_seeds(self, obs: Tensor) -> Tensor:
-        """Return which seeds hold a parameter, or make of obs (S, B, obs_size) a policy, that is not finite, (S,)."""
+        """Return True for each seed with a parameter, or a policy at obs (S, B, obs_size), that is not finite, (S,)."""
         seeds = self.config.seeds
         rows = [p.reshape(-1, seeds, p.shape[-1]) for net in (self.policy, self.critic) for p in net.parameters()]
         broken = torch.stack([~torch.isfinite(row).all(-1).all(0) for row in rows]).any(0)
@@ -193,7 +197,7 @@ class Agent:
 
     @torch.no_grad()
     def stop_seeds(self, seeds: Tensor) -> None:
-        """Give up the seeds (S,) bool: all their numbers are 0 from now on, a uniform policy and Q = 0."""
+        """Stop the seeds (S,) bool: set their parameters and optimiser state to 0: a uniform policy and Q = 0."""
         self.alive = ~seeds if self.alive is None else self.alive & ~seeds
         networks = self.policy, self.critic, self.target_critic
         numbers = [p for network in networks for p in network.parameters()]

@@ -28,7 +28,7 @@ class SavedName(str):
 
 
 def option(default: Any, rule: Callable[[str, Any], Any], *, fixed: bool = False) -> Any:
-    """Declare a field. `rule(name, value)` returns the value in its one form, or raises and names the option.
+    """Declare a field. `rule(name, value)` returns the value in its canonical form, or raises and names the option.
 
     A `fixed` option cannot change while training: networks, buffer or environments are made from it.
     """
@@ -44,7 +44,12 @@ def either(word: Any, rule: Callable[[str, Any], Any]) -> Callable[[str, Any], A
     """Make the rule "this word, or what `rule` accepts"."""
 
     def check(name: str, value: Any) -> Any:
-        return word if type(value) is type(word) and value == word else rule(name, value)
+        if type(value) is type(word) and value == word:
+            return word
+        try:
+            return rule(name, value)
+        except TypeError as error:
+            raise TypeError(f"{error} (or {word!r})") from None
 
     return check
 
@@ -68,7 +73,7 @@ def _scale(name: str, value: Any) -> float | tuple[float, ...]:
     if scale.ndim > 1:
         raise ValueError(f"{name} has shape {tuple(scale.shape)}, wanted () or (obs_size,) = one per feature")
     if not (torch.isfinite(scale.float()) & (scale.float() > 0)).all():
-        raise ValueError(f"{name} must be above 0, and a float32, got {value}")
+        raise ValueError(f"{name} must be above 0 and fit into float32, got {value}")
     return tuple(scale.tolist()) if scale.ndim else scale.item()
 
 
@@ -111,7 +116,7 @@ class Config:
 
     Construction checks every field and refuses what cannot be combined: `TypeError` or `ValueError`, naming the option,
     the value and what was wanted. Make variants with `dataclasses.replace(config, tau=0.5)`, checked in the same way.
-    Options that are "auto" depend on the environment; `resolve` replaces them.
+    Options that are "auto" depend on the environment, and are replaced before the training starts.
 
     >>> Config(seeds=4, tau=0.5)
     Config(seeds=4, tau=0.5)
@@ -124,21 +129,22 @@ class Config:
     seeds: int = option(16, _whole, fixed=True)
     """Number of agents, trained at once and independently of each other."""
     total_steps: int = option(40_000, _whole, fixed=True)
-    """Environment steps per seed, all its environments together; rounded up to whole steps of them."""
+    """Environment steps per seed, summed over its `n_envs` environments; rounded up to a multiple of `n_envs`."""
     critic: Literal["q", "v"] = option("q", one_of("q", "v"), fixed=True)
     """"q": Q(s, a), with a′ ~ π in its target. "v": V(s), the value of the policies that wrote the data."""
     action: Literal["resampled", "stored", "importance"] = option(
         "resampled", one_of("resampled", "stored", "importance")
     )
-    """The actions of the policy gradient: drawn from π now; the buffer's; or the buffer's, weighted by ρ = π/β."""
+    """Actions of the policy gradient. "resampled": drawn from π now. "stored": the buffer's. "importance": the
+    buffer's, weighted by ρ = π/β."""
     action_samples: int | Literal["all"] = option(4, either("all", _whole))
     """K: resampled actions per state, or "all", the exact sum over discrete actions."""
     baseline: Literal["value", "leave-one-out", "auto"] | None = option(
         "auto", one_of(None, "value", "leave-one-out", "auto")
     )
-    """What is subtracted from Q. None: nothing. "value": V (with critic="v" the weight is then the TD error, without it
-    the TD target). "leave-one-out": the mean Q of the other K − 1 actions. "auto": "value" for discrete actions and for
-    stored ones, "leave-one-out" for several resampled continuous ones, else None."""
+    """What is subtracted from Q. None: nothing. "value": V. "leave-one-out": the mean Q of the other K − 1 actions.
+    With critic="v", "value" gives the TD error and None the TD target. "auto": "value" for discrete or stored actions;
+    "leave-one-out" for continuous resampled actions with K > 1 and the score gradient; otherwise None."""
     gradient: Literal["score", "reparameterized"] = option("score", one_of("score", "reparameterized"))
     """"score": ∇log π times a weight. "reparameterized": through resampled continuous actions; it uses no baseline."""
     next_action_samples: int | Literal["all", "auto"] = option("auto", either("all", either("auto", _whole)))
@@ -156,7 +162,7 @@ class Config:
     batch_size: int = option(128, _whole)
     """N: transitions per batch. Each transition is replayed updates_per_step · batch_size / n_envs times on average."""
     updates_per_step: int = option(1, _whole)
-    """Critic and actor steps after each step of the `n_envs` environments."""
+    """Critic and actor steps after each step of the `n_envs` environments; not used with `on_policy`."""
     actor_lr: float = option(3e-4, _check.positive)
     """Learning rate of the policy."""
     critic_lr: float = option(4e-3, _check.positive)
@@ -173,16 +179,17 @@ class Config:
     n_envs: int = option(8, _whole, fixed=True)
     """Environments per seed."""
     random_steps: int | Literal["auto"] = option("auto", either("auto", _from_zero))
-    """Steps of a seed whose actions are uniform, and after which learning starts. "auto": 1000, or a quarter of a short
-    run; 0 with `prefill` or `on_policy`."""
+    """Number of first steps per seed with uniform random actions. Learning starts after them. "auto": 1000, or a
+    quarter of a short run; 0 with `prefill` or `on_policy`."""
     prefill: Prefill | None = option(None, _prefill, fixed=True)
-    """Old data to start from: a `ReplayBuffer` (unscaled rewards), the same for each seed or one ring for each; or
-    (policy, count): `count` transitions per seed of a policy that never learns, given as one probability per action, as
-    a network, or as None for uniform."""
+    """Old data to start from. A `ReplayBuffer` (unscaled rewards): with one ring every seed gets a copy, with S rings
+    each seed gets its own. Or (policy, count): `count` transitions per seed of a policy that never learns, given as
+    one probability per action, as a network, or as None for uniform."""
     collect: bool = option(True, _flag)
-    """False: add nothing to the old data. Then `total_steps` counts the steps that would have been taken."""
+    """False: take no step, and learn from the old data alone. `total_steps` then sets only the number of updates."""
     on_policy: bool = option(False, _flag, fixed=True)
-    """Use each batch once, when all of it is new, and throw it away (critic="v", action="stored")."""
+    """Learn from each batch once: wait until the buffer holds only new transitions, learn from them, discard them. It
+    needs critic="v" and action="stored"; `updates_per_step` and `capacity` are not used."""
     capacity: int | None = option(None, either(None, _whole), fixed=True)
     """Transitions that the buffer keeps, per seed; None keeps all."""
     evaluations: int = option(20, _whole)
@@ -216,7 +223,7 @@ class Config:
     def resolve(self, spaces: Spaces) -> "Config":
         """Replace each "auto" for an environment of `spaces`, and refuse what cannot be combined there.
 
-        Only `obs_scale="auto"` stays: to measure it one has to play, see `play.auto_obs_scale`.
+        Only `obs_scale="auto"` stays: it is measured by playing the environment, see `play.auto_obs_scale`.
 
         >>> from offac_lite.envs import VectorEnv
         >>> resolved = CARTPOLE.resolve(VectorEnv("CartPole-v1", 1).spaces)
@@ -295,7 +302,7 @@ class Config:
 
     @classmethod
     def from_json(cls, options: Mapping[str, Any]) -> "Config":
-        """Make the config that `to_json` wrote. Where it holds a name, the config does too, and cannot be trained."""
+        """Make the config that `to_json` wrote. A function saved by name stays a name, and cannot be trained with."""
         options = dict(options)
         for name in OWN_FUNCTIONS:
             options[name] = _named(options[name])
@@ -313,12 +320,13 @@ OWN_FUNCTIONS = ("q_target", "v_target", "policy_gradient_loss", "leave_one_out"
 FIXED = tuple(f.name for f in fields(Config) if f.metadata["fixed"])
 
 CONFLICTS: list[tuple[Callable[[Config, bool | None], Any], str]] = [
-    # (whether a config cannot be, given whether actions are discrete, or None where that is not known yet; why not)
+    # Each row: a test and an error message. The test gets the config and `discrete` (None: not known yet), and is true
+    # for what cannot be.
     (
         lambda c, discrete: c.critic == "v" and not c.uses_stored_actions,
         'critic="v" cannot be combined with action="resampled": the advantage of V, r + γV(s′) − V(s), holds the '
-        "reward and the next state of the *stored* action. It says nothing of an action that is resampled now. To rate "
-        'any action, take critic="q"',
+        "reward and the next state of the *stored* action. It does not hold for an action resampled now. Use "
+        'critic="q", which rates any action',
     ),
     (
         lambda c, discrete: c.gradient == "reparameterized" and (discrete or c.uses_stored_actions),

@@ -1,10 +1,10 @@
-"""One pure function per numbered equation: targets, losses, weights and ratios.
+"""The equations that are learned from, a pure function for each: targets, losses, weights and ratios.
 
 Equation (N.k) of a docstring, here and in every module, is the one with that number in notebook N.
 
 Shapes: B is the batch, K the actions per state. Leading axes (...) are seeds: losses average over everything but
-those. Every function checks its shapes and never broadcasts (B,) against (B, 1). NaN and infinity pass through; the
-step that would learn from them refuses them (`updates.descend`).
+those. Every function checks its shapes and never broadcasts (B,) against (B, 1). Targets and losses let NaN and
+infinity pass; the step that would learn from them refuses them (`updates.descend`).
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def q_target(reward: Tensor, terminated: Tensor, next_q: Tensor, gamma: float) -
 
     *Data*: (s, a, r, s′) from any behaviour policy, because Q(s, a) holds for any a. a′ from the *current* policy,
     never the stored next action. `next_q` holds Q(s′, a′): (..., B) for one a′, a single-sample estimate of
-    V^π(s′) = E_a′ Q(s′, a′), or (..., M, B) for M of them.
+    V^π(s′) = E_a′ Q(s′, a′), or (..., M, B) for M of them. The exact sum Σ π(a′|s′) Q(s′, a′) is (..., B) as well.
 
     reward and terminated (..., B), `terminated` bool. No gradient flows into the target.
 
@@ -62,7 +62,7 @@ def td_advantage(
 ) -> Tensor:
     """Return Â(s, a) = r + γ (1 − d) V(s′) − V(s), the TD error, (..., B).                  Equation (1.7)
 
-    *Data*: r and s′ of the stored action. Never pair Â with a resampled action: r and s′ say nothing of that one.
+    *Data*: r and s′ belong to the stored action. Never pair Â with a resampled action.
     Without gradient: the actor must not train the critic. `v_target` computes the first two terms.
 
     >>> td_advantage(torch.tensor([1.0]), torch.tensor([False]), torch.tensor([5.0]), torch.tensor([10.0]), 0.5)
@@ -92,10 +92,10 @@ def policy_gradient_loss(log_prob: Tensor, advantage: Tensor) -> Tensor:
     *Data*: a ~ π(·|s), the *current* policy: fresh data, or actions resampled now at replayed states. With stored
     actions of an older policy this is not the gradient of J.
 
-    log_prob, advantage (..., K, B): mean over K and B, shape (...). With one action per state the axis K = 1 has to be
-    there, as in `log_prob.unsqueeze(-2)`: otherwise the S seeds of (S, B) would be taken for K actions. The gradient
-    flows through log π alone; Â is detached. The *value* of this loss means nothing. Sutton et al. (2000); Degris et
-    al. (2012) for replayed states.
+    log_prob, advantage (..., K, B): mean over K and B, shape (...). For one action per state add the axis K = 1 with
+    `log_prob.unsqueeze(-2)`: otherwise the seeds of (S, B) are averaged as actions. The gradient flows through log π
+    alone; Â is detached. Only the gradient of this loss has a meaning, its value has none. Sutton et al. (2000);
+    Degris et al. (2012) for replayed states.
 
     >>> log_prob = torch.tensor([[-1.0, -2.0]], requires_grad=True)
     >>> policy_gradient_loss(log_prob, torch.tensor([[3.0, 5.0]])).backward()
@@ -122,9 +122,8 @@ def reparameterized_loss(q: Tensor) -> Tensor:
 def leave_one_out(q: Tensor) -> Tensor:
     """Subtract from Q_k the mean of the *other* K − 1 values in the same state.              Equation (5.4)
 
-    *Data*: Q(s, a_k) of K actions drawn independently from π(·|s). Leaving one's own value out keeps the gradient
-    unbiased. With it the gradient would shrink to (K − 1)/K of its length. q (..., K, B) with K ≥ 2, same shape out.
-    Kool et al. (2019).
+    *Data*: Q(s, a_k) of K actions drawn independently from π(·|s). Q_k itself is left out, so the gradient is unbiased.
+    With Q_k included, its mean would be (K − 1)/K of ∇J. q (..., K, B) with K ≥ 2, same shape out. Kool et al. (2019).
 
     >>> leave_one_out(torch.tensor([[1.0], [2.0], [6.0]])).flatten()
     tensor([-3.0000, -1.5000,  4.5000])

@@ -31,9 +31,9 @@ def train(config: Config | str = CARTPOLE, /, *, progress: bool = True, **change
     defaults. `changes` are options of `Config` that differ: `train(PENDULUM, seeds=4, tau=0.1)`. With no argument: the
     off-policy actor-critic on CartPole-v1, 16 seeds of 40,000 steps each.
 
-    Each step acts in `n_envs` environments per seed with the current policy and stores what happened. Then, after
-    `random_steps`, it `updates_per_step` times draws a batch of old transitions, takes a critic step and an actor step,
-    and moves the target network. `progress` shows a bar.
+    Each step acts in `n_envs` environments per seed with the current policy, and stores what happened. After
+    `random_steps` it also learns. It repeats `updates_per_step` times: draw a batch of old transitions, take a critic
+    step, take an actor step, update the target network. `progress` shows a bar.
 
     Functions of your own take the place of those in `equations` (options `q_target`, `v_target`,
     `policy_gradient_loss`, `leave_one_out`) or of the whole actor step (`resampled_loss`). They are tried on a small
@@ -43,8 +43,8 @@ def train(config: Config | str = CARTPOLE, /, *, progress: bool = True, **change
     stopped, with a warning; the others go on.
 
     The same config gives the same run, bit for bit, on one machine with the same number of threads and the same
-    versions. Another machine or number of threads rounds differently, and training magnifies that: only what holds
-    across seeds holds there. All S seeds share one random stream, so seed 3 of 16 is not seed 3 of 4.
+    versions. Elsewhere rounding differs, and single seeds differ; only statistics over seeds agree. All S seeds share
+    one random stream, so seed 3 of 16 is not seed 3 of 4.
 
     Raises `TypeError` or `ValueError`, before anything runs, for an option that is unknown or makes no sense.
 
@@ -71,14 +71,14 @@ def train(config: Config | str = CARTPOLE, /, *, progress: bool = True, **change
 
 
 def resolved(config: Config, spaces: Spaces) -> Config:
-    """Return `config` with each "auto" replaced for its environment, also `obs_scale`, for which it is played."""
+    """Return `config` with each "auto" replaced. `obs_scale` is measured by playing its environment at random."""
     if config.obs_scale == "auto":
         config = replace(config, obs_scale=auto_obs_scale(config.env_id))
     return config.resolve(spaces)
 
 
 class Learner:
-    """A training in progress: `for _ in learner` takes one step in every environment, with its updates, at a time.
+    """A training in progress: each iteration takes one step in every environment, and then makes the updates.
 
     The same arguments as `train`, which makes one and runs it to its end. `run` is the run so far.
 
@@ -121,12 +121,17 @@ class Learner:
             raise
         self.run = Run(c, spaces, self.agent.policy, self.agent.critic)
         self.log_generator = torch.Generator(c.device).manual_seed(log_seed)  # measuring changes nothing
+        self.episodes: list[Episode] = []
+        self.batch: Transition | None = None  # the last one
+        self.has_learned = False
+        self.fresh = torch.zeros(c.seeds, dtype=torch.int64)  # stored since the last on-policy batch
+        self.critic_loss = torch.full((c.seeds,), torch.nan)
         keep_freed_memory()
         self.run.seconds = time.perf_counter() - started
 
     @property
     def config(self) -> Config:
-        """The options of now."""
+        """The current options."""
         return self.agent.config
 
     @config.setter
@@ -148,11 +153,6 @@ class Learner:
     def __iter__(self) -> Iterator[int]:
         """Run the algorithm: collect → store → sample → critic step → actor step → target network."""
         env, agent, buffer = self.env, self.agent, self.buffer
-        self.episodes: list[Episode] = []
-        self.batch: Transition | None = None
-        self.has_learned = False
-        self.fresh = torch.zeros(self.config.seeds, dtype=torch.int64)  # stored since the last on-policy batch
-        self.critic_loss = torch.full((self.config.seeds,), torch.nan)
         env.reset()
         while self.n_done < self.n_iterations:
             started, c = time.perf_counter(), self.config
@@ -165,8 +165,8 @@ class Learner:
                     self.fresh += step.valid.sum(1)
                 for batch in self._batches():  # sample: old states, old actions
                     agent.anneal(1 - self.n_done / self.n_iterations if c.lr_decay else 1.0)
-                    self.critic_loss = agent.critic_step(batch)  # a′ ~ π(·|s′) is drawn here
-                    agent.actor_step(batch)  # and the resampled aᵖ ~ π(·|s) here
+                    self.critic_loss = agent.critic_step(batch)  # fix 1: a′ ~ π(·|s′), drawn now or summed over
+                    agent.actor_step(batch)  # fix 2: aᵖ ~ π(·|s), resampled now
                     polyak_update(agent.target_critic, agent.critic, c.tau)
             except ValueError as error:
                 self._stop_non_finite_seeds(env, error)
@@ -182,7 +182,7 @@ class Learner:
             warnings.warn(words, RuntimeWarning, stacklevel=2)
 
     def _batches(self) -> Iterator[Transition]:
-        """Yield the batches to learn from after this step, rewards scaled: old transitions; on-policy, the newest."""
+        """Yield the batches to learn from after this step, rewards scaled. On-policy: the newest data, once."""
         c = self.config
         if c.on_policy:  # the buffer holds one batch; it is used once, when all of it is new
             if self.fresh.min() >= c.batch_size:
@@ -241,7 +241,7 @@ class Learner:
                 self._stop_non_finite_seeds(self.eval_env, error)
 
     def _stop_non_finite_seeds(self, env: VectorEnv, error: ValueError) -> None:
-        """Stop the seeds whose numbers are no longer finite; raise `error` again where there are none."""
+        """Stop the seeds whose numbers are no longer finite. If all are finite, raise `error` again."""
         if not torch.isfinite(env.obs).all():  # the environment's fault, and no seed's
             raise error
         broken = self.agent.non_finite_seeds(flat(env.obs, env).to(self.config.device))
@@ -292,8 +292,7 @@ class Learner:
 def keep_freed_memory(n_bytes: int = 2**28) -> None:
     """Ask glibc to keep up to `n_bytes` of freed memory, instead of returning it after each batch.
 
-    Pages that were returned have to be fetched anew for the next batch, which can cost as much as the arithmetic.
-    Where the C library has no such setting, nothing happens.
+    Getting returned memory back can take as long as the computation. Without glibc nothing happens.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

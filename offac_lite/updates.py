@@ -1,11 +1,12 @@
 """The steps of the algorithm, made of `equations`: critic, actor, target network.
 
-Each step draws the actions that it needs from the current policy. Each sums its losses over the seeds, so that no
-gradient crosses seeds, returns the losses (...), detached, and updates nothing where one of them is not finite.
-`alive` (...), bool, is False for the seeds that were given up: their losses do not count and their parameters stay.
+A step that needs actions of the current policy draws them itself. Losses are summed over the seeds, so that no
+gradient crosses seeds. A step returns the losses (...), detached, and updates nothing if one of them is not finite.
+`alive` (...), bool, is False for seeds that were stopped: their losses do not count, and their gradients are 0.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ def critic_step(
     batch: Transition,
     *,
     gamma: float,
-    next_action_samples: int | str = 1,
+    next_action_samples: int | Literal["all"] = 1,
     generator: torch.Generator,
     q_target: Callable[..., Tensor] = equations.q_target,
     alive: Tensor | None = None,
@@ -57,15 +58,15 @@ def critic_step(
     True
     """
     with torch.no_grad():
-        pi = policy(batch.next_obs)
+        pi: Pi = policy(batch.next_obs)
         if next_action_samples == "all":
             next_q = expected_q(pi, target_critic.all_actions(batch.next_obs))
         else:
             next_action = pi.sample(next_action_samples, generator=generator)  # a′ ~ π(·|s′), drawn now
             next_q = target_critic(batch.next_obs, next_action)
         target = q_target(batch.reward, batch.terminated, next_q, gamma)
-    losses = [equations.critic_loss(prediction, target) for prediction in critic.each(batch.obs, batch.action)]
-    return descend(optimizer, torch.stack(losses).sum(0), alive)
+    q = critic.each(batch.obs, batch.action)  # of both critics, if there are two
+    return descend(optimizer, equations.critic_loss(q, target.expand_as(q)).sum(0), alive)
 
 
 def v_critic_step(
@@ -111,7 +112,7 @@ def actor_step(
     optimizer: torch.optim.Optimizer,
     obs: Tensor,
     *,
-    action_samples: int | str = 1,
+    action_samples: int | Literal["all"] = 1,
     baseline: str | None = None,
     entropy_bonus: float = 0.0,
     generator: torch.Generator,
@@ -119,16 +120,16 @@ def actor_step(
     leave_one_out: Callable[[Tensor], Tensor] = equations.leave_one_out,
     alive: Tensor | None = None,
 ) -> Tensor:
-    """Take one step up 1/N Σ 1/K Σ ∇log π(a_k|s) Â(s, a_k), with a_k ~ π(·|s) resampled now.   Equation (5.1)
+    """Take one step up 1/N Σ 1/K Σ ∇log π(aᵖ_k|s) Â(s, aᵖ_k), with aᵖ_k ~ π(·|s) resampled now.   Equation (5.1)
 
     *Data*: replayed states `obs` (..., B, obs_size). The actions are drawn here from the current policy; those that
-    were stored with the states are not used.
+    were stored with the states are not used. Â is Q itself unless `baseline` says otherwise, see `actor_weight`.
 
     `action_samples` is K, or "all": Σ_a ∇π(a|s) Q(s, a), the limit of large K (discrete actions; a baseline then
-    changes nothing). `baseline`: see `actor_weight`. `entropy_bonus` (reward units per nat) adds that many times the
+    changes nothing). `entropy_bonus` (reward units per nat) adds that many times the
     gradient of the mean entropy of π(·|s), which keeps the policy from settling on one action too soon: exactly for
     discrete actions, for others through the weight. `policy_gradient_loss` and `leave_one_out` are the functions of
-    these names in `equations`, or your own. The value of the loss means nothing. Raises `NotFiniteError`, a
+    these names in `equations`, or your own. Only the gradient of the loss has a meaning. Raises `NotFiniteError`, a
     `ValueError`, where it is not finite.
 
     >>> from offac_lite.networks import CategoricalPolicy, DiscreteQCritic
@@ -140,7 +141,7 @@ def actor_step(
     >>> torch.equal(policy(obs).mode(), critic.all_actions(obs).argmax(-1))  # it has found what Q prefers
     True
     """
-    pi = policy(obs)
+    pi: Pi = policy(obs)
     if action_samples == "all":
         with torch.no_grad():
             q_all = critic.all_actions(obs)
@@ -176,11 +177,11 @@ def actor_weight(
     entropy_bonus: float = 0.0,
     leave_one_out: Callable[[Tensor], Tensor] = equations.leave_one_out,
 ) -> Tensor:
-    """Return what ∇log π(a|s) is multiplied with, (..., K, B), without gradient: Q(s, a), less a baseline.
+    """Return the factor of ∇log π(a|s), (..., K, B), without gradient: Q(s, a), less a baseline.
 
     *Data*: `action` ~ π(·|s) at replayed states; `log_prob` is its log π. `baseline`: None is Q itself; "value"
     subtracts Σ_a π(a|s) Q(s, a) (discrete actions); "leave-one-out" subtracts the mean Q of the other K − 1 actions.
-    For continuous actions the weight holds the entropy bonus, −α log π(a|s).
+    For continuous actions the factor includes the entropy bonus, −α log π(a|s).
     """
     _check.choice("baseline", baseline, (None, "value", "leave-one-out"))
     if baseline == "value":
@@ -221,7 +222,7 @@ def reparameterized_actor_step(
     >>> bool(critic(obs, policy(obs).mode()).mean() > before)
     True
     """
-    pi = policy(obs)
+    pi: Pi = policy(obs)
     if isinstance(pi, Categorical):
         raise ValueError("a discrete action has no derivative: the reparameterised gradient needs continuous actions")
     action_resampled = pi.rsample(action_samples, generator=generator)
@@ -267,7 +268,7 @@ def stored_actor_step(
     >>> bool(policy(obs).probs[0, 1] > 0.9)  # action 1 was good, each time
     True
     """
-    pi = policy(batch.obs)
+    pi: Pi = policy(batch.obs)
     log_prob = pi.log_prob(batch.action)
     _check.same_shape(log_prob=log_prob, advantage=advantage)
     if weight is not None:
@@ -292,15 +293,15 @@ def expected_q(pi: Pi, q_all: Tensor) -> Tensor:
 
 def _discrete(pi: Pi) -> Categorical:
     if not isinstance(pi, Categorical):
-        raise ValueError("a sum over all actions is wanted, which only discrete actions allow")
+        raise ValueError("a sum over all actions needs discrete actions")
     return pi
 
 
 def descend(optimizer: torch.optim.Optimizer, loss: Tensor, alive: Tensor | None = None) -> Tensor:
     """Take one optimiser step down `loss` (...), summed over seeds, and return the loss detached.
 
-    Each seed's loss depends on its own parameters alone, and Adam works on each number by itself. So one optimiser of
-    the stacked parameters is as many independent ones as there are seeds. `alive` (...): see the module.
+    Each seed's loss depends on its own parameters alone, and Adam works element by element. So one optimiser on the
+    stacked parameters equals one for each seed. `alive` (...): see the module.
 
     Raises `NotFiniteError`, a `ValueError`, where the loss is NaN or infinite, and `ValueError` where it depends on no
     parameter of the optimiser. Nothing is updated then.

@@ -641,7 +641,7 @@ def critic_step_of_all(policy, critic, batch):
         ),
         (
             lambda p, c, b: up.stored_actor_step(p, None, b, b.reward, entropy_bonus=0.1),
-            "a sum over all actions is wanted, which only discrete actions allow",
+            "a sum over all actions needs discrete actions",
         ),
         (
             lambda p, c, b: up.stored_actor_step(p, None, b, b.reward, weight=b.reward.unsqueeze(-1)),

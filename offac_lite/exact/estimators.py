@@ -31,7 +31,10 @@ BASELINES = (None, "value", "leave-one-out")
 
 @dataclass(frozen=True, eq=False)
 class GradientMoments:
-    """Exact mean and variance of one gradient estimator. Variances are traces over the S × A parameters."""
+    """Exact mean and variance of one gradient estimator.
+
+    A variance is the trace of the covariance matrix of the S · A parameters.
+    """
 
     mean: PerStateAction  # E[g]
     target: PerStateAction  # ∇J: states and actions of π, exact Q
@@ -131,7 +134,7 @@ class Estimator:
         beta = self.probs if behavior is None else _check.distributions("behavior", behavior, size, "(S, A)").detach()
         exact_q = mdp.action_values(self.probs)
         self.critic = exact_q if q is None else _check.table("q", q, size).detach()
-        self.signal = advantages(self.probs, self.critic) if baseline == "value" else self.critic  # w · (Q − b)
+        self.signal = advantages(self.probs, self.critic) if baseline == "value" else self.critic  # Q − b
         if estimator == "importance":
             ratio = torch.where(beta > 0, self.probs / beta.clamp_min(torch.finfo(torch.float64).tiny), 0.0)
             self.signal = ratio * self.signal
@@ -197,14 +200,14 @@ class Estimator:
         score = torch.eye(self.probs.shape[1], dtype=torch.float64) - self.probs[:, None, :]  # ∇log π(a|s), (S, A, A)
 
         def spread(signal: PerStateAction) -> PerState:
-            """Σ_a μ(a) ‖h(a) ∇log π(a) − mean‖². The mean is subtracted first, so equal terms give exactly 0."""
+            """Σ_a draw_probs ‖signal · ∇log π(a) − mean‖². The mean is subtracted first: equal terms give exactly 0."""
             return (self.draw_probs * (signal[..., None] * score - mean[:, None, :]).square().sum(-1)).sum(-1)
 
         k = self.action_samples
         if not self.leave_one_out:
             return mean, spread(self.signal) / k
-        # Leave-one-out is a U-statistic of order 2 with kernel h(a, a′) = ½ (x − x′)(Q − Q′), so (Hoeffding, 1948)
-        # Var = [4 (K − 2) ζ1 + 2 ζ2] / (K (K − 1)). Here 4 ζ1 = Var[x (Q − V)], and as ‖x − x′‖² = 2 for a ≠ a′,
+        # With x = ∇log π(a), leave-one-out is a U-statistic of order 2 with kernel h(a, a′) = ½ (x − x′)(Q − Q′). So
+        # (Hoeffding, 1948) Var = [4 (K − 2) ζ1 + 2 ζ2] / (K (K − 1)). Here 4 ζ1 = Var[x (Q − V)], and as ‖x − x′‖² = 2 for a ≠ a′,
         # E‖h‖² = Var_π(Q).
         advantage = advantages(self.probs, self.critic)
         four_zeta_1 = spread(advantage)

@@ -38,10 +38,12 @@ class Exercise:
     name: str
     _: KW_ONLY
     doc: str  # what the notebook asks for
-    right: Callable  # with which the notebook goes on where the student's function is not right
-    plain: Callable | None = None  # the right answer in a few lines, which the mistakes edit; `right` by default
+    right: Callable  # the notebook goes on with it if the student's function is wrong
+    plain: Callable | None = None  # a short right answer, whose source the mistakes edit; `right` by default
     observe: Callable[[Callable], Observations]  # run a function on small inputs
-    mistakes: Mapping[Edit, str] | Sequence[tuple[Callable, str]]  # see `edits`; then wrong functions and their words
+    mistakes: (
+        Mapping[Edit, str] | Sequence[tuple[Callable, str]]
+    )  # a table for `edits`; then pairs of a wrong function and its words
     praise: str
     planted: Callable | None = None  # in "find the bug", the code as the notebook gives it
     stub: Callable | None = None  # the code as the notebook gives it, where that is not an empty function
@@ -73,8 +75,8 @@ class Exercise:
 def edits(right: Callable, table: Mapping[Edit, str]) -> list[tuple[Callable, str]]:
     """Make wrong functions, with what to say of them, from a table of edits of the source of `right`.
 
-    An edit is "old → new"; "return ...", which replaces the last return; a tuple of these; or a function. Spaces beside
-    the arrow do not count. Raises `ValueError` where the old text is not found exactly once.
+    An edit is "old → new"; "return ...", which replaces the last statement; a tuple of these; or a function. Spaces
+    beside the arrow do not count. Raises `ValueError` if the old text is not found exactly once.
 
     >>> def target(reward, next_value, gamma):
     ...     return reward + gamma * next_value
@@ -106,8 +108,8 @@ def observer(
 ) -> Callable[[Callable], Observations]:
     """Make the `observe` of an exercise: call the function on each case, and record what it returns.
 
-    `value` names what is returned, `gradients` the gradients that reach some of the arguments, by position. A case's
-    name is put after these. Of a `loss` the gradients come first, for its value means less, and it has to be a tensor.
+    `value` names what is returned, `gradients` the gradients that reach some of the arguments, by position. The name of
+    the case is appended. With `loss=True` gradients are compared first, and a number instead of a tensor is refused.
 
     >>> observe = observer({"(a pair)": (torch.tensor([1.0, 2.0]),)}, "the square", {0: "the gradient"})
     >>> observe(lambda x: x.square())
@@ -154,7 +156,7 @@ def call(function: Callable, *args) -> torch.Tensor:
         if new.requires_grad != learns:
             raise Refused(
                 "your function changes one of its arguments: no gradient flows through it any more, for "
-                "whoever uses it later; build a constant from it instead"
+                "the code that uses it later; build a constant from it instead"
             )
     return result
 
@@ -163,7 +165,7 @@ _IN_PLACE = "your function changes one of its arguments in place; build a new te
 
 
 def call_loss(function: Callable, *args) -> torch.Tensor:
-    """Call, and refuse a plain number besides."""
+    """As `call`; refuse also a plain number."""
 
     def loss(*args):
         if isinstance(result := function(*args), float | int):
@@ -183,7 +185,7 @@ def to_tensor(value) -> torch.Tensor:
 
 
 def something(value):
-    """Return what a student's function returned, if that is anything."""
+    """Return `value`; raise if it is None, Ellipsis or NotImplemented."""
     if value is Ellipsis or value is NotImplemented:
         raise NotImplementedError
     if value is None:
@@ -196,7 +198,7 @@ class _Nothing(Exception):
 
 
 class Refused(Exception):
-    """What a check says at once of what a function did, in a student's words."""
+    """Raised to reject a function at once. The message is shown to the student."""
 
 
 def gradient(output: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
@@ -262,7 +264,7 @@ _LEAK = "; and besides, a gradient flows where a constant is wanted"
 
 
 def same(one: Observations, two: Observations) -> bool:
-    """Tell whether all that was seen of the second function was seen of the first one too."""
+    """Tell whether every observation in `two` is also in `one`, with the same shape and values."""
     return all(
         one[k].shape == two[k].shape and torch.allclose(one[k].double(), two[k].double(), 1e-4, 1e-6, equal_nan=True)
         for k in two
@@ -270,7 +272,7 @@ def same(one: Observations, two: Observations) -> bool:
 
 
 def empty():
-    """Do what a stub does."""
+    """An empty function, like a stub."""
 
 
 def untouched(function: Callable, given: Callable | None) -> bool:
