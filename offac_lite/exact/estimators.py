@@ -207,8 +207,8 @@ class Estimator:
         if not self.leave_one_out:
             return mean, spread(self.signal) / k
         # With x = ∇log π(a), leave-one-out is a U-statistic of order 2 with kernel h(a, a′) = ½ (x − x′)(Q − Q′). So
-        # (Hoeffding, 1948) Var = [4 (K − 2) ζ1 + 2 ζ2] / (K (K − 1)). Here 4 ζ1 = Var[x (Q − V)], and as ‖x − x′‖² = 2 for a ≠ a′,
-        # E‖h‖² = Var_π(Q).
+        # (Hoeffding, 1948) Var = [4 (K − 2) ζ1 + 2 ζ2] / (K (K − 1)). Here 4 ζ1 = Var[x (Q − V)]. As ‖x − x′‖² = 2
+        # for a ≠ a′, E‖h‖² = Var_π(Q).
         advantage = advantages(self.probs, self.critic)
         four_zeta_1 = spread(advantage)
         zeta_2 = (self.probs * advantage.square()).sum(-1) - mean.square().sum(-1)
