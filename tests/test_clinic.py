@@ -215,6 +215,7 @@ def test_a_chart_is_a_small_png_of_few_colours(charts):
     assert len(picture) < 80_000
 
 
+@pytest.mark.slow
 def test_a_chart_saved_as_another_format_is_of_that_format(charts, tmp_path):
     plots.patient_chart(charts["E"], charts[""], "Patient E").savefig(tmp_path / "chart.pdf")
     assert (tmp_path / "chart.pdf").read_bytes().startswith(b"%PDF")
