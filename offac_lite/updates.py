@@ -65,8 +65,9 @@ def critic_step(
             next_action = pi.sample(next_action_samples, generator=generator)  # a′ ~ π(·|s′), drawn now
             next_q = target_critic(batch.next_obs, next_action)
         target = q_target(batch.reward, batch.terminated, next_q, gamma)
-    q = critic.each(batch.obs, batch.action)  # of both critics, if there are two
-    return descend(optimizer, equations.critic_loss(q, target.expand_as(q)).sum(0), alive)
+    predictions = critic.each(batch.obs, batch.action)  # of both critics, if there are two
+    loss = torch.stack([equations.critic_loss(prediction, target) for prediction in predictions]).sum(0)
+    return descend(optimizer, loss, alive)
 
 
 def v_critic_step(
