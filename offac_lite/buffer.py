@@ -5,8 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from offac_lite import _check
+
+Data = torch.Tensor | ArrayLike
+"""A tensor, or what NumPy makes an array of: an array, a list, a number."""
 
 _LARGEST = float(np.finfo(np.float32).max)
 _DTYPES = {torch.float32: np.float32, torch.int64: np.int32}
@@ -111,14 +115,14 @@ class ReplayBuffer:
 
     def add(
         self,
-        obs: Any,
-        action: Any,
-        reward: Any,
-        next_obs: Any,
-        terminated: Any,
-        log_prob: Any = None,
+        obs: Data,
+        action: Data,
+        reward: Data,
+        next_obs: Data,
+        terminated: Data,
+        log_prob: Data | None = None,
         *,
-        valid: Any = None,
+        valid: Data | None = None,
     ) -> None:
         """Store copies, without gradient, of one transition or of several, the oldest first.
 
@@ -177,7 +181,7 @@ class ReplayBuffer:
         torch.Size([3, 4])
         """
         if not 1 <= n <= len(self):
-            raise ValueError(f"n = {n} transitions requested, but {len(self)} are stored: wanted 1 to {len(self)}")
+            raise ValueError(f"n = {n} transitions requested, wanted at least 1 and at most the {len(self)} stored")
         generator = self._generator if generator is None else generator
         if self.n_seeds is None and newest is None:
             return self._read(0, torch.randint(len(self), (n,), generator=generator).numpy())
@@ -231,7 +235,7 @@ class ReplayBuffer:
             raise ValueError(f"reward has shape {given}, wanted (S,) or (S, B) with S = n_seeds = {self.n_seeds}")
         return given
 
-    def _records(self, lead: tuple[int, ...], values: Sequence[Any]) -> np.ndarray:
+    def _records(self, lead: tuple[int, ...], values: Sequence[Data | None]) -> np.ndarray:
         """Return the values of all fields as records of shape `lead`, or raise for a wrong dtype or shape."""
         records = np.empty(lead, self._memory.dtype)
         for (name, dtype, shape), value in zip(self._fields, values, strict=True):
@@ -271,12 +275,12 @@ class ReplayBuffer:
         return Transition(*tensors)
 
 
-def _array(value: Any) -> np.ndarray:
+def _array(value: Data | None) -> np.ndarray:
     """Return a tensor, an array, a list or a number as an array, without a copy where possible."""
     return value.numpy(force=True) if isinstance(value, torch.Tensor) else np.asarray(value)
 
 
-def _checked(name: str, value: Any, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+def _checked(name: str, value: Data | None, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     """Return `value` as an array of `shape`, or raise where it has another shape or cannot mean a `dtype`."""
     value = _array(value)
     kinds, wanted = _KINDS[dtype.kind]

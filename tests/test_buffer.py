@@ -245,7 +245,7 @@ def test_nothing_to_add_and_nothing_stored(n_seeds):
     for rows, valid in ((transitions(0, lead=lead), None), (transitions(3, lead=lead), np.zeros((*lead, 3), bool))):
         buffer.add(**rows, valid=valid)
         assert len(buffer) == 0 and buffer.all().obs.shape == (*lead, 0, 3)
-    with pytest.raises(ValueError, match="n = 1 transitions requested, but 0 are stored"):
+    with pytest.raises(ValueError, match="n = 1 transitions requested, wanted at least 1 and at most the 0 stored"):
         buffer.sample(1)
 
 
@@ -371,9 +371,9 @@ def test_continuous_actions_take_densities_above_one():
 @pytest.mark.parametrize(
     ("n", "error", "message"),
     [
-        (0, ValueError, "n = 0 transitions requested, but 5 are stored: wanted 1 to 5"),
+        (0, ValueError, "n = 0 transitions requested, wanted at least 1 and at most the 5 stored"),
         (-3, ValueError, "n = -3 transitions requested"),
-        (6, ValueError, "n = 6 transitions requested, but 5 are stored"),
+        (6, ValueError, "n = 6 transitions requested, wanted at least 1 and at most the 5 stored"),
         (2.0, TypeError, r"^rand"),
     ],
 )

@@ -1077,7 +1077,7 @@ MISFITS = {
         lambda: step_with("polyak_update", target=networks.VCritic(OBS, (9,), generator=rng())),
         r"target has parameters \[\(55,\)\], source .* wanted the same",
     ),
-    "more than is stored": (lambda: (functools.partial((b := buffer()).sample, 7), b), "n = 7 .* only 6 are stored"),
+    "more than is stored": (lambda: (functools.partial((b := buffer()).sample, 7), b), "n = 7 .* at most the 6 stored"),
     "a reward (B, 1)": (
         lambda: of_fields((B, OBS), (B,), (B, 1), (B, OBS), (B,)),
         r"reward has shape \(3, 1\), wanted \(\) for one transition or \(B,\)",
