@@ -904,7 +904,10 @@ CALLS |= {
 PLAIN = (
     "add",
     "sample",
+    "step",
     "store",
+    "recent_returns.episodes",
+    "latest_episodes.episodes",
     "v_target",
     "q_target",
     "td_advantage",
