@@ -767,7 +767,7 @@ def weights():
 
 def fill():
     ring = buffer(2)
-    return acting(play.fill, ring, buffer=Thing(ring), policy=weights(), count=Natural(3), generator=Thing(rng()))
+    return acting(play.fill, ring, buffer=ring, policy=weights(), count=Natural(3), generator=Thing(rng()))
 
 
 def store():
@@ -787,7 +787,7 @@ def store():
 
 def prefilled():
     ring = buffer(2)
-    return acting(play.load_prefill, ring, old=((0.2, 0.8), 3), buffer=Thing(ring), generator=Thing(rng()))
+    return acting(play.load_prefill, ring, old=((0.2, 0.8), 3), buffer=ring, generator=Thing(rng()))
 
 
 EPISODES = [envs.Episode(0, 0, 10.0, 10), envs.Episode(1, 0, 30.0, 30)]
@@ -806,8 +806,8 @@ CALLS |= {
     "latest_episodes": lambda: call(envs.latest_episodes, episodes=Thing(EPISODES), n_seeds=Count(2), last=Count(3)),
     "to_come": lambda: call(envs.to_come, lengths=Thing([3, 4]), gamma=Discount(0.9)),
     "delivered": lambda: call(clinic.delivered, lengths=Thing([3, 4]), gamma=Discount(0.9)),
-    "choose": lambda: acting(play.choose, policy=weights(), generator=Thing(rng())),
-    "choose, a network": lambda: acting(play.choose, policy=Thing(policy(2), NONE), generator=rng()),
+    "act in environments": lambda: acting(play.act, policy=weights(), generator=Thing(rng())),
+    "act in environments, a network": lambda: acting(play.act, policy=Thing(policy(2), NONE), generator=rng()),
     "fill": fill,
     "store": store,
     "load_prefill": prefilled,
@@ -914,7 +914,9 @@ PLAIN = (
     "TwinQCritic.make",
     *("action_variance.obs", "learned_break_even.obs", "gradient_noise.obs"),
     "step",
+    "act in environments",
     "store",
+    *("fill.env", "load_prefill.env", "evaluate.env", "evaluate.policy", "rollout.env", "rollout.policy"),
     "recent_returns.episodes",
     "latest_episodes.episodes",
     "v_target",
