@@ -916,6 +916,7 @@ PLAIN = (
     "step",
     "act in environments",
     "store",
+    *("interval.statistic", "solved_at.returns", "share_at_goal.returns"),
     *("fill.env", "load_prefill.env", "evaluate.env", "evaluate.policy", "rollout.env", "rollout.policy"),
     "recent_returns.episodes",
     "latest_episodes.episodes",
