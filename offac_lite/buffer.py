@@ -5,12 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 
 from offac_lite import _check
-
-Data = torch.Tensor | ArrayLike
-"""A tensor, or what NumPy makes an array of: an array, a list, a number."""
+from offac_lite._check import Numbers
 
 _LARGEST = float(np.finfo(np.float32).max)
 _DTYPES = {torch.float32: np.float32, torch.int64: np.int32}
@@ -115,14 +112,14 @@ class ReplayBuffer:
 
     def add(
         self,
-        obs: Data,
-        action: Data,
-        reward: Data,
-        next_obs: Data,
-        terminated: Data,
-        log_prob: Data | None = None,
+        obs: Numbers,
+        action: Numbers,
+        reward: Numbers,
+        next_obs: Numbers,
+        terminated: Numbers,
+        log_prob: Numbers | None = None,
         *,
-        valid: Data | None = None,
+        valid: Numbers | None = None,
     ) -> None:
         """Store copies, without gradient, of one transition or of several, the oldest first.
 
@@ -235,7 +232,7 @@ class ReplayBuffer:
             raise ValueError(f"reward has shape {given}, wanted (S,) or (S, B) with S = n_seeds = {self.n_seeds}")
         return given
 
-    def _records(self, lead: tuple[int, ...], values: Sequence[Data | None]) -> np.ndarray:
+    def _records(self, lead: tuple[int, ...], values: Sequence[Numbers | None]) -> np.ndarray:
         """Return the values of all fields as records of shape `lead`, or raise for a wrong dtype or shape."""
         records = np.empty(lead, self._memory.dtype)
         for (name, dtype, shape), value in zip(self._fields, values, strict=True):
@@ -275,12 +272,12 @@ class ReplayBuffer:
         return Transition(*tensors)
 
 
-def _array(value: Data | None) -> np.ndarray:
+def _array(value: Numbers | None) -> np.ndarray:
     """Return a tensor, an array, a list or a number as an array, without a copy where possible."""
     return value.numpy(force=True) if isinstance(value, torch.Tensor) else np.asarray(value)
 
 
-def _checked(name: str, value: Data | None, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+def _checked(name: str, value: Numbers | None, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     """Return `value` as an array of `shape`, or raise where it has another shape or cannot mean a `dtype`."""
     value = _array(value)
     kinds, wanted = _KINDS[dtype.kind]

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
-from numpy.typing import ArrayLike
 
 from offac_lite import _check
+from offac_lite._check import Numbers
 
 
 class Step(NamedTuple):
@@ -194,7 +194,7 @@ class VectorEnv:
         self._obs = first = self._tensor(obs, self._obs_type)
         return first
 
-    def step(self, action: torch.Tensor | ArrayLike) -> Step:
+    def step(self, action: Numbers) -> Step:
         """Take one action in every environment and return `Step(obs, reward, next_obs, terminated, truncated, valid)`.
 
         `action`: (*batch_shape, *action_shape), integers in [0, n_actions) or numbers in [action_low, action_high].
@@ -254,7 +254,7 @@ class VectorEnv:
         slices = [np.random.SeedSequence([seed, s]) for s in range(self.n_seeds or 1)]
         return [int(word) >> 1 for slice_ in slices for word in slice_.generate_state(self.n_envs)]
 
-    def _checked(self, action: torch.Tensor | ArrayLike) -> np.ndarray:
+    def _checked(self, action: Numbers) -> np.ndarray:
         """Return the actions as Gymnasium takes them, or raise for a wrong dtype, shape or range."""
         action = action.numpy(force=True) if isinstance(action, torch.Tensor) else np.asarray(action)
         discrete, wanted = self.n_actions is not None, self.batch_shape + self.action_shape

@@ -15,11 +15,11 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import nn
 from torch.nn import functional
 
 from offac_lite import _check
+from offac_lite._check import Numbers
 
 
 def of_actions(table: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
@@ -188,7 +188,7 @@ class MLP(nn.Module):
         *,
         n_seeds: int | None = None,
         generator: torch.Generator,
-        in_scale: torch.Tensor | ArrayLike = 1.0,
+        in_scale: Numbers = 1.0,
         out_gain: float = 1.0,
     ):
         super().__init__()
@@ -227,7 +227,7 @@ class MLP(nn.Module):
         return list(zip(parts[::2], parts[1::2], strict=True))
 
 
-def _scale(name: str, value: torch.Tensor | ArrayLike, size: int) -> torch.Tensor:
+def _scale(name: str, value: Numbers, size: int) -> torch.Tensor:
     """Return factors of the input as a tensor () or (size,), or raise `ValueError` for another shape."""
     scale = _check.finite_tensor(name, value, torch.float32)
     if scale.shape not in ((), (size,)):
@@ -245,7 +245,7 @@ class Policy(nn.Module):
     """Shape of one action as the environment takes it; None for the shape that `mode` returns."""
 
     @torch.no_grad()
-    def act(self, obs: torch.Tensor | ArrayLike, *, generator: torch.Generator | None = None) -> int | np.ndarray:
+    def act(self, obs: Numbers, *, generator: torch.Generator | None = None) -> int | np.ndarray:
         """Choose actions for an environment's observations: the most probable ones, or drawn with `generator`.
 
         obs: (*obs_shape), or with a batch axis (B, *obs_shape), or (S, B, *obs_shape) for a policy of S seeds. Without
@@ -323,8 +323,8 @@ class TanhGaussianPolicy(Policy):
     def __init__(
         self,
         obs_size: int,
-        low: torch.Tensor | ArrayLike,
-        high: torch.Tensor | ArrayLike,
+        low: Numbers,
+        high: Numbers,
         hidden: Sequence[int] = (64, 64),
         **mlp: Any,
     ):
@@ -354,7 +354,7 @@ class QCritic(nn.Module):
 
     def all_actions(self, obs: torch.Tensor) -> torch.Tensor:
         """Evaluate Q(s, a) of every action, (..., B, A), where actions are discrete."""
-        raise ValueError("Q(s, a) of every action exists for discrete actions only")
+        raise ValueError("a value of every action is wanted, which only discrete actions allow")
 
 
 class VCritic(nn.Module):
@@ -408,7 +408,7 @@ class ContinuousQCritic(QCritic):
         action_size: int,
         hidden: Sequence[int] = (64, 64),
         *,
-        obs_scale: torch.Tensor | ArrayLike = 1.0,
+        obs_scale: Numbers = 1.0,
         **mlp: Any,
     ):
         super().__init__()

@@ -4,16 +4,13 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from scipy import stats
 
 from offac_lite import _check
-
-Values = torch.Tensor | ArrayLike
-"""A tensor, or what NumPy makes an array of."""
+from offac_lite._check import Numbers
 
 
-def _by_seed(values: Values) -> np.ndarray:
+def _by_seed(values: Numbers) -> np.ndarray:
     """Return `values` (S, ...) as an array, or raise `ValueError` where there is no seed or a number is not finite."""
     array = _check.finite_tensor("values", values).numpy(force=True)
     if array.ndim < 1 or not len(array):
@@ -21,7 +18,7 @@ def _by_seed(values: Values) -> np.ndarray:
     return array
 
 
-def iqm(values: Values) -> np.ndarray:
+def iqm(values: Numbers) -> np.ndarray:
     """Return the interquartile mean over seeds, (S, ...) → (...): the mean of the middle half of the values.
 
     No single seed has much influence on it. Of fewer than four seeds it is the mean of all. Raises `ValueError` for
@@ -34,7 +31,7 @@ def iqm(values: Values) -> np.ndarray:
 
 
 def interval(
-    values: Values,
+    values: Numbers,
     statistic: Callable[..., np.ndarray] | None = None,
     *,
     level: float = 0.95,
@@ -78,7 +75,7 @@ def _trimmed(values: np.ndarray, axis: int) -> np.ndarray:
     return stats.trim_mean(values, 0.25, axis=axis)
 
 
-def solved_at(steps: Values, returns: Values, goal: float, in_a_row: int = 2) -> torch.Tensor:
+def solved_at(steps: Numbers, returns: Numbers, goal: float, in_a_row: int = 2) -> torch.Tensor:
     """Return the step (S,) at which each seed first had `in_a_row` evaluations of at least `goal`; NaN where never.
 
     steps (E,), returns (S, E). A NaN return (a stopped seed) is below any goal.
@@ -98,7 +95,7 @@ def solved_at(steps: Values, returns: Values, goal: float, in_a_row: int = 2) ->
     return first.where(first.isfinite(), torch.nan)
 
 
-def share_at_goal(returns: Values, goal: float) -> float:
+def share_at_goal(returns: Numbers, goal: float) -> float:
     """Return the share of evaluations that reach `goal`, in the second half of the run, over all seeds.
 
     >>> share_at_goal([[0.0, 9.0, 9.0, 0.0]], goal=9.0)

@@ -62,7 +62,7 @@ class Count(Kind):
         yield from super().spoil()
         yield from (Spoiled("below", self.least - 1), Spoiled("negative", -1), Spoiled("fraction", 2.5))
         yield from (Spoiled("nan", NAN), Spoiled("inf", INF), Spoiled("bool", True), Spoiled("list", [3]))
-        yield from (Spoiled("huge", 2**70), Spoiled("complex", 3j), Spoiled("digits", "3"))
+        yield from (Spoiled("complex", 3j), Spoiled("digits", "3"))
         yield Spoiled("float", float(self.value))
         yield Spoiled("numpy", np.int64(self.value), SAME)
 
@@ -89,7 +89,7 @@ class Number(Kind):
     def spoil(self):
         yield from super().spoil()
         yield from (Spoiled("nan", NAN), Spoiled("inf", INF), Spoiled("-inf", -INF), Spoiled("digits", "0.5"))
-        yield from (Spoiled("bool", True), Spoiled("list", [0.5]), Spoiled("complex", 0.5j), Spoiled("huge", 10**400))
+        yield from (Spoiled("bool", True), Spoiled("list", [0.5]), Spoiled("complex", 0.5j))
         yield from (Spoiled(f"outside {number:g}", number) for number in self.outside)
         yield Spoiled("numpy", np.float64(self.value), SAME)
         yield Spoiled("float32", np.float32(self.value), EITHER, float(np.float32(self.value)))
