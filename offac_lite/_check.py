@@ -153,7 +153,7 @@ def device(name: str, value: Any) -> str:
     return str(value)
 
 
-def choice(name: str, value: T, allowed: Sequence[Any]) -> T:
+def one_of(name: str, value: T, allowed: Sequence[Any]) -> T:
     """Return `value` if it is one of `allowed`, or raise `ValueError`."""
     if not any(value is one or (type(value) is type(one) and value == one) for one in allowed):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")

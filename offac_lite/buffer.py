@@ -86,8 +86,8 @@ class ReplayBuffer:
         self.action_shape = _check.sizes("action_shape", action_shape)
         if action_dtype is None:
             action_dtype = torch.float32 if self.action_shape else torch.int64
-        self.obs_dtype = _check.choice("obs_dtype", obs_dtype, (torch.float32, torch.int64))
-        self.action_dtype = _check.choice("action_dtype", action_dtype, (torch.float32, torch.int64))
+        self.obs_dtype = _check.one_of("obs_dtype", obs_dtype, (torch.float32, torch.int64))
+        self.action_dtype = _check.one_of("action_dtype", action_dtype, (torch.float32, torch.int64))
         self.device = torch.device(device)
         self._generator = torch.Generator().manual_seed(_check.count("seed", seed, at_least=0))
         obs_field = np.dtype(_DTYPES[self.obs_dtype]), self.obs_shape

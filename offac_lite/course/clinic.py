@@ -80,7 +80,7 @@ HEALTHY = Parts()
 
 def patient(letter: str) -> Parts:
     """The parts of the patient "A" to "I": the healthy ones but for one."""
-    _check.choice("letter", letter, tuple(_BROKEN))
+    _check.one_of("letter", letter, tuple(_BROKEN))
     return replace(HEALTHY, **_BROKEN[letter])
 
 
@@ -106,7 +106,7 @@ class Chart:
 
     def late(self, name: str) -> torch.Tensor:
         """Average a curve over the last fifth of the evaluations, (S,)."""
-        _check.choice("name", name, tuple(self.curves))
+        _check.one_of("name", name, tuple(self.curves))
         return self[name][:, -max(1, len(self.steps) // 5) :].mean(1)
 
     def summary(self) -> str:

@@ -60,8 +60,8 @@ class ClinicModel:
 
     def __call__(self, patient: str, instrument: str = "return", step: int | None = None) -> ClinicResult:
         """Read every instrument after `step` environment steps, or at the reading nearest to it; None is the end."""
-        _check.choice("patient", patient, list(self.charts))
-        _check.choice("instrument", instrument, READ)
+        _check.one_of("patient", patient, list(self.charts))
+        _check.one_of("instrument", instrument, READ)
         index = len(self.steps) - 1 if step is None else (self.steps - step).abs().argmin().item()
         chart, outside, medians = self.charts[patient], {}, {}
         for name in READ:

@@ -68,7 +68,7 @@ class AgeModel:
     def behavior(self, age: int, writers: str) -> torch.Tensor:
         """Give the buffer's policy, (S, A)."""
         _check.count("age", age, at_least=0, at_most=AGES)
-        _check.choice("writers", writers, WRITERS)
+        _check.one_of("writers", writers, WRITERS)
         probs = torch.softmax(self.path[AGES - age :], -1)
         if writers == "one":
             return probs[0]

@@ -166,7 +166,7 @@ class MapModel:
 
     def __call__(self, trained: int, agent: int = 0, plane: str = "angle and its speed") -> MapResult:
         """Look at the agent as it was after `trained` steps."""
-        _check.choice("plane", plane, list(PLANES))
+        _check.one_of("plane", plane, list(PLANES))
         index = self.album.index(trained)
         played = self.album.episode(index, agent)
         if (index, plane) not in self._maps:

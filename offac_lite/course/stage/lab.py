@@ -164,7 +164,7 @@ def chosen(every: dict[str, ipywidgets.ValueWidget], names: Iterable[str] | None
         raise TypeError(f"controls must be a sequence of names such as ({names!r},), got {names!r}")
     names = list(every) if names is None else list(names)
     for name in names:
-        _check.choice("controls", name, list(every))
+        _check.one_of("controls", name, list(every))
     return {name: control for name, control in every.items() if name in names}
 
 
