@@ -1,23 +1,24 @@
-"""Argument checks that say which argument, what came, and what was wanted."""
+"""Argument checks whose errors name the argument, its value, and what was wanted."""
 
 import math
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
-from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
+from numpy.typing import ArrayLike
+
+T = TypeVar("T")
+Numbers = torch.Tensor | ArrayLike
+"""A tensor, or what NumPy makes an array of: an array, a list, a number."""
 
 
-def finite_tensor(name: str, value, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    """Return `value` as a tensor of `dtype`, or raise an error that names the argument.
+def finite_tensor(name: str, value: Numbers, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    """Return `value` as a tensor of `dtype` on the CPU. A tensor keeps its graph.
 
-    It is on the CPU, and a tensor keeps its graph. Raises `TypeError` for what is not numeric and `ValueError` for NaN
-    or infinity.
+    Raises `TypeError` for what is not numeric and `ValueError` for NaN or infinity.
     """
     try:
-        if torch.as_tensor(value).is_complex():
-            raise TypeError("it holds complex numbers")
         tensor = torch.as_tensor(value, dtype=dtype, device="cpu")
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must be numeric, got {type(value).__name__}: {error}") from None
@@ -26,39 +27,28 @@ def finite_tensor(name: str, value, dtype: torch.dtype = torch.float64) -> torch
     return tensor
 
 
-def tensor(name: str, value, like: torch.Tensor | None = None) -> torch.Tensor:
-    """Return `value` if it is a tensor of real numbers, on the device of `like`, or raise. It looks at no number."""
+def tensor(name: str, value: Any) -> torch.Tensor:
+    """Return `value`, or raise `TypeError` where it is not a tensor."""
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
-    if value.is_meta:
-        raise ValueError(f"{name} is on the device 'meta', where tensors hold no numbers")
-    if value.is_complex():
-        raise TypeError(f"{name} has dtype {value.dtype}, wanted real numbers")
-    if like is not None and value.device != like.device:
-        raise ValueError(f"{name} is on the device {value.device}, wanted {like.device}")
     return value
 
 
-def floating(name: str, value) -> torch.Tensor:
-    """Return `value` if it is a tensor of floating-point numbers, or raise."""
+def averaged(name: str, value: torch.Tensor, meaning: str, axes: int) -> torch.Tensor:
+    """Return `value`, or raise where it holds no floating-point numbers, or has fewer than `axes` axes."""
     if not tensor(name, value).is_floating_point():
         raise TypeError(f"{name} has dtype {value.dtype}, wanted floating-point numbers")
-    return value
-
-
-def averaged(name: str, value, meaning: str, axes: int) -> torch.Tensor:
-    """Return `value` if it holds floating-point numbers, at least one, on at least so many axes, or raise."""
-    if floating(name, value).ndim < axes or not value.numel():
+    if value.ndim < axes or not value.numel():
         raise ValueError(f"{name} has shape {tuple(value.shape)}, wanted {meaning}, and not empty")
     return value
 
 
 def same_shape(**tensors: torch.Tensor) -> None:
-    """Raise unless all are tensors of one shape on one device: (B,) against (B, 1) is an error, never a broadcast."""
+    """Raise unless all are tensors of one shape: (B,) against (B, 1) is an error, never a broadcast."""
     (first, reference), *others = tensors.items()
     tensor(first, reference)
     for name, other in others:
-        if tensor(name, other, reference).shape != reference.shape:
+        if tensor(name, other).shape != reference.shape:
             raise ValueError(
                 f"{name} has shape {tuple(other.shape)}, wanted {tuple(reference.shape)} like {first}: "
                 "nothing is broadcast"
@@ -71,33 +61,34 @@ def shape(name: str, tensor: torch.Tensor, wanted: Sequence[int], meaning: str) 
         raise ValueError(f"{name} has shape {tuple(tensor.shape)}, wanted {tuple(wanted)} = {meaning}")
 
 
-def count(name: str, value, at_least: int = 1, at_most: int | None = None) -> int:
-    """Return `value` as an int of at least `at_least`, and at most `at_most` where that is given, or raise."""
+def trailing_shape(name: str, tensor: torch.Tensor, wanted: Sequence[int], meaning: str) -> None:
+    """Raise `ValueError` unless the last axes of `tensor` have the shape `wanted`."""
+    if tuple(tensor.shape[max(0, tensor.ndim - len(wanted)) :]) != tuple(wanted):
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}, wanted {tuple(wanted)} = {meaning} at the end")
+
+
+def count(name: str, value: Any, at_least: int = 1, at_most: int | None = None) -> int:
+    """Return `value` as an int of at least `at_least` and, where that is given, at most `at_most`, or raise."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if value < at_least:
-        raise ValueError(f"{name} must be at least {at_least}, got {value}")
-    if value > 2**62:
-        raise ValueError(f"{name} must be a number one can count to, got more than 2**62")
-    if at_most is not None and value > at_most:
-        raise ValueError(f"{name} must lie between {at_least} and {at_most}, got {value}")
-    return int(value)
+    number = int(value)
+    if number < at_least:
+        raise ValueError(f"{name} must be at least {at_least}, got {number}")
+    if at_most is not None and number > at_most:
+        raise ValueError(f"{name} must lie between {at_least} and {at_most}, got {number}")
+    return number
 
 
-def number(name: str, value) -> float:
+def number(name: str, value: Any) -> float:
     """Return `value` as a finite float, or raise."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    try:
-        finite = math.isfinite(value)
-    except OverflowError:  # a whole number beyond what a float can be
-        finite, value = False, "more than a float can hold"
-    if not finite:
+    if not math.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value}")
     return float(value)
 
 
-def positive(name: str, value, at_most: float = math.inf) -> float:
+def positive(name: str, value: Any, at_most: float = math.inf) -> float:
     """Return `value` as a finite float above 0, and at most `at_most`, or raise."""
     if not 0 < number(name, value) <= at_most:
         wanted = "be above 0" if at_most == math.inf else f"lie in (0, {at_most:g}]"
@@ -105,58 +96,53 @@ def positive(name: str, value, at_most: float = math.inf) -> float:
     return float(value)
 
 
-def not_negative(name: str, value) -> float:
+def not_negative(name: str, value: Any) -> float:
     """Return `value` as a finite float of at least 0, or raise."""
     if number(name, value) < 0:
         raise ValueError(f"{name} must not be negative, got {value}")
     return float(value)
 
 
-def generator(name: str, value) -> torch.Generator:
-    """Return `value` if it is a local generator; `None` would mean the global random state, and is refused."""
-    if not isinstance(value, torch.Generator):
-        raise TypeError(f"{name} must be a torch.Generator, got {type(value).__name__}")
-    return value
+def discount(name: str, value: Any) -> float:
+    """Return `value` as a float in [0, 1), or raise."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number in [0, 1), got {value!r}")
+    if not 0 <= float(value) < 1:
+        raise ValueError(f"{name} must lie in [0, 1), got {value}")
+    return float(value)
 
 
-def instance(name: str, value, kind: type):
-    """Return `value` if it is a `kind`, or raise `TypeError`."""
-    if not isinstance(value, kind):
-        raise TypeError(f"{name} must be a {kind.__name__}, got {type(value).__name__}")
-    return value
-
-
-def function(name: str, value) -> Callable:
-    """Return `value` if it can be called, or raise `TypeError`."""
-    if not callable(value):
-        raise TypeError(f"{name} must be a function, got {value!r}")
-    return value
-
-
-def sizes(name: str, value) -> tuple[int, ...]:
+def sizes(name: str, value: Any) -> tuple[int, ...]:
     """Return a sequence of whole numbers, each at least 1, as a tuple, or raise."""
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise TypeError(f"{name} must be a sequence of sizes such as (8,), got {value!r}")
     return tuple(count(f"each entry of {name}", size) for size in value)
 
 
-def index(name: str, value, size: int) -> int:
+def index(name: str, value: Any, size: int) -> int:
     """Return `value` as a place among `size`, negative ones counted from the end, or raise."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if not -size <= value < size:
+    if not -size <= int(value) < size:
         raise IndexError(f"{name} must lie between {-size} and {size - 1}, got {value}")
     return int(value) % size
 
 
-def path(name: str, value) -> Path:
-    """Return `value` as a path, or raise `TypeError`."""
-    if not isinstance(value, str | os.PathLike) or not str(value):
-        raise TypeError(f"{name} must be a path, got {value!r}")
-    return Path(value)
+def generator(name: str, value: Any) -> torch.Generator:
+    """Return `value`, or raise `TypeError` where it is no generator: for None PyTorch uses the global random state."""
+    if not isinstance(value, torch.Generator):
+        raise TypeError(f"{name} must be a torch.Generator, got {type(value).__name__}")
+    return value
 
 
-def device(name: str, value) -> str:
+def instance(name: str, value: Any, kind: type[T]) -> T:
+    """Return `value`, or raise `TypeError` where it is not a `kind`."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be a {kind.__name__}, got {type(value).__name__}")
+    return value
+
+
+def device(name: str, value: Any) -> str:
     """Return the name of a device that can be used, or raise `ValueError`."""
     try:
         torch.Generator(str(value))
@@ -167,37 +153,15 @@ def device(name: str, value) -> str:
     return str(value)
 
 
-def discount(name: str, value) -> float:
-    """Return `value` as a float in [0, 1), or raise."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number in [0, 1), got {value!r}")
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} must lie in [0, 1), got {value}")
-    return float(value)
-
-
-def choice(name: str, value, allowed: Sequence):
+def one_of(name: str, value: T, allowed: Sequence[Any]) -> T:
     """Return `value` if it is one of `allowed`, or raise `ValueError`."""
     if not any(value is one or (type(value) is type(one) and value == one) for one in allowed):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")
     return value
 
 
-def trailing_shape(name: str, tensor: torch.Tensor, wanted: Sequence[int], meaning: str) -> None:
-    """Raise `ValueError` unless the last axes of `tensor` have the shape `wanted`."""
-    if tuple(tensor.shape[max(0, tensor.ndim - len(wanted)) :]) != tuple(wanted):
-        raise ValueError(f"{name} has shape {tuple(tensor.shape)}, wanted {tuple(wanted)} = {meaning} at the end")
-
-
-def distributions(name: str, value, wanted: Sequence[int], meaning: str) -> torch.Tensor:
-    """Return `value` as a float64 tensor of distributions of exactly the shape `wanted`, or raise."""
-    result = finite_tensor(name, value)
-    shape(name, result, wanted, meaning)
-    return probabilities(name, result)
-
-
 def probabilities(name: str, tensor: torch.Tensor, at_most: bool = False) -> torch.Tensor:
-    """Return `tensor` if its rows are distributions (with `at_most`, of mass at most 1), or raise."""
+    """Return `tensor` if its rows sum to 1 (with `at_most`, to at most 1) and nothing is negative, or raise."""
     if (tensor < 0).any():
         raise ValueError(f"{name} holds a negative probability, {tensor.min().item():.6g}")
     totals = tensor.sum(-1)
@@ -208,7 +172,14 @@ def probabilities(name: str, tensor: torch.Tensor, at_most: bool = False) -> tor
     return tensor
 
 
-def table(name: str, value, wanted: Sequence[int]) -> torch.Tensor:
+def distributions(name: str, value: Numbers, wanted: Sequence[int], meaning: str) -> torch.Tensor:
+    """Return `value` as a float64 tensor of distributions of exactly the shape `wanted`, or raise."""
+    result = finite_tensor(name, value)
+    shape(name, result, wanted, meaning)
+    return probabilities(name, result)
+
+
+def table(name: str, value: Numbers, wanted: Sequence[int]) -> torch.Tensor:
     """Return `value` as a float64 table (S, A) of finite numbers, of exactly the shape `wanted`, or raise."""
     result = finite_tensor(name, value)
     shape(name, result, wanted, "(S, A)")

@@ -37,7 +37,7 @@ def option(default: Any, rule: Callable[[str, Any], Any], *, fixed: bool = False
 
 def one_of(*allowed: Any) -> Callable[[str, Any], Any]:
     """Make the rule "one of these values"."""
-    return lambda name, value: _check.choice(name, value, allowed)
+    return lambda name, value: _check.one_of(name, value, allowed)
 
 
 def either(word: Any, rule: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:

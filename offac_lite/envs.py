@@ -16,13 +16,14 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from offac_lite import _check
+from offac_lite._check import Numbers
 
 
 class Step(NamedTuple):
-    """What one step of every environment gave; each field has the leading axes (n_envs,) or (S, n_envs)."""
+    """The result of one step of every environment; each field has the leading axes (n_envs,) or (S, n_envs)."""
 
     obs: torch.Tensor
-    """s, the observation acted on, (..., *obs_shape)."""
+    """s, the observation in which the action was taken, (..., *obs_shape)."""
     reward: torch.Tensor
     """r, (...,) float32."""
     next_obs: torch.Tensor
@@ -30,7 +31,7 @@ class Step(NamedTuple):
     terminated: torch.Tensor
     """d, (...,) bool: s' is terminal."""
     truncated: torch.Tensor
-    """(...,) bool: a limit from outside the task, such as time, ended the episode. Both can be True at once."""
+    """(...,) bool: a limit from outside the task, such as time, ended the episode. `terminated` can be True as well."""
     valid: torch.Tensor
     """(...,) bool: False where the environment only reset itself. Such a row is no transition: do not store it."""
 
@@ -46,16 +47,17 @@ class Episode(NamedTuple):
 
 @dataclass(frozen=True)
 class Spaces:
-    """What networks need to know of an environment. `low` and `high` hold the bounds of continuous actions.
+    """The sizes and bounds of an environment from which networks are made.
 
-    `n_actions` is the number of discrete actions, or None for continuous ones; `low` and `high` are then flattened.
+    `n_actions` is A, the number of discrete actions, or None for continuous ones. `low` and `high` hold the bounds of
+    continuous actions, flattened; they are empty for discrete ones.
     """
 
     obs_shape: tuple[int, ...]
     action_shape: tuple[int, ...]
     n_actions: int | None
-    low: tuple[float, ...] | None = None
-    high: tuple[float, ...] | None = None
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
 
     @property
     def obs_size(self) -> int:
@@ -64,7 +66,7 @@ class Spaces:
 
     @property
     def flat_action_shape(self) -> tuple[int, ...]:
-        """() for a discrete action, else (D,): its shape in the buffer and for the networks."""
+        """Shape of an action in the buffer and for the networks: () for a discrete one, else (D,)."""
         return () if self.n_actions is not None else (math.prod(self.action_shape),)
 
 
@@ -74,23 +76,24 @@ class VectorEnv:
     - `env_id`, `**kwargs`: for `gymnasium.make_vec`, which takes the environment's own vectorised form where it has
       one and steps single ones in a loop otherwise (`vectorization_mode="sync"` asks for the loop).
     - `n_seeds`: None, or S.
-    - `seed`: what the first `reset` seeds with. Same arguments, same actions: same observations. In a loop (`"sync"`,
-      `"async"`) every environment has a random stream of its own, which depends on `seed` and its two indices alone:
-      slice s of S seeds is what it would be for any other S. An own vectorised form (CartPole's) takes one seed and
-      draws all its initial states from one stream, in the order in which episodes end: there only the whole is
-      reproducible, and a slice changes with S and with the others' actions.
+    - `seed`: starts the random streams at the first `reset`. The same arguments and actions give the same observations.
+      In a loop (`"sync"`, `"async"`) every environment has its own random stream, which depends on `seed` and its two
+      indices alone: slice s of S seeds is the same for any other S. A vectorised form (CartPole's) takes one seed and
+      draws all initial states from one stream, in the order in which episodes end. There only the whole is
+      reproducible: a slice changes with S and with the actions in the other slices.
 
     Observations are Box (float32 tensors) or Discrete (int64), actions Discrete (int64) or Box (float32).
     Attributes: `batch_shape` (n_envs,) or (S, n_envs); `obs_shape`, `obs_dtype`, `action_shape`, `action_dtype`;
-    `n_actions`, the number of discrete actions, or None; `action_low` and `action_high`, float32 of `action_shape`,
-    or None; `n_obs`, the number of discrete observations, or None; `obs`, the observations to act on, set by `reset`
-    and `step`; `gym_env`, the Gymnasium environment.
+    `n_actions`, the number of discrete actions, or None; `n_obs`, the number of discrete observations, or None;
+    `action_low` and `action_high`, the smallest and largest action, of `action_shape` and `action_dtype` (0 and
+    `n_actions` − 1 for discrete actions); `obs`, the observations to act on, set by `reset` and `step`; `gym_env`, the
+    Gymnasium environment.
 
     Gymnasium resets a finished environment in the *next* step, which ignores its action, gives reward 0 and returns
     the new episode's first observation. `Step.valid` is False in that row.
 
-    Raises `TypeError` or `ValueError` for an unknown environment, a space that is neither Box nor Discrete, another
-    autoreset mode, `n_envs` < 1.
+    Raises `ValueError` for an unknown environment, a space that is neither Box nor Discrete, another autoreset mode,
+    or `n_envs` < 1.
 
     >>> from offac_lite.buffer import ReplayBuffer
     >>> env = VectorEnv("CartPole-v1", n_envs=8)
@@ -104,17 +107,15 @@ class VectorEnv:
     (torch.Size([8, 4]), True)
     """
 
-    def __init__(self, env_id: str, n_envs: int, *, n_seeds: int | None = None, seed: int = 0, **kwargs):
+    def __init__(self, env_id: str, n_envs: int, *, n_seeds: int | None = None, seed: int = 0, **kwargs: Any):
         """Make the environments; see the class."""
-        if not isinstance(env_id, str):
-            raise TypeError(f"env_id must be a Gymnasium name such as 'CartPole-v1', got {env_id!r}")
         self.env_id, self.n_envs = env_id, _check.count("n_envs", n_envs)
         self.n_seeds = None if n_seeds is None else _check.count("n_seeds", n_seeds)
         self.batch_shape: tuple[int, ...] = (self.n_envs,) if self.n_seeds is None else (self.n_seeds, self.n_envs)
         self._seed = _check.count("seed", seed, at_least=0)
-        self._size = self.n_envs * (n_seeds or 1)
+        self._size = math.prod(self.batch_shape)
         try:
-            self.gym_env = gymnasium.make_vec(env_id, num_envs=self._size, **kwargs)
+            self.gym_env: Any = gymnasium.make_vec(env_id, num_envs=self._size, **kwargs)
         except gymnasium.error.UnregisteredEnv as error:
             raise ValueError(f"env_id = {env_id!r} is not an environment Gymnasium knows: {error}") from None
         except (gymnasium.error.Error, ImportError) as error:
@@ -134,8 +135,7 @@ class VectorEnv:
                 f"{self.env_id} resets with autoreset_mode = {mode}, but only {AutoresetMode.NEXT_STEP} "
                 "is supported: with another, next_obs would not be the true successor"
             )
-        obs: Any = self.gym_env.single_observation_space
-        action: Any = self.gym_env.single_action_space
+        obs, action = self.gym_env.single_observation_space, self.gym_env.single_action_space
         for name, space in ("observation", obs), ("action", action):
             if not (isinstance(space, Box) or (isinstance(space, Discrete) and space.start == 0)):
                 raise ValueError(
@@ -149,18 +149,20 @@ class VectorEnv:
         self.n_actions = int(action.n) if isinstance(action, Discrete) else None
         self.obs_dtype = torch.int64 if isinstance(obs, Discrete) else torch.float32
         self._obs_type = np.int64 if isinstance(obs, Discrete) else np.float32
-        self.action_dtype = torch.int64 if self.n_actions else torch.float32
-        self.action_low = None if self.n_actions else torch.tensor(action.low, dtype=torch.float32)
-        self.action_high = None if self.n_actions else torch.tensor(action.high, dtype=torch.float32)
+        self.action_dtype = torch.int64 if isinstance(action, Discrete) else torch.float32
+        low, high = (0, action.n - 1) if isinstance(action, Discrete) else (action.low, action.high)
+        self.action_low = torch.tensor(low, dtype=self.action_dtype)
+        self.action_high = torch.tensor(high, dtype=self.action_dtype)
+        self._action_bounds = np.asarray(low), np.asarray(high)
 
     @property
     def spaces(self) -> Spaces:
-        """What networks need to know of it.
+        """The sizes and bounds from which networks are made.
 
         Raises `ValueError` for observations that are not a Box, and for actions without finite bounds.
 
         >>> VectorEnv("CartPole-v1", 1).spaces
-        Spaces(obs_shape=(4,), action_shape=(), n_actions=2, low=None, high=None)
+        Spaces(obs_shape=(4,), action_shape=(), n_actions=2, low=(), high=())
         """
         if self.n_obs is not None:
             raise ValueError(f"the observation space of {self.env_id} is Discrete({self.n_obs}): train needs a Box")
@@ -186,24 +188,19 @@ class VectorEnv:
         """
         if seed is None and self._obs is None:
             seed = self._seed
-        if seed is not None:
-            seed = _check.count("seed", seed, at_least=0)
-            if isinstance(self.gym_env.unwrapped, SyncVectorEnv | AsyncVectorEnv):  # these take a seed for each
-                slices = [np.random.SeedSequence([seed, s]) for s in range(self.n_seeds or 1)]
-                seed = [int(word) >> 1 for slice_ in slices for word in slice_.generate_state(self.n_envs)]
-        obs, _ = self.gym_env.reset(seed=seed)
+        obs, _ = self.gym_env.reset(seed=None if seed is None else self._env_seeds(seed))
         self._done = np.zeros(self._size, bool)
         self._returns, self._lengths = np.zeros(self._size), np.zeros(self._size, int)
         self._obs = first = self._tensor(obs, self._obs_type)
         return first
 
-    def step(self, action: torch.Tensor) -> Step:
-        """Take one action in every environment, and give `Step(obs, reward, next_obs, terminated, truncated, valid)`.
+    def step(self, action: Numbers) -> Step:
+        """Take one action in every environment and return `Step(obs, reward, next_obs, terminated, truncated, valid)`.
 
-        `action`: (*batch_shape, *action_shape), integers in [0, n_actions) or numbers in [action_low, action_high]
-        (what rounding put outside by 1e-5 is clipped). Where `valid` is False it was ignored. Afterwards `env.obs`,
-        the tensor `next_obs`, is what to act on; after an episode's end that is the final observation once more, for
-        the action that is ignored.
+        `action`: (*batch_shape, *action_shape), integers in [0, n_actions) or numbers in [action_low, action_high].
+        Rounding may put a number outside by up to 1e-5; it is then clipped. Where `valid` is False, the action was
+        ignored. Afterwards `env.obs` is the tensor `next_obs`. After an episode's end that is the final observation
+        once more, for the action that is ignored.
 
         Raises `RuntimeError` before the first `reset`, `TypeError` and `ValueError` for a wrong dtype, shape or range.
         """
@@ -216,8 +213,8 @@ class VectorEnv:
             self._episodes.append(Episode(*divmod(i, self.n_envs), float(self._returns[i]), int(self._lengths[i])))
             self._returns[i] = self._lengths[i] = 0
         self._obs = after = self._tensor(next_obs, self._obs_type)
-        flags = (self._tensor(flag, np.bool_) for flag in (terminated, truncated, valid))
-        return Step(obs, self._tensor(reward, np.float32), after, *flags)
+        ends = self._tensor(terminated, np.bool_), self._tensor(truncated, np.bool_)
+        return Step(obs, self._tensor(reward, np.float32), after, *ends, self._tensor(valid, np.bool_))
 
     def pop_episodes(self) -> list[Episode]:
         """Return the episodes finished since the last call, in order of their end, and forget them.
@@ -235,11 +232,11 @@ class VectorEnv:
         return episodes
 
     def close(self) -> None:
-        """Release what the environments hold (windows, processes); most hold nothing."""
+        """Close the windows and processes that the environments hold; most hold none."""
         self.gym_env.close()
 
     def __repr__(self) -> str:
-        """The arguments and the spaces."""
+        """Describe the arguments and the spaces."""
         seeds = "" if self.n_seeds is None else f", n_seeds={self.n_seeds}"
         obs, action = self.gym_env.single_observation_space, self.gym_env.single_action_space
         return f"VectorEnv({self.env_id!r}, n_envs={self.n_envs}{seeds}): obs {obs}, action {action}"
@@ -249,27 +246,34 @@ class VectorEnv:
         array = np.array(array, dtype)
         return torch.from_numpy(array.reshape(self.batch_shape + array.shape[1:]))
 
-    def _checked(self, action) -> np.ndarray:
-        if isinstance(action, torch.Tensor):
-            action = _check.tensor("action", action).numpy(force=True)
-        action = np.asarray(action)
+    def _env_seeds(self, seed: int) -> int | list[int]:
+        """Return the seed of each environment in a loop, made of `seed` and its two indices, or else `seed` itself."""
+        seed = _check.count("seed", seed, at_least=0)
+        if not isinstance(self.gym_env.unwrapped, SyncVectorEnv | AsyncVectorEnv):
+            return seed
+        slices = [np.random.SeedSequence([seed, s]) for s in range(self.n_seeds or 1)]
+        return [int(word) >> 1 for slice_ in slices for word in slice_.generate_state(self.n_envs)]
+
+    def _checked(self, action: Numbers) -> np.ndarray:
+        """Return the actions as Gymnasium takes them, or raise for a wrong dtype, shape or range."""
+        action = action.numpy(force=True) if isinstance(action, torch.Tensor) else np.asarray(action)
         discrete, wanted = self.n_actions is not None, self.batch_shape + self.action_shape
         if action.dtype.kind not in ("iu" if discrete else "f"):
             numbers = "integers" if discrete else "floating-point numbers"
             raise TypeError(f"action must hold {numbers} for {self.env_id}, got {action.dtype}")
         if action.shape != wanted:
             raise ValueError(f"action has shape {action.shape}, wanted {wanted} = batch_shape + action_shape")
-        space = self.gym_env.single_action_space
-        low, high = (0, self.n_actions - 1) if discrete else (space.low, space.high)
+        low, high = self._action_bounds
         near = np.clip(action, low, high)
         if not (np.isfinite(action).all() and (np.abs(near - action) <= (0 if discrete else 1e-5)).all()):
-            bounds = f"{low} to {high}" if discrete else f"{low.tolist()} to {high.tolist()}"
+            bounds = f"{low.tolist()} to {high.tolist()}"
             raise ValueError(f"action holds {action.min():g} to {action.max():g}, wanted {bounds}")
-        return near.astype(space.dtype, copy=False).reshape(self._size, *self.action_shape)
+        dtype = self.gym_env.single_action_space.dtype
+        return near.astype(dtype, copy=False).reshape(self._size, *self.action_shape)
 
 
 def recent_returns(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 10) -> torch.Tensor:
-    """Average the returns of each seed's `last` episodes, (n_seeds,): NaN for a seed that has finished none.
+    """Return the mean return of each seed's `last` episodes, (n_seeds,): NaN for a seed that has finished none.
 
     >>> episodes = [Episode(0, 0, 10.0, 10), Episode(1, 0, 30.0, 30), Episode(0, 1, 20.0, 20)]
     >>> recent_returns(episodes, n_seeds=3)
@@ -280,15 +284,15 @@ def recent_returns(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 10
 
 
 def latest_episodes(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 10) -> list[list[Episode]]:
-    """Give each seed's `last` episodes, the newest first.
+    """Return each seed's `last` episodes, the newest first.
 
     >>> latest_episodes([Episode(0, 0, 10.0, 10), Episode(0, 1, 20.0, 20)], n_seeds=2, last=1)
     [[Episode(seed=0, env=1, episode_return=20.0, length=20)], []]
     """
     latest: list[list[Episode]] = [[] for _ in range(_check.count("n_seeds", n_seeds))]
     _check.count("last", last)
-    for episode in reversed(_check.instance("episodes", episodes, Sequence)):
-        if not 0 <= _check.instance("each of episodes", episode, Episode).seed < n_seeds:
+    for episode in reversed(episodes):
+        if not 0 <= episode.seed < n_seeds:
             raise ValueError(f"episodes holds one of seed {episode.seed}, wanted 0 to {n_seeds - 1} = n_seeds - 1")
         if len(latest[episode.seed]) < last:
             latest[episode.seed].append(episode)
@@ -296,7 +300,9 @@ def latest_episodes(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 1
 
 
 def discounted_steps_left(lengths: Sequence[int], gamma: float) -> float:
-    """Return the mean of 1 + γ + γ² + …, a term for each step left, over all states of episodes of these lengths.
+    """Return the mean of 1 + γ + γ² + … over all states of episodes of these lengths.
+
+    This is the discounted sum of the rewards to come where every step of an episode gives a reward of 1.
 
     This is the mean discounted return from a state if each step gives the reward 1.
 

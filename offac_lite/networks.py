@@ -1,113 +1,58 @@
-"""Policies and critics whose parameters may hold S independent seeds, stacked along axis 0.
+"""Policies and critics, whose parameters may hold S independent seeds, stacked along axis 0.
 
-Axes, everywhere: seeds first (or no such axis), then the K actions of one state where there are any, then the
-batch, then features: obs (..., B, obs_size), action (..., B) or (..., K, B).
+Axes, everywhere: seeds first (or no such axis), then the K actions of one state where there are any, then the batch,
+then features: obs (..., B, obs_size), action (..., B) or (..., K, B).
+
+In this order: the distributions that policies return, the network that all share, policies, critics. The distributions
+stand here because policies and critics pick actions out of tables with the same function, `of_actions`.
 """
 
 import copy
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
 from offac_lite import _check
+from offac_lite._check import Numbers
 
 
-class MLP(nn.Module):
-    """A ReLU network, or S independent ones: (..., obs_size) → (..., out_size).
+def of_actions(table: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+    """Pick the entries of `table` (..., B, A) that belong to `action` (..., B) or (..., K, B): same shape.
 
-    All parameters of a network stand in one row: `theta` is (P,), or with `n_seeds=S` (S, P), and slice i of the input,
-    which then must start with an axis of S, goes through network i alone, so no gradient crosses seeds. (One tensor,
-    because an optimiser step on many small ones costs more than the arithmetic.) Weights start uniform in ±1/√in,
-    those of the output layer times `out_gain`; `generator` is a local `torch.Generator` on the CPU (a network is made
-    there, and `.to(device)` moves it; a policy on a GPU samples with a generator of that device). The input is
-    multiplied by `in_scale` first (a number or one per feature), so that features of different units start equal.
+    Raises `ValueError` for any other shape, such as (B, 1). `torch.gather` refuses what is no action number.
 
-    >>> net = MLP(3, (8,), 2, n_seeds=5, generator=torch.Generator().manual_seed(0))
-    >>> net(torch.zeros(5, 7, 3)).shape, net.theta.shape  # 3 · 8 + 8, then 8 · 2 + 2
-    (torch.Size([5, 7, 2]), torch.Size([5, 50]))
+    >>> of_actions(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([1, 0]))
+    tensor([2., 3.])
     """
-
-    in_scale: torch.Tensor
-
-    def __init__(
-        self,
-        in_size: int,
-        hidden: Sequence[int],
-        out_size: int,
-        *,
-        n_seeds: int | None = None,
-        generator: torch.Generator,
-        in_scale=1.0,
-        out_gain: float = 1.0,
-    ):
-        super().__init__()
-        _check.generator("generator", generator)
-        self.in_size = _check.count("in_size", in_size)
-        sizes = [self.in_size, *_check.sizes("hidden", hidden), _check.count("out_size", out_size)]
-        self.n_seeds = None if n_seeds is None else _check.count("n_seeds", n_seeds)
-        self.register_buffer("in_scale", _scale("in_scale", in_scale, in_size))
-        self.shapes = [shape for fan_in, fan_out in pairwise(sizes) for shape in ((fan_out, fan_in), (fan_out, 1))]
-        bounds = [1 / math.sqrt(fan_in) for fan_in in sizes[:-1] for _ in ("weight", "bias")]
-        bounds[-2:] = [_check.number("out_gain", out_gain) * bound for bound in bounds[-2:]]
-        parts = [
-            bound * (2 * torch.rand(n_seeds or 1, math.prod(shape), generator=generator) - 1)
-            for bound, shape in zip(bounds, self.shapes, strict=True)
-        ]
-        theta = torch.cat(parts, 1)
-        self.theta = nn.Parameter(theta[0] if n_seeds is None else theta)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (..., in_size), or (S, ..., in_size) with seeds, to the same with out_size at the end."""
-        _check.tensor("obs", x, self.in_scale)
-        _check.trailing_shape("obs", x, (self.in_size,), "(..., obs_size)")
-        if x.dtype != self.in_scale.dtype:
-            raise TypeError(f"obs has dtype {x.dtype}, wanted {self.in_scale.dtype} like the parameters")
-        lead, n_seeds = x.shape[:-1], self.n_seeds or 1
-        if self.n_seeds is not None and (x.ndim < 2 or lead[0] != n_seeds):
-            raise ValueError(f"obs has shape {tuple(x.shape)}, wanted ({n_seeds}, ..., {self.in_size})")
-        rows = lead.numel() if self.n_seeds is None else lead[1:].numel()
-        x = (x * self.in_scale).reshape(n_seeds, rows, self.in_size).mT  # features before batch: the faster way round
-        for i, (weight, bias) in enumerate(self.layers()):
-            x = torch.baddbmm(bias, weight, x if i == 0 else functional.relu(x))
-        return x.mT.reshape(*lead, x.shape[1])
-
-    def layers(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Give weight (S, out, in) and bias (S, out, 1) of each layer, as views of `theta`; S = 1 without seeds."""
-        n_seeds = self.n_seeds or 1
-        parts = self.theta.view(n_seeds, -1).split([math.prod(shape) for shape in self.shapes], 1)
-        parts = [part.view(n_seeds, *shape) for part, shape in zip(parts, self.shapes, strict=True)]
-        return list(zip(parts[::2], parts[1::2], strict=True))
+    batch = table.shape[:-1]
+    if batch and action.shape == batch:
+        return table.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+    if batch and action.ndim == len(batch) + 1 and action.shape[:-2] + action.shape[-1:] == batch:
+        return table.gather(-1, action.movedim(-2, -1)).movedim(-1, -2)
+    wanted = f"{tuple(batch)} = (..., B), or with a K before B"
+    raise ValueError(f"action has shape {tuple(action.shape)}, wanted {wanted}, for a table {tuple(table.shape)}")
 
 
-def _scale(name: str, value, size: int) -> torch.Tensor:
-    scale = _check.finite_tensor(name, value, torch.float32)
-    if scale.shape not in ((), (size,)):
-        raise ValueError(f"{name} has shape {tuple(scale.shape)}, wanted () or ({size},) = one per feature")
-    return scale
-
-
-def _extreme(tensor: torch.Tensor) -> str:
-    return "NaN" if torch.isnan(tensor).any() else f"{tensor.abs().max():g}"
+_NOT_FINITE = "the policy's parameters, or the observations, are not finite, or too large"
 
 
 class Categorical:
     """π(·|s) over A discrete actions, from logits (..., B, A)."""
 
     def __init__(self, logits: torch.Tensor):
-        if _check.floating("logits", logits).ndim < 2 or not logits.shape[-1]:
-            raise ValueError(
-                f"logits has shape {tuple(logits.shape)}, wanted (..., B, A); one state is a batch of B = 1"
-            )
+        if logits.ndim < 2 or not logits.shape[-1]:
+            shape = tuple(logits.shape)
+            raise ValueError(f"logits has shape {shape}, wanted (..., B, A); one state is a batch of B = 1")
         self.log_probs = torch.log_softmax(logits.mT, -2).mT  # along the batch in memory: several times faster
         if torch.isnan(self.log_probs.sum()):
-            raise ValueError(
-                f"logits holds {_extreme(logits)}: the policy's parameters, or the observations, are not "
-                "finite, or too large"
-            )
+            largest = "NaN" if torch.isnan(logits).any() else f"{logits.abs().max():g}"
+            raise ValueError(f"logits holds {largest}: {_NOT_FINITE}")
 
     @property
     def probs(self) -> torch.Tensor:
@@ -115,12 +60,12 @@ class Categorical:
         return self.log_probs.exp()
 
     def sample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
-        """Draw a ~ π(·|s) now: (..., B), or with `action_samples=K`, K independent ones, (..., K, B). No gradient.
+        """Draw a ~ π(·|s) now: (..., B), or with `action_samples=K` K independent actions, (..., K, B). No gradient.
 
         >>> Categorical(torch.zeros(2, 3)).sample(4, generator=torch.Generator().manual_seed(0)).shape
         torch.Size([4, 2])
         """
-        k = 1 if action_samples is None else _check.count("action_samples", action_samples)
+        k = 1 if action_samples is None else action_samples
         _check.generator("generator", generator)
         probs = self.probs.detach()
         flat = torch.multinomial(probs.reshape(-1, probs.shape[-1]), k, replacement=True, generator=generator)
@@ -150,9 +95,8 @@ class TanhGaussian:
     mean, log_std (..., B, D); low, high (D,). The density of a is that of u divided by |da/du|, so
     log π(a|s) = log N(u) − Σ log(half · (1 − tanh² u)) (Haarnoja et al., 2018, appendix C).
 
-    `log_prob` recovers u from a. In single precision that is exact enough while |u| stays below about 6; further out
-    tanh u can no longer be told from ±1, u is cut off there, and the gradient of log π is wrong. `TanhGaussianPolicy`
-    stays inside.
+    `log_prob` recovers u from a. In single precision that is exact enough while |u| is below about 6. Further out
+    tanh u rounds to ±1, u is cut off, and the gradient of log π is wrong. `TanhGaussianPolicy` stays inside.
 
     >>> pi = TanhGaussian(torch.zeros(5, 1), torch.zeros(5, 1), torch.tensor([-2.0]), torch.tensor([2.0]))
     >>> action = pi.sample(3, generator=torch.Generator().manual_seed(0))
@@ -161,47 +105,40 @@ class TanhGaussian:
     """
 
     def __init__(self, mean: torch.Tensor, log_std: torch.Tensor, low: torch.Tensor, high: torch.Tensor):
-        for name, value in (("mean", mean), ("log_std", log_std), ("low", low), ("high", high)):
-            _check.floating(name, value)
         if mean.ndim < 2 or log_std.shape != mean.shape or not low.shape == high.shape == mean.shape[-1:]:
             shapes = ", ".join(str(tuple(value.shape)) for value in (mean, log_std, low, high))
             raise ValueError(f"mean, log_std, low, high have shapes {shapes}, wanted (..., B, D) twice and (D,) twice")
         self.mean, self.log_std = mean, log_std
         self.mid, self.half = (high + low) / 2, (high - low) / 2
         self.log_half = self.half.log()
-        if not math.isfinite((mean.sum() + log_std.sum() + self.log_half.sum()).item()):  # one look, for each costs
+        # One sum, because each check costs time.
+        if not math.isfinite((mean.sum() + log_std.sum() + self.log_half.sum()).item()):
             if not torch.isfinite(self.log_half).all():
                 raise ValueError(f"low and high hold {low.tolist()} and {high.tolist()}, wanted low < high, finite")
-            raise ValueError(
-                "mean or log_std holds NaN or infinity: the policy's parameters, or the observations, are "
-                "not finite, or too large"
-            )
+            raise ValueError(f"mean or log_std holds NaN or infinity: {_NOT_FINITE}")
 
     def rsample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
         """Draw a ~ π(·|s), Equation (7.1), a differentiable function of mean and std: (..., B, D) or (..., K, B, D)."""
         mean, log_std = self.mean, self.log_std
         _check.generator("generator", generator)
         if action_samples is not None:
-            _check.count("action_samples", action_samples)
-            mean, log_std = (
-                t.unsqueeze(-3).expand(*t.shape[:-2], action_samples, *t.shape[-2:]) for t in (mean, log_std)
-            )
+            shape = (*mean.shape[:-2], _check.count("action_samples", action_samples), *mean.shape[-2:])
+            mean, log_std = mean.unsqueeze(-3).expand(shape), log_std.unsqueeze(-3).expand(shape)
         noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
         return self.mid + self.half * torch.tanh(mean + log_std.exp() * noise)
 
     def sample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
-        """Draw a ~ π(·|s) with no gradient, as the score-function estimator needs: shapes as in `rsample`."""
+        """Draw a ~ π(·|s) without gradient, for the score-function estimator; shapes as in `rsample`."""
         with torch.no_grad():
             return self.rsample(action_samples, generator=generator)
 
     def log_prob(self, action: torch.Tensor) -> torch.Tensor:
         """Evaluate log π(a|s), Equation (7.2), of actions (..., B, D) or (..., K, B, D): (..., B) or (..., K, B).
 
-        It carries gradient. An action on the bound is moved inside by 1e-6 of half the range: u would be infinite.
-        Raises `ValueError` for one that is further out than rounding can bring it, a thousandth of half the range.
+        It carries gradient. An action on the bound is moved inside by 1e-6 of half the range, where u is finite.
+        Raises `ValueError` for an action that is outside by more than rounding explains, 0.1% of half the range.
         """
         mean, log_std = self.mean, self.log_std
-        _check.tensor("action", _check.floating("action", action), mean)
         if action.ndim == mean.ndim + 1 and action.shape[:-3] + action.shape[-2:] == mean.shape:
             mean, log_std = mean.unsqueeze(-3), log_std.unsqueeze(-3)
         elif action.shape != mean.shape:
@@ -217,31 +154,104 @@ class TanhGaussian:
         return (gaussian - torch.log1p(-squashed.square()) - self.log_half).sum(-1)
 
     def mode(self) -> torch.Tensor:
-        """Squash the mean: the action of an untroubled policy, (..., B, D)."""
+        """Return the action without noise, the squashed mean, (..., B, D)."""
         return self.mid + self.half * torch.tanh(self.mean)
 
 
 Pi = Categorical | TanhGaussian
-"""π(·|s), what a policy makes of observations."""
+"""π(·|s), what a policy returns for observations."""
+
+
+class MLP(nn.Module):
+    """A ReLU network, or S independent ones: (..., obs_size) → (..., out_size).
+
+    All parameters of a network stand in one row: `theta` is (P,), or with `n_seeds=S` (S, P). With seeds the input
+    starts with an axis of S; slice i goes through network i alone, so no gradient crosses seeds. (One tensor, because
+    an optimiser step on many small ones costs more than the arithmetic.)
+
+    Weights start uniform in ±1/√in, those of the output layer times `out_gain`. `generator` is a local
+    `torch.Generator` on the CPU, where a network is made; `.to(device)` moves it. The input is multiplied by `in_scale`
+    first (a number or one per feature), so that features of different units start equal.
+
+    >>> net = MLP(3, (8,), 2, n_seeds=5, generator=torch.Generator().manual_seed(0))
+    >>> net(torch.zeros(5, 7, 3)).shape, net.theta.shape  # 3 · 8 + 8, then 8 · 2 + 2
+    (torch.Size([5, 7, 2]), torch.Size([5, 50]))
+    """
+
+    in_scale: torch.Tensor
+
+    def __init__(
+        self,
+        in_size: int,
+        hidden: Sequence[int],
+        out_size: int,
+        *,
+        n_seeds: int | None = None,
+        generator: torch.Generator,
+        in_scale: Numbers = 1.0,
+        out_gain: float = 1.0,
+    ):
+        super().__init__()
+        _check.generator("generator", generator)
+        self.in_size = _check.count("in_size", in_size)
+        sizes = [self.in_size, *_check.sizes("hidden", hidden), _check.count("out_size", out_size)]
+        self.n_seeds = None if n_seeds is None else _check.count("n_seeds", n_seeds)
+        self.register_buffer("in_scale", _scale("in_scale", in_scale, in_size))
+        self.shapes = [shape for fan_in, fan_out in pairwise(sizes) for shape in ((fan_out, fan_in), (fan_out, 1))]
+        bounds = [1 / math.sqrt(fan_in) for fan_in in sizes[:-1] for _ in ("weight", "bias")]
+        bounds[-2:] = [out_gain * bound for bound in bounds[-2:]]
+        parts = [
+            bound * (2 * torch.rand(n_seeds or 1, math.prod(shape), generator=generator) - 1)
+            for bound, shape in zip(bounds, self.shapes, strict=True)
+        ]
+        theta = torch.cat(parts, 1)
+        self.theta = nn.Parameter(theta[0] if n_seeds is None else theta)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (..., in_size), or (S, ..., in_size) with seeds, to the same with out_size at the end."""
+        lead, n_seeds = x.shape[:-1], self.n_seeds or 1
+        if x.shape[-1:] != (self.in_size,) or (self.n_seeds is not None and (not lead or lead[0] != n_seeds)):
+            seeds = "" if self.n_seeds is None else f"{n_seeds}, "
+            raise ValueError(f"obs has shape {tuple(x.shape)}, wanted ({seeds}..., {self.in_size})")
+        rows = lead.numel() if self.n_seeds is None else lead[1:].numel()
+        x = (x * self.in_scale).reshape(n_seeds, rows, self.in_size).mT  # features before batch: the faster way round
+        for i, (weight, bias) in enumerate(self.layers()):
+            x = torch.baddbmm(bias, weight, x if i == 0 else functional.relu(x))
+        return x.mT.reshape(*lead, x.shape[1])
+
+    def layers(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Return weight (S, out, in) and bias (S, out, 1) of each layer, as views of `theta`; S = 1 without seeds."""
+        n_seeds = self.n_seeds or 1
+        rows = self.theta.view(n_seeds, -1).split([math.prod(shape) for shape in self.shapes], 1)
+        parts = [row.view(n_seeds, *shape) for row, shape in zip(rows, self.shapes, strict=True)]
+        return list(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _scale(name: str, value: Numbers, size: int) -> torch.Tensor:
+    """Return factors of the input as a tensor () or (size,), or raise `ValueError` for another shape."""
+    scale = _check.finite_tensor(name, value, torch.float32)
+    if scale.shape not in ((), (size,)):
+        raise ValueError(f"{name} has shape {tuple(scale.shape)}, wanted () or ({size},) = one per feature")
+    return scale
 
 
 class Policy(nn.Module):
-    """What every policy can do besides giving π(·|s): act, and hand out one of its seeds."""
+    """What all policies share: acting, and taking out one of the seeds. `policy(obs)` returns π(·|s)."""
 
     net: MLP
     obs_shape: tuple[int, ...] | None = None
     """Shape of one observation as the environment gives it; None for (obs_size,)."""
     action_shape: tuple[int, ...] | None = None
-    """Shape of one action as the environment takes it; None as `mode` gives it."""
+    """Shape of one action as the environment takes it; None for the shape that `mode` returns."""
 
     @torch.no_grad()
-    def act(self, obs, *, generator: torch.Generator | None = None):
-        """Choose actions for observations as an environment gives them: the most probable, or drawn by `generator`.
+    def act(self, obs: Numbers, *, generator: torch.Generator | None = None) -> int | np.ndarray:
+        """Choose actions for an environment's observations: the most probable ones, or drawn with `generator`.
 
-        obs: (*obs_shape), or with a batch axis (B, *obs_shape), or (S, B, *obs_shape) for a policy of S seeds; without
-        that axis each of the S is asked about every observation. Returns what `env.step` takes: an integer for
-        a single discrete action, else a NumPy array of `action_shape` with the axes B, S or S, B before it. A policy
-        that `train` made knows the shapes of its environment; any other takes (obs_size,) for obs_shape.
+        obs: (*obs_shape), or with a batch axis (B, *obs_shape), or (S, B, *obs_shape) for a policy of S seeds. Without
+        the axis of seeds, each of the S policies acts on every observation. Returns what `env.step` takes: an integer
+        for a single discrete action, else a NumPy array of `action_shape` with the axes B, S or S, B before it. A
+        policy that `train` made knows the shapes of its environment. Any other takes (obs_size,) for obs_shape.
 
         >>> policy = CategoricalPolicy(4, 2, n_seeds=3, generator=torch.Generator().manual_seed(0))
         >>> policy.act([0.0, 0.1, 0.0, 0.2]).shape, type(policy.of_seed(2).act([0.0, 0.1, 0.0, 0.2]))
@@ -269,7 +279,7 @@ class Policy(nn.Module):
         whole = not action.ndim and not action.is_floating_point()
         return action.item() if whole else action.numpy(force=True)
 
-    def of_seed(self, index: int):
+    def of_seed(self, index: int) -> Self:
         """Return a copy of the policy of seed `index` alone, without the axis of seeds."""
         if self.net.n_seeds is None:
             raise ValueError("this policy has no axis of seeds")
@@ -286,12 +296,12 @@ class CategoricalPolicy(Policy):
     torch.Size([3, 2])
     """
 
-    def __init__(self, obs_size: int, n_actions: int, hidden: Sequence[int] = (64, 64), **mlp):
+    def __init__(self, obs_size: int, n_actions: int, hidden: Sequence[int] = (64, 64), **mlp: Any):
         super().__init__()
         self.net = MLP(obs_size, hidden, n_actions, **({"out_gain": 0.01} | mlp))
 
     def forward(self, obs: torch.Tensor) -> Categorical:
-        """Give π(·|s) for obs (..., B, obs_size)."""
+        """Return π(·|s) for obs (..., B, obs_size)."""
         return Categorical(self.net(obs))
 
 
@@ -299,8 +309,8 @@ class TanhGaussianPolicy(Policy):
     """π_θ(·|s) over a box of actions: `policy(obs)` is a `TanhGaussian` with a learned, state-dependent std.
 
     `low`, `high` (D,) are the finite bounds of the action space. The mean of u is kept within ±3 and its standard
-    deviation between e⁻⁵ and 1, smoothly, and starts at 0.5: |u| is then as good as never so large that tanh u cannot
-    be told from ±1 in single precision, and `log_prob` holds; tanh 3 = 0.995 reaches as far as it need.
+    deviation between e⁻⁵ and 1, smoothly; it starts at 0.5. Then |u| is very rarely so large that tanh u rounds to ±1,
+    and `log_prob` is exact enough in single precision. The mean action still comes close to the bounds: tanh 3 = 0.995.
 
     >>> policy = TanhGaussianPolicy(3, [-2.0], [2.0], generator=torch.Generator().manual_seed(0))
     >>> policy(torch.zeros(5, 3)).mode().shape
@@ -310,9 +320,16 @@ class TanhGaussianPolicy(Policy):
     low: torch.Tensor
     high: torch.Tensor
 
-    def __init__(self, obs_size: int, low, high, hidden: Sequence[int] = (64, 64), **mlp):
+    def __init__(
+        self,
+        obs_size: int,
+        low: Numbers,
+        high: Numbers,
+        hidden: Sequence[int] = (64, 64),
+        **mlp: Any,
+    ):
         super().__init__()
-        low, high = (_check.finite_tensor(n, v, torch.float32) for n, v in (("low", low), ("high", high)))
+        low, high = _check.finite_tensor("low", low, torch.float32), _check.finite_tensor("high", high, torch.float32)
         if low.ndim != 1 or low.shape != high.shape or not (low < high).all():
             raise ValueError(
                 f"low, high have shapes {tuple(low.shape)}, {tuple(high.shape)}, wanted (D,) with low < high"
@@ -322,14 +339,14 @@ class TanhGaussianPolicy(Policy):
         self.net = MLP(obs_size, hidden, 2 * len(low), **({"out_gain": 0.01} | mlp))
 
     def forward(self, obs: torch.Tensor) -> TanhGaussian:
-        """Give π(·|s) for obs (..., B, obs_size)."""
+        """Return π(·|s) for obs (..., B, obs_size)."""
         mean, spread = self.net(obs).chunk(2, -1)
         log_std = 2.5 * (torch.tanh(spread + 0.9) - 1)
         return TanhGaussian(3 * torch.tanh(mean / 3), log_std, self.low, self.high)
 
 
 class QCritic(nn.Module):
-    """What every critic of Q(s, a) has in common: `critic(obs, action)` is Q(s, a)."""
+    """What all critics of Q(s, a) share: `critic(obs, action)` is Q(s, a)."""
 
     def each(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Evaluate Q(s, a) of every network that is trained, (1, ..., B); of twins, (2, ..., B)."""
@@ -347,7 +364,7 @@ class VCritic(nn.Module):
     torch.Size([3])
     """
 
-    def __init__(self, obs_size: int, hidden: Sequence[int] = (64, 64), **mlp):
+    def __init__(self, obs_size: int, hidden: Sequence[int] = (64, 64), **mlp: Any):
         super().__init__()
         self.net = MLP(obs_size, hidden, 1, **mlp)
 
@@ -364,7 +381,7 @@ class DiscreteQCritic(QCritic):
     (torch.Size([3, 2]), torch.Size([5, 3]))
     """
 
-    def __init__(self, obs_size: int, n_actions: int, hidden: Sequence[int] = (64, 64), **mlp):
+    def __init__(self, obs_size: int, n_actions: int, hidden: Sequence[int] = (64, 64), **mlp: Any):
         super().__init__()
         self.net = MLP(obs_size, hidden, n_actions, **mlp)
 
@@ -378,23 +395,29 @@ class DiscreteQCritic(QCritic):
 
 
 class ContinuousQCritic(QCritic):
-    """Q(s, a) for actions in a box: the action is an input, and carries gradient back to whoever made it.
+    """Q(s, a) for actions in a box: the action is an input, and gradient flows back into it.
 
     >>> critic = ContinuousQCritic(4, 2, generator=torch.Generator().manual_seed(0))
     >>> critic(torch.zeros(3, 4), torch.zeros(5, 3, 2)).shape
     torch.Size([5, 3])
     """
 
-    def __init__(self, obs_size: int, action_size: int, hidden: Sequence[int] = (64, 64), *, obs_scale=1.0, **mlp):
+    def __init__(
+        self,
+        obs_size: int,
+        action_size: int,
+        hidden: Sequence[int] = (64, 64),
+        *,
+        obs_scale: Numbers = 1.0,
+        **mlp: Any,
+    ):
         super().__init__()
-        self.action_size = _check.count("action_size", action_size)
-        scale = _scale("obs_scale", obs_scale, _check.count("obs_size", obs_size)).expand(obs_size)
-        self.net = MLP(obs_size + action_size, hidden, 1, in_scale=torch.cat([scale, torch.ones(action_size)]), **mlp)
+        obs_size, self.action_size = _check.count("obs_size", obs_size), _check.count("action_size", action_size)
+        in_scale = torch.cat([_scale("obs_scale", obs_scale, obs_size).expand(obs_size), torch.ones(action_size)])
+        self.net = MLP(obs_size + action_size, hidden, 1, in_scale=in_scale, **mlp)
 
     def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Evaluate Q(s, a), (..., B) for an action (..., B, D) and (..., K, B) for (..., K, B, D)."""
-        _check.tensor("obs", obs, self.net.in_scale)
-        _check.tensor("action", action, self.net.in_scale)
         batch, size = obs.shape[:-1], self.action_size
         with_k = action.ndim == obs.ndim + 1 and action.shape[:-3] + action.shape[-2:-1] == batch
         if action.shape[-1:] != (size,) or not (with_k or action.shape[:-1] == batch):
@@ -408,9 +431,9 @@ class ContinuousQCritic(QCritic):
 class TwinQCritic(QCritic):
     """Two Q-critics that start differently and learn from the same targets; their value is the *smaller* of the two.
 
-    An actor seeks out what its critic overrates; where two critics disagree, believing the lower one counters that
-    (clipped double Q-learning: Fujimoto et al., 2018, section 4.2). `make(n_seeds=n)` makes an ordinary Q-critic;
-    it is called once, for 2 · S stacked networks.
+    An actor prefers the actions that its critic overrates. Where two critics disagree, the smaller value counters that
+    (clipped double Q-learning: Fujimoto et al., 2018, section 4.2). `make(n_seeds=n)` makes an ordinary Q-critic. It
+    is called once, for 2 · S stacked networks.
 
     >>> from functools import partial
     >>> make = partial(DiscreteQCritic, 4, 2, generator=torch.Generator().manual_seed(0))
@@ -420,13 +443,13 @@ class TwinQCritic(QCritic):
     (torch.Size([5, 7]), torch.Size([2, 5, 7]))
     """
 
-    def __init__(self, make: Callable[..., nn.Module], n_seeds: int | None = None):
+    def __init__(self, make: Callable[..., QCritic], n_seeds: int | None = None):
         super().__init__()
         self.n_seeds = None if n_seeds is None else _check.count("n_seeds", n_seeds)
-        self.both = _check.function("make", make)(n_seeds=2 * (n_seeds or 1))
+        self.both = make(n_seeds=2 * (n_seeds or 1))
 
     def each(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-        """Evaluate both, (2, ..., B) or (2, ..., K, B): what is trained."""
+        """Evaluate Q(s, a) of both networks, which are both trained: (2, ..., B) or (2, ..., K, B)."""
         return self._split(self.both(self._twice("obs", obs), self._twice("action", action)))
 
     def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
@@ -438,37 +461,13 @@ class TwinQCritic(QCritic):
         return self._split(self.both.all_actions(self._twice("obs", obs))).amin(0)
 
     def _twice(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        if self.n_seeds is not None and _check.tensor(name, x).shape[:1] != (self.n_seeds,):
+        """Repeat the input of S seeds for the 2 · S stacked networks."""
+        if self.n_seeds is None:
+            return x.expand(2, *x.shape)
+        if x.shape[:1] != (self.n_seeds,):
             raise ValueError(f"{name} has shape {tuple(x.shape)}, wanted ({self.n_seeds}, ...) = (S, ...)")
-        twice = _check.tensor(name, x).expand(2, *x.shape)
-        return twice if self.n_seeds is None else twice.flatten(0, 1)
+        return x.expand(2, *x.shape).flatten(0, 1)
 
     def _split(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the output of the stacked networks as (2, S, ...), or (2, ...) without seeds."""
         return x if self.n_seeds is None else x.unflatten(0, (2, self.n_seeds))
-
-
-def of_actions(table: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-    """Pick the entries of `table` (..., B, A) that belong to `action` (..., B) or (..., K, B): same shape.
-
-    Raises `ValueError` for any other shape, (B, 1) above all, and `TypeError` unless actions are int64.
-
-    >>> of_actions(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([1, 0]))
-    tensor([2., 3.])
-    """
-    if _check.tensor("action", action, _check.tensor("table", table)).dtype != torch.int64:
-        raise TypeError(f"action has dtype {action.dtype}, wanted torch.int64: discrete actions are whole numbers")
-    batch = table.shape[:-1]
-    if not batch:
-        raise ValueError(f"table has shape {tuple(table.shape)}, wanted (..., B, A)")
-    if action.numel():
-        low, high = torch.aminmax(action)
-        if low < 0 or high >= table.shape[-1]:
-            raise ValueError(f"action holds {low} to {high}, wanted 0 to {table.shape[-1] - 1} = A - 1")
-    if action.shape == batch:
-        return table.gather(-1, action.unsqueeze(-1)).squeeze(-1)
-    if action.ndim == len(batch) + 1 and action.shape[:-2] == batch[:-1] and action.shape[-1] == batch[-1]:
-        return table.gather(-1, action.movedim(-2, -1)).movedim(-1, -2)
-    raise ValueError(
-        f"action has shape {tuple(action.shape)}, wanted {tuple(batch)} = (..., B) "
-        f"or {(*batch[:-1], 'K', batch[-1])} = (..., K, B)"
-    )

@@ -1,38 +1,37 @@
-"""Acting in environments: choose actions, fill a buffer with them, and measure how well a policy plays."""
+"""Play in environments: choose actions, fill a buffer, and measure how well a policy plays."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from offac_lite import _check
 from offac_lite.buffer import ReplayBuffer
 from offac_lite.config import Config, Prefill, SavedName
 from offac_lite.envs import Spaces, Step, VectorEnv
-from offac_lite.networks import Categorical
+from offac_lite.networks import Categorical, Pi
+
+Behavior = Callable[[Tensor], Pi] | Sequence[float] | Tensor | None
+"""What can act: a policy network; one probability per discrete action, in every state; None for uniform actions."""
 
 
-def choose(policy, env: VectorEnv, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw a ~ π(·|s) for every environment, and log π(a|s) with it: (*batch_shape, *action_shape) and (*batch_shape).
+def act(policy: Behavior, env: VectorEnv, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw a ~ π(·|s) for every environment: a (*batch_shape, *action_shape) and log π(a|s) (*batch_shape).
 
-    policy: a network; or one probability per action, the same in every state; or None, for uniformly random actions.
+    `policy` is a network, or one probability per action, the same in every state, or None for uniform actions.
 
     >>> env = VectorEnv("CartPole-v1", 3, n_seeds=2)
     >>> obs, generator = env.reset(), torch.Generator().manual_seed(0)
-    >>> choose((0.0, 1.0), env, generator)[0]
+    >>> act((0.0, 1.0), env, generator)[0]
     tensor([[1, 1, 1],
             [1, 1, 1]])
     """
-    _check.instance("env", env, VectorEnv)
-    device = _check.generator("generator", generator).device
-    if policy is None and env.n_actions is None:
-        span = env.action_high - env.action_low
-        uniform = torch.rand(env.batch_shape + env.action_shape, generator=generator, device=device).cpu()
-        return env.action_low + span * uniform, torch.full(env.batch_shape, -span.log().sum().item())
     if policy is None:
-        action = torch.randint(env.n_actions, env.batch_shape, generator=generator, device=device)
-        return action, torch.full(env.batch_shape, -math.log(env.n_actions))
+        return _act_uniformly(env, generator)
+    device = generator.device
     with torch.no_grad():
         if callable(policy):
             pi = policy(flat(env.obs, env).to(device))
@@ -42,35 +41,41 @@ def choose(policy, env: VectorEnv, generator: torch.Generator) -> tuple[torch.Te
         return action.reshape(env.batch_shape + env.action_shape), pi.log_prob(action)
 
 
-def _action_probs(policy, env: VectorEnv) -> torch.Tensor:
+def _act_uniformly(env: VectorEnv, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    if env.n_actions is not None:
+        action = torch.randint(env.n_actions, env.batch_shape, generator=generator, device=generator.device)
+        return action, torch.full(env.batch_shape, -math.log(env.n_actions))
+    span = env.action_high - env.action_low
+    uniform = torch.rand(env.batch_shape + env.action_shape, generator=generator, device=generator.device).cpu()
+    return env.action_low + span * uniform, torch.full(env.batch_shape, -span.log().sum().item())
+
+
+def _action_probs(policy: Sequence[float] | Tensor, env: VectorEnv) -> Tensor:
     if env.n_actions is None:
         raise ValueError("policy with one probability per action needs discrete actions")
     return _check.distributions("policy", policy, (env.n_actions,), "(A,): one probability per action")
 
 
-def flat(obs: torch.Tensor, env: VectorEnv) -> torch.Tensor:
-    """Give observations one axis of features: (*batch_shape, *obs_shape) → (*batch_shape, obs_size)."""
+def flat(obs: Tensor, env: VectorEnv) -> Tensor:
+    """Flatten observations to one axis of features: (*batch_shape, *obs_shape) → (*batch_shape, obs_size)."""
     return obs.reshape(*env.batch_shape, math.prod(env.obs_shape))
 
 
-def store(buffer: ReplayBuffer, step: Step, action: torch.Tensor, log_prob: torch.Tensor, env, valid=None) -> None:
-    """Write a step of `env` into the buffer: s, a, r, s', d and log β(a|s), leaving out rows that only reset.
+def store(
+    buffer: ReplayBuffer, step: Step, action: Tensor, log_prob: Tensor, env: VectorEnv, valid: Tensor | None = None
+) -> None:
+    """Write a step of `env` into the buffer: s, a, r, s', d and log β(a|s), without the rows that only reset.
 
-    Observations and actions of several axes are flattened to one.
+    Observations and actions of several axes are flattened to one. `valid` replaces that of the step.
     """
-    _check.instance("buffer", buffer, ReplayBuffer)
-    _check.instance("env", env, VectorEnv)
-    _check.instance("step", step, Step)
-    shape = (*env.batch_shape, *buffer.action_shape)
-    if _check.tensor("action", action).numel() != math.prod(shape):
-        raise ValueError(f"action has shape {tuple(action.shape)}, wanted {shape}, or as many numbers")
-    obs, next_obs, action = flat(step.obs, env), flat(step.next_obs, env), action.reshape(shape)
+    obs, next_obs = flat(step.obs, env), flat(step.next_obs, env)
+    action = action.reshape(*env.batch_shape, *buffer.action_shape)
     valid = step.valid if valid is None else valid
     buffer.add(obs, action, step.reward, next_obs, step.terminated, log_prob, valid=valid)
 
 
-def fill(buffer: ReplayBuffer, env: VectorEnv, policy, count: int, generator: torch.Generator) -> None:
-    """Let a policy that never learns (see `choose`) play until each seed has stored `count` transitions more.
+def fill(buffer: ReplayBuffer, env: VectorEnv, policy: Behavior, count: int, generator: torch.Generator) -> None:
+    """Let a policy that never learns (see `act`) play until each seed has stored `count` more transitions.
 
     >>> env = VectorEnv("CartPole-v1", 8, n_seeds=2)
     >>> buffer = ReplayBuffer(1000, (4,), n_seeds=2)
@@ -79,15 +84,13 @@ def fill(buffer: ReplayBuffer, env: VectorEnv, policy, count: int, generator: to
     ([500, 500], tensor(True))
     """
     count = _check.count("count", count, at_least=0)
-    _check.instance("buffer", buffer, ReplayBuffer)
-    _check.instance("env", env, VectorEnv)
     _check.generator("generator", generator)
     if policy is not None and not callable(policy):
         policy = _action_probs(policy, env)
     env.reset()
     left = torch.full(env.batch_shape[:-1], count)
     while left.any():
-        action, log_prob = choose(policy, env, generator)
+        action, log_prob = act(policy, env, generator)
         step = env.step(action)
         valid = step.valid & (step.valid.cumsum(-1) <= left.unsqueeze(-1))
         store(buffer, step, action, log_prob, env, valid)
@@ -98,19 +101,19 @@ def fill(buffer: ReplayBuffer, env: VectorEnv, policy, count: int, generator: to
 class Rollout:
     """One episode of each of S agents, T steps at most: `obs` (S, T, obs_size), `action` (S, T), `lengths` (S,).
 
-    `terminated` (S,) says whether the episode ended (it was cut off where not). Rows from an agent's length on mean
-    nothing.
+    `terminated` (S,) is True where the episode ended, and False where it was cut off. An agent's rows from its length
+    on have no meaning.
     """
 
-    obs: torch.Tensor
-    action: torch.Tensor
-    lengths: torch.Tensor
-    terminated: torch.Tensor
+    obs: Tensor
+    action: Tensor
+    lengths: Tensor
+    terminated: Tensor
 
 
 @torch.no_grad()
-def rollout(policy, env: VectorEnv, max_steps: int = 10_000) -> Rollout:
-    """Record one episode of each agent, with its most probable actions. `env` has one environment for each of them.
+def rollout(policy: torch.nn.Module, env: VectorEnv, max_steps: int = 10_000) -> Rollout:
+    """Record one episode of each agent, with its most probable actions. `env` has one environment for each agent.
 
     >>> from offac_lite.networks import CategoricalPolicy
     >>> policy = CategoricalPolicy(4, 2, n_seeds=3, generator=torch.Generator().manual_seed(0))
@@ -119,22 +122,19 @@ def rollout(policy, env: VectorEnv, max_steps: int = 10_000) -> Rollout:
     (3, tensor(True), tensor([True, True, True]))
     """
     _check.count("max_steps", max_steps)
-    _check.instance("env", env, VectorEnv)
-    _check.instance("policy", policy, torch.nn.Module)
     if env.n_seeds is None or env.n_envs != 1:
         raise ValueError(f"env must hold one environment for each agent, got batch_shape {env.batch_shape}")
-    moments = list(_play(policy, env, max_steps))
-    lengths = sum(playing[:, 0].long() for *_, playing in moments)
-    terminated = sum((step.terminated & playing)[:, 0].long() for *_, step, playing in moments) > 0
-    obs, action = (torch.cat(parts, 1) for parts in list(zip(*moments, strict=True))[:2])
-    return Rollout(obs, action, lengths, terminated)
+    obs, action, steps, playing = zip(*_play(policy, env, max_steps), strict=True)
+    lengths = torch.cat(playing, 1).sum(1)
+    terminated = torch.cat([step.terminated & now for step, now in zip(steps, playing, strict=True)], 1).any(1)
+    return Rollout(torch.cat(obs, 1), torch.cat(action, 1), lengths, terminated)
 
 
 @torch.no_grad()
-def evaluate(policy, env: VectorEnv, max_steps: int = 10_000) -> torch.Tensor:
-    """Play one episode in every environment with the most probable actions; their undiscounted returns, (*batch_shape).
+def evaluate(policy: torch.nn.Module, env: VectorEnv, max_steps: int = 10_000) -> Tensor:
+    """Return the undiscounted return of one episode in every environment, (*batch_shape), with most probable actions.
 
-    `policy` is on the CPU or elsewhere. An episode that has not ended after `max_steps` counts as far as it came.
+    `policy` may be on any device. An episode that has not ended after `max_steps` steps is cut off there.
 
     >>> from offac_lite.networks import CategoricalPolicy
     >>> policy = CategoricalPolicy(4, 2, n_seeds=3, generator=torch.Generator().manual_seed(0))
@@ -142,16 +142,17 @@ def evaluate(policy, env: VectorEnv, max_steps: int = 10_000) -> torch.Tensor:
     torch.Size([3, 20])
     """
     _check.count("max_steps", max_steps)
-    _check.instance("env", env, VectorEnv)
-    _check.instance("policy", policy, torch.nn.Module)
     returns = torch.zeros(env.batch_shape)
     for _, _, step, playing in _play(policy, env, max_steps):
         returns += step.reward.where(playing, 0.0)
     return returns
 
 
-def _play(policy, env: VectorEnv, max_steps: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, Step, torch.Tensor]]:
-    """Play one episode everywhere with the most probable actions: give obs, action, step, and who still plays in it."""
+def _play(policy: torch.nn.Module, env: VectorEnv, max_steps: int) -> Iterator[tuple[Tensor, Tensor, Step, Tensor]]:
+    """Play one episode in every environment with the most probable actions.
+
+    Yields for each step: obs, action, step, and which environments were still in that episode.
+    """
     device, playing = next(policy.parameters()).device, torch.ones(env.batch_shape, dtype=torch.bool)
     env.reset()
     env.pop_episodes()
@@ -169,7 +170,8 @@ def _play(policy, env: VectorEnv, max_steps: int) -> Iterator[tuple[torch.Tensor
 def auto_obs_scale(env_id: str) -> tuple[float, ...]:
     """Return one factor per feature: half over its standard deviation under random play.
 
-    A feature that hardly varies gets 1. CartPole's four factors are kept, so that its runs do not depend on a sample.
+    A feature that hardly varies gets 1. CartPole's four factors are constants, so that its runs do not depend on a
+    sample.
 
     >>> auto_obs_scale("Pendulum-v1")
     (0.78, 0.77, 0.15)
@@ -179,7 +181,7 @@ def auto_obs_scale(env_id: str) -> tuple[float, ...]:
     env, generator = VectorEnv(env_id, 8), torch.Generator().manual_seed(0)
     seen = [env.reset().reshape(8, -1)]
     for _ in range(250):
-        seen.append(env.step(choose(None, env, generator)[0]).next_obs.reshape(8, -1))
+        seen.append(env.step(act(None, env, generator)[0]).next_obs.reshape(8, -1))
     env.close()
     spread = torch.cat(seen).double().std(0)
     return tuple(float(f"{0.5 / s:.2g}") if s > 1e-6 else 1.0 for s in spread.tolist())
@@ -189,10 +191,10 @@ _OBS_SCALES = {"CartPole-v1": (0.5, 0.5, 5.0, 0.5)}  # position, velocity, angle
 
 
 def load_prefill(old: Prefill, buffer: ReplayBuffer, env: VectorEnv, generator: torch.Generator) -> None:
-    """Put old data into the buffer of S seeds: what a buffer holds, or what a policy does that never learns.
+    """Fill the buffer of S seeds with old data: those of another buffer, or of a policy that never learns.
 
-    Data of a buffer without seeds goes to every seed; of one with seeds, each ring to its own. `env`, of S seeds too,
-    is where a policy plays.
+    Data of a buffer without seeds goes to every seed. Of a buffer with S seeds, each ring goes to its own seed. `env`,
+    of S seeds too, is where a policy plays.
 
     >>> old, buffer = ReplayBuffer(10, (4,)), ReplayBuffer(100, (4,), n_seeds=3)
     >>> old.add(torch.ones(5, 4), [0] * 5, [1.0] * 5, torch.ones(5, 4), [False] * 5)
@@ -203,8 +205,8 @@ def load_prefill(old: Prefill, buffer: ReplayBuffer, env: VectorEnv, generator: 
         policy, count = old
         fill(buffer, env, policy, count, generator)
         return
-    n_seeds = buffer.n_seeds
-    for index in range(old.n_seeds or 1):
+    n_seeds = len(buffer.lengths)
+    for index in range(len(old.lengths)):
         ring = old.all(index)
         length = len(ring.reward)
         rows = [field.expand(n_seeds, *field.shape) for field in ring[:6]]
@@ -215,7 +217,7 @@ def load_prefill(old: Prefill, buffer: ReplayBuffer, env: VectorEnv, generator: 
 
 
 def check_prefill(config: Config, spaces: Spaces) -> None:
-    """Raise `ValueError` or `TypeError` for old data that could not come from an environment of `spaces`."""
+    """Raise `ValueError` or `TypeError` for old data that an environment of `spaces` could not have produced."""
     old = config.prefill
     if isinstance(old, ReplayBuffer):
         _check_buffer(config, old, spaces)
@@ -240,9 +242,11 @@ def _check_buffer(config: Config, old: ReplayBuffer, spaces: Spaces) -> None:
     wanted = torch.int64 if discrete else torch.float32
     if old.action_dtype != wanted:
         raise TypeError(f"prefill holds actions of {old.action_dtype}, wanted {wanted}")
-    for ring in map(old.all, range(old.n_seeds or 1)):
+    for ring in map(old.all, range(len(old.lengths))):
         action = ring.action.reshape(len(ring.reward), -1).cpu()
-        low, high = ((0,), (spaces.n_actions - 1,)) if discrete else (spaces.low, spaces.high)
+        low, high = spaces.low, spaces.high
+        if spaces.n_actions is not None:
+            low, high = (0,), (spaces.n_actions - 1,)
         slack = 0 if discrete else 1e-5  # what rounding may put outside
         if not ((action >= torch.tensor(low) - slack) & (action <= torch.tensor(high) + slack)).all():
             raise ValueError(f"prefill holds actions from {action.min():g} to {action.max():g}, wanted {low} to {high}")
@@ -253,7 +257,7 @@ def _check_buffer(config: Config, old: ReplayBuffer, spaces: Spaces) -> None:
 
 
 @torch.no_grad()
-def _check_policy(config: Config, policy, spaces: Spaces) -> None:
+def _check_policy(config: Config, policy: Any, spaces: Spaces) -> None:
     if policy is None:
         return
     if isinstance(policy, SavedName):

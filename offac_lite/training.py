@@ -19,7 +19,7 @@ from offac_lite.agent import Agent
 from offac_lite.buffer import ReplayBuffer, Transition
 from offac_lite.config import CARTPOLE, FIXED, Config, changed
 from offac_lite.envs import Episode, Spaces, VectorEnv, recent_returns
-from offac_lite.play import auto_obs_scale, check_prefill, choose, evaluate, flat, load_prefill, store
+from offac_lite.play import act, auto_obs_scale, check_prefill, evaluate, flat, load_prefill, store
 from offac_lite.run import Run
 from offac_lite.updates import NotFiniteError, polyak_update
 
@@ -159,7 +159,7 @@ class Learner:
             try:
                 if c.collect:
                     policy = None if self._acts_at_random() else agent.policy
-                    action, log_prob = choose(policy, env, agent.generator)  # collect
+                    action, log_prob = act(policy, env, agent.generator)  # collect
                     step = env.step(action)
                     store(buffer, step, action, log_prob, env)  # store
                     self.fresh += step.valid.sum(1)

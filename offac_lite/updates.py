@@ -184,7 +184,7 @@ def actor_weight(
     subtracts Σ_a π(a|s) Q(s, a) (discrete actions); "leave-one-out" subtracts the mean Q of the other K − 1 actions.
     For continuous actions the factor includes the entropy bonus, −α log π(a|s).
     """
-    _check.choice("baseline", baseline, (None, "value", "leave-one-out"))
+    _check.one_of("baseline", baseline, (None, "value", "leave-one-out"))
     if baseline == "value":
         q_all = critic.all_actions(obs)
         return of_actions(q_all - expected_q(pi, q_all).unsqueeze(-1), action)

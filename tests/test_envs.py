@@ -259,7 +259,7 @@ def test_shapes_and_dtypes(env_id, obs, action, n_obs, n_actions, n_seeds):
     assert (env.obs_shape, env.obs_dtype) == obs and (env.action_shape, env.action_dtype) == action
     assert (env.n_obs, env.n_actions) == (n_obs, n_actions)
     if n_actions:
-        assert env.action_low is None and env.action_high is None
+        assert (env.action_low.item(), env.action_high.item()) == (0, n_actions - 1)
     else:
         assert (env.action_low.tolist(), env.action_high.tolist()) == ([-2.0], [2.0])
     env.reset()
@@ -342,7 +342,7 @@ def test_other_autoreset_modes(mode):
     [
         ({"env_id": "CartPool-v1"}, ValueError, "'CartPool-v1' is not an environment Gymnasium knows: .*CartPole"),
         ({"env_id": "CartPole-v9"}, ValueError, "'CartPole-v9' is not an environment Gymnasium knows: .*version"),
-        ({"env_id": None}, TypeError, "env_id must be a Gymnasium name such as 'CartPole-v1', got None"),
+        ({"env_id": None}, ValueError, "env_id = None cannot be made"),
         ({"n_envs": 0}, ValueError, "n_envs must be at least 1, got 0"),
         ({"n_envs": 2.0}, TypeError, "n_envs must be a whole number"),
         ({"n_seeds": 0}, ValueError, "n_seeds must be at least 1, got 0"),

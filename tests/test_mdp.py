@@ -178,7 +178,6 @@ GOOD = dict(transition=np.full((2, 3, 2), 0.5), reward=np.zeros((2, 3)), initial
         (dict(transition=np.full((2, 3, 2), np.nan)), ValueError, "transition holds NaN"),
         (dict(transition="P"), TypeError, "transition must be numeric, got str"),
         (dict(transition=np.zeros((2, 0, 2))), ValueError, r"transition has shape \(2, 0, 2\)"),
-        (dict(transition=1j * np.zeros((2, 3, 2))), TypeError, "transition must be numeric"),
         (dict(initial=[0.0, 0.0]), ValueError, "initial has a row that sums to 0, wanted 1"),
         (dict(reward=np.zeros(3)), ValueError, r"reward has shape \(3,\), wanted \(2, 3\) = \(S, A\)"),
         (dict(reward=np.full((2, 3), np.inf)), ValueError, "reward holds NaN or infinity"),

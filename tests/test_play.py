@@ -10,7 +10,7 @@ import torch
 from offac_lite.buffer import ReplayBuffer
 from offac_lite.envs import VectorEnv
 from offac_lite.networks import CategoricalPolicy, TanhGaussianPolicy
-from offac_lite.play import choose, evaluate, fill, flat
+from offac_lite.play import act, evaluate, fill, flat
 
 
 def rng(seed=0):
@@ -40,7 +40,7 @@ N = 20_000
 @pytest.mark.parametrize("n_seeds", [None, 2])
 def test_discrete_actions_follow_the_probabilities_given(n_seeds, probs):
     env = cartpole(N // (n_seeds or 1), n_seeds=n_seeds)
-    action, log_prob = choose(probs, env, rng())
+    action, log_prob = act(probs, env, rng())
     probs = probs or (0.5, 0.5)
     assert action.shape == log_prob.shape == env.batch_shape and action.dtype == torch.int64
     assert action.double().mean().item() == pytest.approx(probs[1], abs=4.5 * 0.5 / N**0.5 * (probs[1] > 0))
@@ -50,7 +50,7 @@ def test_discrete_actions_follow_the_probabilities_given(n_seeds, probs):
 
 def test_uniform_continuous_actions_fill_their_box():
     env, generator = pendulum(10), rng()
-    draws = [choose(None, env, generator) for _ in range(200)]
+    draws = [act(None, env, generator) for _ in range(200)]
     action, log_prob = (torch.stack(part) for part in zip(*draws, strict=True))
     assert action.shape == (200, 10, 1) and -2 <= action.min() < -1.98 and 1.98 < action.max() <= 2
     assert action.mean().item() == pytest.approx(0.0, abs=4.5 * (4 / 12**0.5) / 2000**0.5)
@@ -70,7 +70,7 @@ def test_uniform_continuous_actions_fill_their_box():
 def test_a_network_draws_its_own_actions_and_their_log_probabilities(n_seeds, make, network, shared):
     """A network without an axis of seeds plays for every seed alike."""
     env, policy = make(5, n_seeds=n_seeds), network(None if shared else n_seeds)
-    action, log_prob = choose(policy, env, rng(3))
+    action, log_prob = act(policy, env, rng(3))
     pi = policy(env.obs)
     drawn = pi.sample(generator=rng(3))
     assert torch.equal(action, drawn) and action.shape == env.batch_shape + env.action_shape

@@ -116,8 +116,8 @@ class Estimator:
         behavior: Probs | None = None,
         q: Table | None = None,
     ) -> None:
-        _check.choice("estimator", estimator, ESTIMATORS)
-        _check.choice("baseline", baseline, BASELINES)
+        _check.one_of("estimator", estimator, ESTIMATORS)
+        _check.one_of("baseline", baseline, BASELINES)
         from_buffer = estimator in ("stored", "importance")  # the buffer holds one action per state
         self.estimator = estimator
         self.batch_size = _check.count("batch_size", batch_size)

@@ -115,8 +115,8 @@ def gaussian_moments(
     >>> gaussian_moments(quadratic, 0.0, [0.5, 0.1], baseline="value").variance  # 2 (1 − μ)² + 2.5 σ²
     tensor([2.6250, 2.0250], dtype=torch.float64)
     """
-    _check.choice("estimator", estimator, ESTIMATORS)
-    _check.choice("baseline", baseline, BASELINES)
+    _check.one_of("estimator", estimator, ESTIMATORS)
+    _check.one_of("baseline", baseline, BASELINES)
     k, mean = _check.count("action_samples", action_samples), _check.number("mean", mean)
     stds = _check.finite_tensor("std", std)
     if not (stds > 0).all():

@@ -33,7 +33,7 @@ class GradientNoise(NamedTuple):
 
     def variance(self, batch_size: int, action_samples: int, baseline: ValueBaseline = None) -> PerSeed:
         """Compute 1/N [Var_s(E_a g) + E_s(Var_a g)/K]: a batch of N states with K resampled actions each."""
-        _check.choice("baseline", baseline, BASELINES)
+        _check.one_of("baseline", baseline, BASELINES)
         n, k = _check.count("batch_size", batch_size), _check.count("action_samples", action_samples)
         return (self.states + (self.actions if baseline is None else self.actions_value) / k) / n
 
@@ -87,7 +87,7 @@ def action_variance(
     >>> bool(action_variance(policy, critic, obs) > action_variance(policy, critic, obs, "value"))
     True
     """
-    _check.choice("baseline", baseline, BASELINES)
+    _check.one_of("baseline", baseline, BASELINES)
     probs, q = _probs_and_q(policy, critic, obs)
     weight = q - (probs * q).sum(-1, keepdim=True) if baseline == "value" else q
     if policy.net.n_seeds is None:

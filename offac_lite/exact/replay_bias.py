@@ -49,7 +49,7 @@ def mean_update(
     >>> mean_update(mdp, [[0.0, 0.0]], half, mdp.state_values(half), half)  # β = π: this is ∇J
     tensor([[ 0.2500, -0.2500]], dtype=torch.float64)
     """
-    _check.choice("baseline", baseline, (None, "value"))
+    _check.one_of("baseline", baseline, (None, "value"))
     size = (mdp.n_states, mdp.n_actions)
     logits, behavior = _check.table("logits", logits, size), _check.distributions("behavior", behavior, size, "(S, A)")
     actions = _check.distributions("actions", actions, size, "(S, A)")

@@ -89,8 +89,8 @@ def weighting_moments(
     >>> bool(m.bias.max() < 1e-12)
     True
     """
-    _check.choice("weighting", weighting, WEIGHTINGS)
-    _check.choice("baseline", baseline, (None, "value"))
+    _check.one_of("weighting", weighting, WEIGHTINGS)
+    _check.one_of("baseline", baseline, (None, "value"))
     horizon, size = _check.count("horizon", horizon), (mdp.n_states, mdp.n_actions)
     probs = torch.softmax(_check.table("logits", logits, size).detach(), -1)
     beta = probs if behavior is None else _check.distributions("behavior", behavior, size, "(S, A)").detach()

@@ -325,7 +325,7 @@ def memory(seeds: int) -> None:
         pass
     print(
         f"peak memory of {seeds} seeds × {TOTAL_STEPS} steps: {peak():.2f} GB, of which {before:.2f} GB are the "
-        f"imports and {learner.buffer.nbytes / 1e9:.2f} GB the replay buffer"
+        f"imports and {learner.buffer._memory.nbytes / 1e9:.2f} GB the replay buffer"
     )
 
 

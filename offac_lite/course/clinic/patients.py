@@ -15,7 +15,7 @@ __all__ = ["patient"]
 
 def patient(letter: str) -> Parts:
     """Return the parts of the patient "A" to "I". All but one are the healthy agent's."""
-    _check.choice("letter", letter, tuple(_BROKEN))
+    _check.one_of("letter", letter, tuple(_BROKEN))
     return replace(HEALTHY, **_BROKEN[letter])
 
 

@@ -48,7 +48,7 @@ class Chart:
 
     def late(self, name: str) -> torch.Tensor:
         """Return the mean of a curve over the last fifth of the evaluations, (S,)."""
-        _check.choice("name", name, tuple(self.curves))
+        _check.one_of("name", name, tuple(self.curves))
         return self[name][:, -max(1, len(self.steps) // 5) :].mean(1)
 
     def summary(self) -> str:

@@ -64,7 +64,7 @@ class BaselineModel:
 
     def __call__(self, policy: str = "uniform", batch_size: int = 32, share: float = 0.0) -> BaselineResult:
         """Compute the moments and the cloud. Raises `ValueError` outside the range of the sliders."""
-        _check.choice("policy", policy, tuple(self.logits))
+        _check.one_of("policy", policy, tuple(self.logits))
         _check.count("batch_size", batch_size, at_most=MAX_BATCH_SIZE)
         if not SHARES[0] <= share <= SHARES[-1]:
             raise ValueError(f"share must lie between {SHARES[0]:g} and {SHARES[-1]:g}, got {share}")

@@ -61,8 +61,8 @@ class ClinicModel:
 
     def __call__(self, patient: str, instrument: str = "return", step: int | None = None) -> ClinicResult:
         """Compare every instrument at the evaluation nearest to `step` environment steps; None means the last one."""
-        _check.choice("patient", patient, list(self.charts))
-        _check.choice("instrument", instrument, SHOWN)
+        _check.one_of("patient", patient, list(self.charts))
+        _check.one_of("instrument", instrument, SHOWN)
         index = len(self.steps) - 1 if step is None else (self.steps - step).abs().argmin().item()
         chart, outside, medians = self.charts[patient], {}, {}
         for name in SHOWN:

@@ -62,7 +62,7 @@ class ContinuousModel:
         offset: float = 0.0,
     ) -> ContinuousResult:
         """Compute both variances at `std` and at every σ of STDS. Raises as `gaussian_moments` does."""
-        _check.choice("landscape", landscape, list(LANDSCAPES))
+        _check.one_of("landscape", landscape, list(LANDSCAPES))
         baseline = baseline_of(baseline)
         if baseline == "leave-one-out" and action_samples < 2:
             raise ValueError("leave-one-out averages the other K − 1 actions: choose a K of at least 2")

@@ -68,8 +68,8 @@ class CriticModel:
         self, lake: str = "slippery", next_action: str = "resampled", age: int = 10, next_action_samples: int = 1
     ) -> CriticResult:
         """Compute the target's distribution and Q over updates. Raises `ValueError` outside the controls' range."""
-        _check.choice("lake", lake, list(LAKES))
-        _check.choice("next_action", next_action, ["resampled", "stored"])
+        _check.one_of("lake", lake, list(LAKES))
+        _check.one_of("next_action", next_action, ["resampled", "stored"])
         _check.count("age", age, at_least=0, at_most=MAX_AGE)
         _check.count("next_action_samples", next_action_samples, at_most=MAX_NEXT_ACTIONS)
         next_action_samples = 1 if next_action == "stored" else next_action_samples

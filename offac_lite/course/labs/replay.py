@@ -74,7 +74,7 @@ class AgeModel:
     def behavior(self, age: int, writers: str) -> torch.Tensor:
         """Return the buffer's policy, (S, A)."""
         _check.count("age", age, at_least=0, at_most=MAX_AGE)
-        _check.choice("writers", writers, WRITERS)
+        _check.one_of("writers", writers, WRITERS)
         probs = torch.softmax(self.path[MAX_AGE - age :], -1)
         if writers == "one":
             return probs[0]

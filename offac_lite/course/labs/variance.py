@@ -62,7 +62,7 @@ class VarianceModel:
     """
 
     def __init__(self, policy: str = "half trained", n_points: int = 300, seed: int = 0):
-        _check.choice("policy", policy, ("half trained", "untrained"))
+        _check.one_of("policy", policy, ("half trained", "untrained"))
         self.mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4")
         path = self.mdp.policy_path(MAX_AGE, 5.0)
         self.later = path[-1]

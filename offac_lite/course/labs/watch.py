@@ -170,7 +170,7 @@ class MapModel:
 
     def __call__(self, trained: int, agent: int = 0, plane: str = "angle and its speed") -> MapResult:
         """Compute the maps of an agent after `trained` steps of training."""
-        _check.choice("plane", plane, list(PLANES))
+        _check.one_of("plane", plane, list(PLANES))
         index = self.album.index(trained)
         played = self.album.episode(index, agent)
         if (index, plane) not in self._maps:

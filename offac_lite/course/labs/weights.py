@@ -84,7 +84,7 @@ class WeightsModel:
         `clip` applies to "clipped" alone. Raises `ValueError` for a horizon outside 1 to 20, and for a probability
         `right` that is not strictly between 0 and 1.
         """
-        _check.choice("weighting", weighting, ("whole", "causal", "single", "clipped"))
+        _check.one_of("weighting", weighting, ("whole", "causal", "single", "clipped"))
         _check.count("horizon", horizon, at_most=HORIZONS[-1])
         if not 0 < right < 1:
             raise ValueError(f"right must lie strictly between 0 and 1, got {right}")

@@ -165,7 +165,7 @@ def selected_controls(
         return controls
     names = list(names)
     for name in names:
-        _check.choice("controls", name, list(controls))
+        _check.one_of("controls", name, list(controls))
     return {name: control for name, control in controls.items() if name in names}
 
 
