@@ -153,8 +153,11 @@ def test_the_examples_of_the_package_run(monkeypatch):
     train, calls = offac_lite.train, []
 
     def short_train(*config, **changes):
+        short = {"total_steps": 400, "eval_episodes": 1, "progress": False}
+        if calls:  # of the first the text says how many seeds and evaluations there are
+            short |= {"seeds": 2, "evaluations": 1}
         calls.append(changes)
-        return train(*config, **changes, total_steps=400, evaluations=20, eval_episodes=1, progress=False)
+        return train(*config, **changes | short)
 
     monkeypatch.setattr(offac_lite, "train", short_train)
     here = {}

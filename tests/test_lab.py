@@ -309,6 +309,7 @@ print(len(failed))
 """
 
 
+@pytest.mark.slow
 def test_formulas_are_read_one_at_a_time():
     """Matplotlib's reader of formulas is one for all threads: two that read at once fail, or end the process."""
 

@@ -20,6 +20,7 @@ def test_it_prints_the_exact_table_and_saves_the_figure(tmp_path, capsys):
     assert (tmp_path / "k.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_as_a_command_it_works_without_a_display_or_unicode(tmp_path):
     command = [sys.executable, "-m", "offac_lite", "--figure", str(tmp_path / "k.png")]
     hidden = {"DISPLAY", "WAYLAND_DISPLAY"}
@@ -60,6 +61,7 @@ def test_train_prints_a_table_and_saves_curves_and_run(tmp_path, capsys):
     assert "evaluations at goal         30% of those in the second half" in report(run, 475)
 
 
+@pytest.mark.slow
 def test_train_takes_pendulums_own_settings(tmp_path, capsys):
     main(
         [
@@ -144,6 +146,7 @@ def test_an_interrupted_training_is_saved_and_one_without_an_evaluation_draws_no
     assert Run.load(tmp_path / "a.run").interrupted and not (tmp_path / "c.png").exists()
 
 
+@pytest.mark.slow
 def test_without_jupyter_the_instructors_commands_say_what_is_missing():
     code = "import sys; sys.modules['nbclient'] = None; from offac_lite.__main__ import main; main(['copies', 'here'])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

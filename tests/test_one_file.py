@@ -2,6 +2,7 @@
 
 import ast
 
+import pytest
 import torch
 
 from examples.one_file import main
@@ -16,6 +17,7 @@ def test_it_is_short_and_does_not_use_the_package():
     assert not any(name.startswith("offac_lite") for name in imported)
 
 
+@pytest.mark.slow
 def test_it_runs_and_the_same_seed_gives_the_same_returns(capsys):
     state = torch.get_rng_state()
     try:

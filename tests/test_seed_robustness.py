@@ -13,6 +13,7 @@ def notebook(path, *sources):
     return path
 
 
+@pytest.mark.slow
 def test_it_counts_what_held_and_names_what_did_not(tmp_path, capsys):
     path = notebook(tmp_path / "claim.ipynb", "SEED = 0  # change it", "assert SEED != 2, 'not with this one'")
     assert seed_robustness.main([str(path), "--seeds", "3"]) == 1
