@@ -34,7 +34,7 @@ def make_networks(config: Config, spaces: Spaces, generator: torch.Generator) ->
         policy: Policy = CategoricalPolicy(size, n_actions, hidden, in_scale=scale, n_seeds=seeds, generator=generator)
         make = functools.partial(DiscreteQCritic, size, n_actions, hidden, in_scale=scale, generator=generator)
     else:
-        low, high = spaces.low or (), spaces.high or ()
+        low, high = spaces.low, spaces.high
         policy = TanhGaussianPolicy(size, low, high, hidden, in_scale=scale, n_seeds=seeds, generator=generator)
         make = functools.partial(ContinuousQCritic, size, len(low), hidden, obs_scale=scale, generator=generator)
     policy.obs_shape, policy.action_shape = spaces.obs_shape, spaces.action_shape
