@@ -26,3 +26,13 @@ def test_it_runs_and_the_same_seed_gives_the_same_returns(capsys):
         torch.set_rng_state(state)
     assert first == again != other
     assert capsys.readouterr().out.startswith("  4000 steps: greedy return ")
+
+
+@pytest.mark.slow
+def test_it_learns():
+    state = torch.get_rng_state()
+    try:
+        returns = main(0)
+    finally:
+        torch.set_rng_state(state)
+    assert returns[-1] >= 475, returns  # random play comes to about 20
