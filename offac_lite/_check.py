@@ -135,13 +135,6 @@ def generator(name: str, value: Any) -> torch.Generator:
     return value
 
 
-def instance(name: str, value: Any, kind: type[T]) -> T:
-    """Return `value`, or raise `TypeError` where it is not a `kind`."""
-    if not isinstance(value, kind):
-        raise TypeError(f"{name} must be a {kind.__name__}, got {type(value).__name__}")
-    return value
-
-
 def device(name: str, value: Any) -> str:
     """Return the name of a device that can be used, or raise `ValueError`."""
     try:

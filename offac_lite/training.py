@@ -230,7 +230,8 @@ class Learner:
         log = {"exploring_return": recent_returns(self.episodes, seeds), "critic_loss": self.critic_loss}
         log["value"] = unknown if batch is None else agent.value(batch.obs, self.log_generator).mean(-1)
         log["entropy"] = unknown if batch is None else agent.entropy(batch.obs, self.log_generator).mean(-1)
-        return {name: values.float().cpu().where(self._alive(), torch.nan) for name, values in log.items()}
+        alive = self._alive()
+        return {name: values.float().cpu().where(alive, torch.nan) for name, values in log.items()}
 
     def _eval_returns(self) -> Tensor:
         """Play with the most probable actions and return the mean return of each seed, (S,)."""
