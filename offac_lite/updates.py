@@ -92,6 +92,7 @@ def q_critic_loss(
             next_q = target_critic(batch.next_obs, next_action)
         target = q_target(batch.reward, batch.terminated, next_q, gamma)
     predictions = critic.each(batch.obs, batch.action)  # of both critics, if there are two
+    _check.same_shape(target=target, prediction=predictions[0])
     return equations.critic_loss(predictions, target.expand(predictions.shape)).sum(0)
 
 
