@@ -1,5 +1,6 @@
 // Show the kernel's picture without a blink, and tell the kernel about the page: width, pixel ratio, dark or light.
 const REST = 150; // milliseconds without a change before a change of size or theme is reported
+const OWN_KEYS = "data-lm-suppress-shortcuts"; // Jupyter takes no shortcut from an element with this attribute
 
 function brightness(color) {
   const context = new OffscreenCanvas(1, 1).getContext("2d");
@@ -22,7 +23,7 @@ function nameControls(lab) {
     const label = handle.closest(".jupyter-widgets")?.querySelector(".widget-label");
     if (!label?.textContent) continue;
     handle.setAttribute("aria-label", label.textContent);
-    handle.dataset.lmSuppressShortcuts = "true"; // Notebook 7 would take the arrow keys
+    handle.setAttribute(OWN_KEYS, "true");
   }
   for (const row of lab.querySelectorAll(".widget-toggle-buttons:not([role])")) {
     row.setAttribute("role", "group");
@@ -30,8 +31,16 @@ function nameControls(lab) {
   }
 }
 
+// Keep a slider's keys from Jupyter, such as the arrow keys from Notebook 7. Leave it all other keys.
+function shareKeys(event) {
+  const handle = event.target.closest?.(".offac-lab .noUi-handle");
+  if (/^(Arrow|Page|Home|End)/.test(event.key)) handle?.setAttribute(OWN_KEYS, "true");
+  else handle?.removeAttribute(OWN_KEYS);
+}
+
 function render({ model, el }) {
   el.classList.add("offac-picture");
+  const keys = (event) => shareKeys(event);
   let image = el.appendChild(new Image());
   let [asked, shown, waiting, told] = [0, 0, 0, ""];
 
@@ -69,12 +78,14 @@ function render({ model, el }) {
   const theme = new MutationObserver(later);
   for (const root of [document.documentElement, document.body]) theme.observe(root, { attributes: true });
   window.addEventListener("resize", later); // a page's zoom
+  window.addEventListener("keydown", keys, true); // before Jupyter hears of the key
   model.on("change:value", draw);
   draw();
   return () => {
     size.disconnect();
     theme.disconnect();
     window.removeEventListener("resize", later);
+    window.removeEventListener("keydown", keys, true);
     model.off("change:value", draw);
     clearTimeout(waiting);
     URL.revokeObjectURL(image.src);
