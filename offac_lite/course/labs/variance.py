@@ -12,7 +12,8 @@ import torch
 from offac_lite import _check
 from offac_lite.course import plots
 from offac_lite.course.labs.buttons import baseline_buttons, baseline_of
-from offac_lite.course.stage.lab import Lab, selected_controls
+from offac_lite.course.stage.controls import selected_controls
+from offac_lite.course.stage.lab import Lab
 from offac_lite.exact.estimators import ESTIMATORS, Estimator, GradientMoments, break_even_actions, gradient_moments
 from offac_lite.exact.mdp import TabularMDP
 
