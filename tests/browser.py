@@ -82,6 +82,11 @@ STRANGER = "@jupyter-notebook/lab-extension"  # Voilà stumbles over it where No
 LABS = {  # how to show each of them, with small data where one needs data
     "baseline": "labs.baseline_lab()",
     "variance": "labs.variance_lab()",
+    "reward": "labs.reward_lab()",
+    "action": "labs.action_lab()",
+    "curves": "labs.variance_curves_lab()",
+    "learning": "labs.learning_lab()",
+    "fixes": "labs.fixes_lab()",
     "age": "labs.age_lab()",
     "buffer": "from tests.test_lab_replay import short_run\nlabs.buffer_lab(*short_run())",
     "weights": "labs.weights_lab()",
