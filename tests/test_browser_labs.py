@@ -64,7 +64,11 @@ import hashlib
 
 import matplotlib.pyplot as plt
 
+from tests.lab_changes import give_the_same_past
+
+lab.wait()
 fresh.set(**lab.values)
+give_the_same_past(fresh, lab)
 fresh.screen.picture.page = lab.screen.picture.page
 assert (fresh.error, plt.get_fignums()) == (lab.error, []), (fresh.error, plt.get_fignums())
 print(hashlib.sha256(fresh.png).hexdigest(), end="")"""

@@ -1,5 +1,8 @@
 """The view of the learning lab: the cloud of first estimates, the agents' curves, and the lake with their policy."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import matplotlib
 import numpy as np
 from matplotlib.collections import LineCollection
@@ -9,6 +12,15 @@ from offac_lite.course.plots.cloud import GHOST, CloudPanel, Frame, arrange_axes
 from offac_lite.course.plots.lake import LakePanel
 
 __all__ = ["LearningView"]
+
+
+@dataclass
+class Memory:
+    """The results that a view keeps: the one it shows, the finished one before, and the one that is pinned."""
+
+    last: Any = None
+    former: Any = None
+    pinned: Any = None
 
 
 class LearningView:
@@ -21,7 +33,7 @@ class LearningView:
 
     def __init__(self, frame: Frame | None, n_steps: int, best: float):
         self.figure, axes = figure(8.6, 3.4, ncols=2 if frame is None else 3)
-        self._last = self._former = self._pinned = None
+        self.memory = Memory()
         with matplotlib.rc_context(STYLE):
             self.cloud = None if frame is None else CloudPanel(axes[0], frame, rings=False)
             self.lake = LakePanel(axes[-1])
@@ -60,9 +72,9 @@ class LearningView:
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
-        if self._last is not None and self._last.setting != result.setting and self._last.done:
-            self._former = self._last
-        self._last = result
+        last, self.memory.last = self.memory.last, result
+        if last is not None and last.setting != result.setting and last.done:
+            self.memory.former = last
         color = STORED if result.stored else RESAMPLED
         steps, returns = np.asarray(result.learning.steps), rounded(result.learning.returns)
         self.lines.set_segments([np.column_stack([steps, one]) for one in returns])
@@ -78,12 +90,12 @@ class LearningView:
 
     def pin(self, result) -> None:
         """Keep a result as the grey ghost; with None the former setting is the ghost again."""
-        self._pinned = result
-        if self._last is not None:
-            self._draw_ghosts(self._last)
+        self.memory.pinned = result
+        if self.memory.last is not None:
+            self._draw_ghosts(self.memory.last)
 
     def _draw_ghosts(self, result) -> None:
-        former = self._pinned or self._former
+        former = self.memory.pinned or self.memory.former
         if self.cloud:
             self.cloud.pin(former.cloud if former else None)
         if result.reference is not None:
