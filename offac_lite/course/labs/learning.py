@@ -20,10 +20,10 @@ __all__ = ["FixesModel", "LearningModel", "fixes_lab", "learning_lab"]
 
 N_STEPS = 400
 N_ESTIMATES = 300
-FIXES = {  # whose Q the critic is, the actor's loss
-    "none": ("buffer", stored_loss),
-    "fix 1": ("π", stored_loss),
-    "both": ("π", resampled_loss),
+FIXES = {  # whose Q the critic is, the actor's loss, the words for both
+    "none": ("buffer", stored_loss, "naive replay"),
+    "fix 1": ("π", stored_loss, "fix 1"),
+    "both": ("π", resampled_loss, "both fixes"),
 }
 FIX_BUTTONS = [("none: naive replay", "none"), ("fix 1: Q-critic", "fix 1"), ("both: and resampled actions", "both")]
 
@@ -111,7 +111,7 @@ class FixesModel(_Lake):
 
     >>> *_, result = FixesModel(n_steps=50)("both", data="old")
     >>> result.stored, result.words
-    (False, 'both, old data, Q')
+    (False, 'both fixes, old data, Q')
     """
 
     def __init__(self, n_steps: int = N_STEPS):
@@ -122,7 +122,7 @@ class FixesModel(_Lake):
         self, fixes: str = "none", data: str = "fresh", baseline: str | None = None, seed: int = 0
     ) -> Iterator[LearningResult]:
         """Let the agents learn, and yield the curves so far, ten times."""
-        weight, (critic_of, loss) = baseline_of(baseline), FIXES[fixes]
+        weight, (critic_of, loss, words) = baseline_of(baseline), FIXES[fixes]
         options = dict(
             batch_size=8,
             seed=seed,
@@ -133,7 +133,7 @@ class FixesModel(_Lake):
         for learning in learn(self.mdp, loss, n_steps=self.n_steps, **options):
             yield LearningResult(
                 setting=(fixes, data, weight, seed),
-                words=f"{fixes}, {data} data, {'Q' if weight is None else 'Q − V'}",
+                words=f"{words}, {data} data, {'Q' if weight is None else 'Q − V'}",
                 cloud=None,  # at the first step π is the policy that wrote the old data, too
                 learning=learning,
                 reference=None,
