@@ -28,7 +28,7 @@ CriticOf = Literal["π", "buffer"]
 def resampled_loss(
     policy: Policy, critic: Critic, obs: Tensor, stored_action: Tensor, action_samples: int, generator: torch.Generator
 ) -> Tensor:
-    """Compute the actor's loss with K actions drawn from π now at each replayed state: fix 2, Equation (5.1)."""
+    """Compute the actor's loss with K actions drawn from π now at each replayed state: fix 2, as in notebook 05."""
     pi = policy(obs)
     action_resampled = pi.sample(action_samples, generator=generator)
     return policy_gradient_loss(pi.log_prob(action_resampled), critic(obs, action_resampled))
