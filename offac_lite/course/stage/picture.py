@@ -66,7 +66,7 @@ def png(
     else:
         picture = picture.quantize(n_colors, PIL.Image.Quantize.FASTOCTREE, dither=PIL.Image.Dither.NONE)
     colors = np.reshape(picture.getpalette(), (-1, 3)) / 255
-    colors[colors.min(1) > (0.96 if dark else 0.99)] = 1  # the palette's white is a mean of light colours
+    colors[colors.min(1) > (0.96 if dark else 0.995)] = 1  # the palette's white is a mean of light colours
     if dark:
         n_colors = len(colors)
         for box in maps:
