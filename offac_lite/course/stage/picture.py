@@ -65,14 +65,14 @@ def png(
         picture = picture.quantize(palette=palette, dither=PIL.Image.Dither.NONE)
     else:
         picture = picture.quantize(n_colors, PIL.Image.Quantize.FASTOCTREE, dither=PIL.Image.Dither.NONE)
-    colors = np.reshape(picture.getpalette(), (-1, 3)) / 255
-    colors[colors.min(1) > (0.96 if dark else 0.995)] = 1  # the palette's white is a mean of light colours
     if dark:
+        colors = np.reshape(picture.getpalette(), (-1, 3)) / 255
+        colors[colors.min(1) > 0.96] = 1  # the palette's white is a mean of light colours
         n_colors = len(colors)
         for box in maps:
             picture.paste(picture.crop(box).point(lambda index: min(index + n_colors, 255)), box)
         colors = np.concatenate([on_dark(colors), reverse_lightness(colors)])[:256]
-    picture.putpalette(np.rint(255 * colors).astype(np.uint8).tobytes())
+        picture.putpalette(np.rint(255 * colors).astype(np.uint8).tobytes())
     file = io.BytesIO()
     picture.save(file, "png", compress_level=1)
     return file.getvalue()
