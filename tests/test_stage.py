@@ -14,6 +14,7 @@ from offac_lite.course.stage.controls import log_slider
 from offac_lite.course.stage.lab import Lab
 from offac_lite.course.stage.picture import on_dark
 from offac_lite.course.stage.question import Question
+from offac_lite.course.stage.screen import Screen
 from tests.demo_lab import demo_lab
 from tests.test_lab import drawn, pixels, redrawn
 
@@ -152,6 +153,21 @@ def test_a_dark_page_gets_a_dark_picture_and_the_notebook_keeps_a_light_one():
     assert (pixels(lab.png)[3, 3] == 0x11).all()
     lab.screen.picture.page = LIGHT
     assert lab.png == light
+
+
+def test_on_a_dark_page_a_colour_map_is_reversed_from_its_middle_to_its_ends():
+    view = plots.MapView({"angle": (1, 1)}, 41, 1.0)
+    for shown in view.maps:
+        shown.set_data(np.linspace(shown.norm.vmin, shown.norm.vmax, 41 * 41).reshape(41, 41))
+    screen = Screen(view)
+    screen._fit(LIGHT | {"dark": True})
+    picture = pixels(screen.draw())
+    box = view.maps[0].axes.bbox
+    x, rows = int((box.x0 + box.x1) / 2), picture.shape[0] - np.linspace(box.y0 + 8, box.y1 - 8, 20).astype(int)
+    brightness = [contrast(color / 255, np.zeros(3)) for color in picture[rows, x]]
+    lower, upper = brightness[:9], brightness[11:]
+    assert lower[0] > 2 * lower[-1] and upper[-1] > 2 * upper[0]
+    assert (picture[2, 2] == 0x11).all(), "the background is that of the page"
 
 
 def test_until_the_script_runs_a_plain_picture_is_shown():

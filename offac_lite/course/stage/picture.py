@@ -1,6 +1,7 @@
 """The widget that shows a picture on the page, and how a drawn figure becomes a PNG."""
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import anywidget
@@ -8,6 +9,7 @@ import numpy as np
 import PIL.Image
 import traitlets
 
+Box = tuple[int, int, int, int]
 _FOLDER = Path(__file__).parent
 STYLE = f"<style>{(_FOLDER / 'stage.css').read_text(encoding='utf-8')}</style>"
 
@@ -46,23 +48,31 @@ class Picture(anywidget.AnyWidget):
     page = traitlets.Dict().tag(sync=True)
 
 
-def png(pixels: memoryview, size: tuple[int, int], ratio: float = 1, dark: bool = False) -> bytes:
+def png(
+    pixels: memoryview, size: tuple[int, int], ratio: float = 1, dark: bool = False, maps: Iterable[Box] = ()
+) -> bytes:
     """Encode a canvas's RGBA pixels with a palette of 256 colours, in the colours for a dark page if `dark`.
 
     A palette takes a third of the time and bytes of full colours, which it matches to a few of 256 shades. At a pixel
     `ratio` of 2 or more it is chosen from the pixels of a smaller picture, because that takes a quarter of the time.
+    `maps` are the places of colour maps, (left, top, right, bottom).
     """
-    picture = PIL.Image.frombuffer("RGBA", size, pixels, "raw", "RGBA", 0, 1).convert("RGB")
+    picture, maps = PIL.Image.frombuffer("RGBA", size, pixels, "raw", "RGBA", 0, 1).convert("RGB"), list(maps)
+    n_colors = 128 if dark and maps else 256
     if ratio >= 2:
         small = picture.resize([int(edge / ratio) for edge in size], PIL.Image.Resampling.NEAREST)
-        palette = small.quantize(256, PIL.Image.Quantize.FASTOCTREE)
+        palette = small.quantize(n_colors, PIL.Image.Quantize.FASTOCTREE)
         picture = picture.quantize(palette=palette, dither=PIL.Image.Dither.NONE)
     else:
-        picture = picture.quantize(256, PIL.Image.Quantize.FASTOCTREE, dither=PIL.Image.Dither.NONE)
+        picture = picture.quantize(n_colors, PIL.Image.Quantize.FASTOCTREE, dither=PIL.Image.Dither.NONE)
     if dark:
         colors = np.reshape(picture.getpalette(), (-1, 3)) / 255
-        colors[colors.min(1) > 0.99] = 1  # the palette's white
-        picture.putpalette(np.rint(255 * on_dark(colors)).astype(np.uint8).tobytes())
+        colors[colors.min(1) > 0.96] = 1  # the palette's white is a mean of light colours
+        n_colors = len(colors)
+        for box in maps:
+            picture.paste(picture.crop(box).point(lambda index: min(index + n_colors, 255)), box)
+        colors = np.concatenate([on_dark(colors), reverse_lightness(colors)])[:256]
+        picture.putpalette(np.rint(255 * colors).astype(np.uint8).tobytes())
     file = io.BytesIO()
     picture.save(file, "png", compress_level=1)
     return file.getvalue()
@@ -87,6 +97,14 @@ def on_dark(colors: np.ndarray) -> np.ndarray:
     grey = background + (foreground - background) * (1 - lightness)
     oklab[:, 0] = grey + strength * (1 - 0.75 * (1 - lightness) - grey)
     return np.clip(BACKGROUND + cover * (_from_oklab(oklab) - BACKGROUND), 0, 1)
+
+
+def reverse_lightness(colors: np.ndarray) -> np.ndarray:
+    """Map the colours of a colour map, (n, 3), to those for a dark background: what was lightest becomes darkest."""
+    oklab = _to_oklab(colors)
+    background, foreground = _to_oklab(np.array([[BACKGROUND] * 3, [FOREGROUND] * 3]))[:, 0]
+    oklab[:, 0] = background + (foreground - background) * (1 - oklab[:, 0])
+    return _from_oklab(oklab)
 
 
 def _to_oklab(colors: np.ndarray) -> np.ndarray:

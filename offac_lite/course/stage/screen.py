@@ -3,7 +3,7 @@
 import html
 import math
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ import ipywidgets
 from IPython.display import display
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from offac_lite.course.stage import lifetime, picture, threads
@@ -133,7 +134,8 @@ class Screen:
                 artist.draw(canvas.get_renderer())
             for drawn in (*figure.get_children(), figure):
                 drawn.stale = False
-            self.png = picture.png(canvas.buffer_rgba(), canvas.get_width_height(), self._ratio, self._dark)
+            size, maps = canvas.get_width_height(), _maps(figure)
+            self.png = picture.png(canvas.buffer_rgba(), size, self._ratio, self._dark, maps)
         return self.png
 
     def _draw_background(self, figure: Figure, changed: set[Artist]) -> None:
@@ -183,6 +185,15 @@ class Screen:
         display({"text/plain": self.text}, raw=True)
         view = {"model_id": widget.model_id, "version_major": 2, "version_minor": 0}
         display({"application/vnd.jupyter.widget-view+json": view}, raw=True)
+
+
+def _maps(figure: Figure) -> Iterator[picture.Box]:
+    """Yield the places of colour maps and their colour bars, in pixels from the upper left corner."""
+    height = int(figure.bbox.height)
+    for axes in figure.axes:
+        if axes.get_visible() and (axes.images or any(isinstance(one, QuadMesh) for one in axes.collections)):
+            left, bottom, right, top = (round(edge) for edge in axes.bbox.extents)
+            yield left, height - top, right, height - bottom
 
 
 def _foreground(figure: Figure, changing: Iterable[Artist]) -> list[Artist]:
