@@ -34,7 +34,7 @@ class CloudPanel:
         dots, away = dict(ls="", marker="o", mew=0), dict(ls="", marker="^", mew=0, clip_on=False)
         (self.ghost,) = ax.plot([], [], color=GHOST, ms=3.2, alpha=0.6, zorder=1, **dots)
         (self.ghost_ring,) = ax.plot([], [], color=GHOST, lw=1.6, zorder=1, visible=rings)
-        (self.ring,) = ax.plot([], [], color=EXACT, lw=1.8, ls=(0, (1, 1.2)), zorder=4, visible=rings)
+        (self.ring,) = ax.plot([], [], color=EXACT, lw=1.8, ls=(0, (1, 1.2)), zorder=4.1, visible=rings)
         (self.points,) = ax.plot([], [], color=RESAMPLED, ms=4.2, alpha=0.55, zorder=3, **dots)
         (self.outside,) = ax.plot([], [], color=RESAMPLED, ms=4.2, alpha=0.55, zorder=3, **away)
         (self.own_ring,) = ax.plot([], [], color=RESAMPLED, lw=1.8, zorder=4, visible=rings)
