@@ -119,7 +119,7 @@ def _label(control: ipywidgets.ValueWidget, value) -> str:
     if not hasattr(control, "options"):
         return format(value, control.readout_format)
     options = [option if isinstance(option, tuple) else (option, option) for option in control.options]
-    return next(label for label, own in options if own == value)
+    return next(str(label) for label, own in options if own == value)
 
 
 def _row(name: str, control: ipywidgets.ValueWidget, words: list[str], at: int) -> str:
