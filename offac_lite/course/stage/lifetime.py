@@ -10,7 +10,7 @@ import ipywidgets
 from IPython.core.getipython import get_ipython
 
 _shown: dict[str, tuple[int, list[Any]]] = {}  # cell → the number of its last run, and what that run has shown
-_ended: list[bool] = []  # one entry for each lab that has ended and may still use memory
+_made: list[bool] = []  # one entry for each lab
 
 
 def hold(owner: Any) -> None:
@@ -23,17 +23,15 @@ def hold(owner: Any) -> None:
     if last != number:
         _forget_outputs(shell, {id(one) for one in owners} - {id(owner)})
         owners = []
-        collect()
+        gc.collect()
     _shown[cell] = (number, [*owners, owner])
 
 
 def _forget_outputs(shell, gone: set[int]) -> None:
     """Remove from IPython's history of outputs what has one of these ids: `Out[3]`, `_3`, `_`, `__`, `___`."""
-    names, history = shell.user_ns, shell.user_ns.get("_oh", {})
-    for name in [name for name, value in names.items() if re.fullmatch(r"_+\d*", name) and id(value) in gone]:
-        del names[name]
-    for number in [number for number, value in history.items() if id(value) in gone]:
-        del history[number]
+    for names in (shell.user_ns, shell.user_ns_hidden, shell.user_ns["_oh"]):
+        for name in [name for name, value in names.items() if id(value) in gone and re.fullmatch(r"_*\d*", str(name))]:
+            del names[name]
     for name in ("_", "__", "___"):
         if id(getattr(shell.displayhook, name, None)) in gone:
             setattr(shell.displayhook, name, None)
@@ -42,14 +40,18 @@ def _forget_outputs(shell, gone: set[int]) -> None:
 def _running_cell(shell) -> str:
     """Return what identifies the running cell: the page's name for it, or its source where the page gives none."""
     metadata = (getattr(shell, "parent_header", None) or {}).get("metadata", {})
-    return metadata.get("cellId") or shell.user_ns.get("_i" + str(shell.execution_count), "")
+    return metadata.get("cellId") or shell.user_ns["In"][-1]
 
 
 def collect() -> None:
-    """Free the memory of labs that have ended. Figures and caches refer to themselves, so Python would free it late."""
-    if _ended:
-        _ended.clear()
+    """Free the memory of earlier labs that nothing needs any more.
+
+    Figures, caches and Matplotlib's parser of formulas leave objects that refer to each other, and to what was running.
+    Python would find them much later.
+    """
+    if _made:
         gc.collect()
+    _made.append(True)
 
 
 def close_with(owner: Any, widget: ipywidgets.Widget) -> None:
@@ -57,12 +59,7 @@ def close_with(owner: Any, widget: ipywidgets.Widget) -> None:
 
     An open widget is kept by its library for ever, with all that its callbacks refer to: see `weak`.
     """
-    weakref.finalize(owner, _end, widget).atexit = False
-
-
-def _end(widget: ipywidgets.Widget) -> None:
-    _ended.append(True)
-    _close(widget)
+    weakref.finalize(owner, _close, widget).atexit = False
 
 
 def _close(widget: ipywidgets.Widget) -> None:
