@@ -20,8 +20,10 @@ from offac_lite.course import labs
 from offac_lite.course.stage.lab import Lab
 
 SHOWN = re.compile(r"^\w+ = ((\w+)\(.*\))\n\w+\.show\(\)", re.M)  # lab = variance_lab(...), then lab.show()
+OCTAVES = (1, 2, 4, 8, 16, 32, 64)
 GRIDS = {  # notebook, function → control → values; other controls keep their first value
-    ("00_start_here", "variance_lab"): dict(action_samples=range(1, 65)),
+    ("00_start_here", "variance_lab"): dict(action_samples=OCTAVES, baseline=("none", "value")),
+    ("00_start_here", "learning_lab"): dict(action_samples=OCTAVES, baseline=("none", "value")),
     ("01_on_policy_actor_critic", "baseline_lab"): dict(
         policy=("uniform", "after 20 updates"),
         share=(0.0, 0.25, 0.5, 0.75, 0.95, 1.0, 1.25, 1.5, 1.75, 2.0),
@@ -42,12 +44,16 @@ GRIDS = {  # notebook, function → control → values; other controls keep thei
         next_action_samples=(1, 4, 16),
     ),
     ("05_resampled_actions", "variance_lab"): dict(
-        estimator=("stored", "resampled"),
-        baseline=("none", "value"),
-        action_samples=(1, 4, 16, 64),
-        reward_offset=(0.0, 1.0),
-        q_error=(0.0, 0.5),
-        age=(0, 2, 20),
+        action_samples=OCTAVES, batch_size=(8, 16, 32, 64), baseline=("none", "value")
+    ),
+    ("05_resampled_actions", "reward_lab"): dict(
+        reward_offset=(0.0, 0.01, 0.03, 0.1, 0.3, 1.0), action_samples=OCTAVES, baseline=("none", "value")
+    ),
+    ("05_resampled_actions", "action_lab"): dict(
+        estimator=("stored", "resampled"), age=range(21), baseline=("none", "value")
+    ),
+    ("05_resampled_actions", "fixes_lab"): dict(
+        fixes=("none", "fix 1", "both"), data=("fresh", "old"), baseline=("none", "value")
     ),
     ("07_continuous_actions", "continuous_lab"): dict(
         landscape=("one peak", "two humps"),
@@ -94,6 +100,8 @@ def moving(notebook: str, source: str, site: Path) -> str | None:
 def render_grid(lab: Lab, grid: dict, folder: Path) -> list[tuple[str, str]]:
     """Write the lab's picture at each point of the grid into `folder`; return each point's file and words."""
     folder.mkdir(parents=True)
+    if hasattr(lab._view, "pin"):
+        lab._view.pin(lab.result)  # one ghost for all, not that of the picture before
     states = []
     for point in itertools.product(*grid.values()):
         lab.set(**dict(zip(grid, point, strict=True)))
@@ -111,7 +119,7 @@ def _label(control: ipywidgets.ValueWidget, value) -> str:
     if not hasattr(control, "options"):
         return format(value, control.readout_format)
     options = [option if isinstance(option, tuple) else (option, option) for option in control.options]
-    return next(label for label, own in options if own == value)
+    return next(str(label) for label, own in options if own == value)
 
 
 def _row(name: str, control: ipywidgets.ValueWidget, words: list[str], at: int) -> str:

@@ -45,15 +45,17 @@ PIXELS = """image => {
     const words = new Uint32Array(context.getImageData(0, 0, canvas.width, canvas.height).data.buffer);
     return words.reduce((sum, word) => (31 * sum + word) | 0, 0);
 }"""
-PLACE = """image => {
-    const [lab, own] = [image.closest(".offac-lab").getBoundingClientRect(), image.getBoundingClientRect()];
-    return [own.x - lab.x, own.y - lab.y, own.width, own.height];
+PLACE = """lab => {
+    const image = lab.querySelector(".offac-picture img");
+    const [around, own] = [lab.getBoundingClientRect(), image.getBoundingClientRect()];
+    return [own.x - around.x, own.y - around.y, own.width, own.height];
 }"""
 SHA = """async image => {
     const sum = await crypto.subtle.digest("SHA-256", await (await fetch(image.src)).arrayBuffer());
     return Array.from(new Uint8Array(sum), byte => byte.toString(16).padStart(2, "0")).join("");
 }"""
-SAME_WORDS = "lab => lab.querySelector('img').title === lab.querySelector('.offac-lab-summary').innerText"
+PICTURE = ".offac-picture img"  # of a live lab; each new picture is a new element
+SAME_WORDS = "lab => lab.querySelector('.offac-picture img').alt === lab.querySelector('.offac-lab-summary').innerText"
 ASK = """async code => {
     const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
     const [asked, said] = [kernel.requestExecute({code}), []];
@@ -61,11 +63,18 @@ ASK = """async code => {
     const reply = await asked.done;
     return reply.content.status === "ok" ? said.join("") : reply.content.evalue;
 }"""
-SETTLED = """async image => {
-    for (let last = null; last !== image.src; await new Promise(later => setTimeout(later, 400))) last = image.src;
+CRISP = """lab => {
+    const image = lab.querySelector(".offac-picture img");
+    return Math.abs(image.naturalWidth - image.getBoundingClientRect().width * devicePixelRatio) < 0.02;
 }"""
-NEW_PICTURE = f"""([image, source, pixels]) =>
-    image.src !== source && image.complete && image.naturalWidth > 0 && ({PIXELS})(image) !== pixels"""
+SETTLED = """async lab => {
+    const source = () => lab.querySelector(".offac-picture img").src;
+    for (let last = null; last !== source(); await new Promise(later => setTimeout(later, 400))) last = source();
+}"""
+NEW_PICTURE = f"""([lab, source, pixels]) => {{
+    const image = lab.querySelector(".offac-picture img");
+    return image.src !== source && image.complete && image.naturalWidth > 0 && ({PIXELS})(image) !== pixels;
+}}"""
 
 
 NOT_OURS = "Failed to load resource", "reading 'schema'"  # the latter: Notebook 7.6, of any widget
@@ -73,6 +82,11 @@ STRANGER = "@jupyter-notebook/lab-extension"  # Voilà stumbles over it where No
 LABS = {  # how to show each of them, with small data where one needs data
     "baseline": "labs.baseline_lab()",
     "variance": "labs.variance_lab()",
+    "reward": "labs.reward_lab()",
+    "action": "labs.action_lab()",
+    "curves": "labs.variance_curves_lab()",
+    "learning": "labs.learning_lab()",
+    "fixes": "labs.fixes_lab()",
     "age": "labs.age_lab()",
     "buffer": "from tests.test_lab_replay import short_run\nlabs.buffer_lab(*short_run())",
     "weights": "labs.weights_lab()",
@@ -175,10 +189,11 @@ def leaves(url: str) -> bool:
 
 
 @contextmanager
-def loaded(browser, address: str, reaches_out: bool = False):
+def loaded(browser, address: str, reaches_out: bool = False, **device):
     """The page at `address`, and a list to which every error that it reports is added.
 
-    No page gets anything from another machine; to ask for it is an error, too, unless the page `reaches_out`.
+    No page gets anything from another machine; to ask for it is an error, too, unless the page `reaches_out`. `device`
+    is what Playwright's `new_context` takes, such as `device_scale_factor`.
     """
     not_ours = (*NOT_OURS, "https://") if reaches_out else NOT_OURS
     errors: list[str] = []
@@ -187,7 +202,7 @@ def loaded(browser, address: str, reaches_out: bool = False):
         if not any(words in error for words in not_ours):
             errors.append(error)
 
-    with browser.new_context(viewport={"width": 1200, "height": 1000}) as context:
+    with browser.new_context(**({"viewport": {"width": 1200, "height": 1000}} | device)) as context:
         page = context.new_page()
         page.set_default_timeout(1000 * PATIENCE)
         page.on("pageerror", lambda error: note(str(error)))
@@ -216,9 +231,9 @@ def watched(page, errors: list[str], name: str):
 
 
 @contextmanager
-def opened(browser, address: str, name: str, reaches_out: bool = False):
+def opened(browser, address: str, name: str, reaches_out: bool = False, **device):
     """The page at `address` for as long as one test takes: `loaded` and `watched`."""
-    with loaded(browser, address, reaches_out) as (page, errors), watched(page, errors, name):
+    with loaded(browser, address, reaches_out, **device) as (page, errors), watched(page, errors, name):
         yield page
 
 
@@ -258,8 +273,9 @@ def run_again(page, number: int):
 
 def live(place):
     """The first lab of a page or a cell, once its picture is there."""
-    lab = place.locator(".offac-lab").first
-    lab.locator("img").wait_for()
+    lab = place.locator(".offac-lab.offac-live").first
+    expect(lab.locator(PICTURE)).to_be_visible()
+    lab.page.wait_for_function(CRISP, arg=lab.element_handle())  # the first one is drawn anew for the page
     return lab
 
 
@@ -271,16 +287,15 @@ def press_until_the_picture_changes(page, lab, slider: str, key: str = "ArrowRig
 
 def the_picture_changes(page, lab, act, words: bool = True) -> None:
     """Do something to a lab and wait for another picture, in the same place, and (`words`) another line of text."""
-    image, text = lab.locator("img"), lab.locator(".offac-lab-summary")
+    image, text = lab.locator(PICTURE), lab.locator(".offac-lab-summary")
     expect(text).not_to_be_empty()
-    page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=image.element_handle())
     before = [image.get_attribute("src"), image.evaluate(PIXELS)]
-    said, place = text.inner_text(), image.evaluate(PLACE)
+    said, place = text.inner_text(), lab.evaluate(PLACE)
     act()
-    page.wait_for_function(NEW_PICTURE, arg=[image.element_handle(), *before])
+    page.wait_for_function(NEW_PICTURE, arg=[lab.element_handle(), *before])
     if words:
         expect(text).not_to_have_text(said)
-    assert image.evaluate(PLACE) == place, "nothing jumps"
+    assert lab.evaluate(PLACE) == place, "nothing jumps"
     page.wait_for_function(SAME_WORDS, arg=lab.element_handle())  # for a screen reader; each change is a new text node
     expect(lab.locator(".offac-lab-notice")).to_have_count(0)
 
@@ -293,7 +308,7 @@ def drag_until_the_picture_changes(page, lab, slider) -> None:
     further = 1 if start[0] < rail["x"] + rail["width"] / 2 else -1
     for way in (further, -further):
         the_picture_changes(page, lab, lambda way=way: _drag(page, handle, way * rail["width"] / 3))
-        lab.locator("img").evaluate(SETTLED)  # a drag is many changes
+        lab.evaluate(SETTLED)  # a drag is many changes
 
 
 def hail(page, lab, random, events: int) -> None:

@@ -66,7 +66,9 @@ def normalise(notebook: NotebookNode) -> None:
     count = 0
     for number, cell in enumerate(notebook.cells):
         cell.setdefault("id", f"cell-{number:02d}")
-        cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in ("tags",) if key in cell.metadata})
+        cell.metadata = nbformat.from_dict(
+            {key: cell.metadata[key] for key in ("jupyter", "tags") if key in cell.metadata}
+        )
         if cell.cell_type != "code":
             continue
         count += 1

@@ -10,7 +10,16 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import expect, sync_playwright
 
-from tests.browser import drag_until_the_picture_changes, launch, live, opened, run_all, served, the_picture_changes
+from tests.browser import (
+    drag_until_the_picture_changes,
+    launch,
+    live,
+    opened,
+    press_until_the_picture_changes,
+    run_all,
+    served,
+    the_picture_changes,
+)
 from tests.refresh_notebooks import METADATA
 
 pytestmark = pytest.mark.slow
@@ -30,6 +39,7 @@ def test_a_lab_lives_in_other_front_ends(tmp_path, app):
             run_all(page)
         lab = live(page)
         for slider in lab.locator(".widget-slider").all():
-            drag_until_the_picture_changes(page, lab, slider)  # arrow keys do nothing on a slider of Notebook 7
+            drag_until_the_picture_changes(page, lab, slider)
+        press_until_the_picture_changes(page, lab, "Frequency", "ArrowLeft")
         the_picture_changes(page, lab, lambda: lab.locator("input[type=checkbox]").click(), words=False)
         expect(page.locator(".jp-OutputArea img:visible")).to_have_count(1)  # the still picture is hidden

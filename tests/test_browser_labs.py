@@ -16,6 +16,7 @@ from tests.browser import (
     ASK,
     LABS,
     PATIENCE,
+    PICTURE,
     SETTLED,
     SHA,
     drag_until_the_picture_changes,
@@ -63,7 +64,12 @@ import hashlib
 
 import matplotlib.pyplot as plt
 
+from tests.lab_changes import give_the_same_past
+
+lab.wait()
 fresh.set(**lab.values)
+give_the_same_past(fresh, lab)
+fresh.screen.picture.page = lab.screen.picture.page
 assert (fresh.error, plt.get_fignums()) == (lab.error, []), (fresh.error, plt.get_fignums())
 print(hashlib.sha256(fresh.png).hexdigest(), end="")"""
 
@@ -83,9 +89,9 @@ def test_every_control_of_every_lab_redraws_the_picture_and_a_hail_of_them_ends_
             the_picture_changes(page, lab, button.click)
             expect(row.locator(".mod-active")).to_have_count(1)
         hail(page, lab, random.Random(0), 40)
-        again, image, end = random.Random(1), lab.locator("img"), time.monotonic() + PATIENCE
+        again, image, end = random.Random(1), lab.locator(PICTURE), time.monotonic() + PATIENCE
         while True:  # on a busy machine the last changes may still be under way
-            image.evaluate(SETTLED)
+            lab.evaluate(SETTLED)
             if lab.locator(".offac-lab-notice").count():  # a choice that cannot be: the next that can is drawn
                 hail(page, lab, again, 1)
             elif (drawn := page.evaluate(ASK, JUDGE)) == (shown := image.evaluate(SHA)) or time.monotonic() > end:

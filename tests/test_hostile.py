@@ -22,7 +22,7 @@ from offac_lite import updates as up
 from offac_lite.buffer import ReplayBuffer, Transition
 from offac_lite.config import Config
 from offac_lite.course import clinic
-from offac_lite.course.stage.lab import selected_controls, steps_slider
+from offac_lite.course.stage.controls import selected_controls, steps_slider
 from offac_lite.exact import estimators, gaussian, mdp, noise, td
 from offac_lite.exact import replay_bias as replayed
 from offac_lite.exact import trajectories as tr

@@ -69,7 +69,7 @@ def test_setting_controls_changes_result_picture_and_summary():
     assert (pixels(lab.png) != pixels(before[1])).any()
     assert lab.summary_text == "The wave has frequency 4; the steps end at 0.8." != before[2]
     assert bytes(lab.screen.picture.value) == lab.png, "the page's picture is the lab's"
-    assert lab.screen.picture.tooltip == lab.summary_text and lab.summary_text in lab.screen.line.value
+    assert lab.screen.picture.alt == lab.summary_text and lab.summary_text in lab.screen.line.value
 
 
 def test_a_control_moved_in_the_page_is_followed():
@@ -181,9 +181,10 @@ def test_nothing_jumps():
     lab.set(frequency=2)
     assert pixels(lab.png).shape == size == (340, 520, 3)
     assert view.axes.get_position().bounds == place
-    picture = lab.screen.picture
-    assert (picture.width, picture.height) == ("520", "340")
-    assert (picture.layout.width, picture.layout.max_width, picture.layout.height) == ("100%", "520px", "auto")
+    assert lab.screen.picture.width == 520
+    plain = lab.screen.plain
+    assert (plain.width, plain.height) == ("520", "340")
+    assert (plain.layout.width, plain.layout.max_width, plain.layout.height) == ("100%", "520px", "auto")
 
 
 def test_descriptions_have_room_and_default_to_names():

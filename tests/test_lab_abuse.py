@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.browser import LABS, made
+from tests.lab_changes import give_the_same_past
 from tests.test_lab import drawn, redrawn
 
 EVENTS = int(os.environ.get("OFFAC_EVENTS", "40"))
@@ -44,12 +45,15 @@ def test_after_any_changes_the_picture_is_that_of_the_last_values(name):
             worker.start()
         for worker in workers:
             worker.join()
+        lab.wait()
         fresh = made(name)
         fresh.set(**lab.values)
         assert lab.error == fresh.error, "a choice that cannot be is told alike"
         while lab.error is not None:
             hail(lab, given[0][1], 1)
+            lab.wait()
         fresh.set(**lab.values)
+        give_the_same_past(fresh, lab)
         assert lab.summary_text == fresh.summary_text and fresh.error is None
         assert lab.png == fresh.png == bytes(lab.screen.picture.value), lab.values
     assert threading.active_count() == threads and not plt.get_fignums()
@@ -60,4 +64,5 @@ def test_no_change_leaves_anything_of_an_earlier_picture(name):
     lab, random = made(name), np.random.default_rng(0)
     for event in range(max(8, EVENTS // 5)):
         change(lab, random)
+        lab.wait()
         np.testing.assert_array_equal(drawn(lab._view), redrawn(lab._view), err_msg=f"change {event}")

@@ -13,14 +13,15 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 FILES = [p.relative_to(ROOT) for p in (ROOT / "offac_lite").rglob("*") if p.is_file() and p.suffix != ".pyc"]
 
 
-def test_a_wheel_holds_every_module_and_the_mark_of_a_typed_package():
+def test_a_wheel_holds_every_module_the_mark_of_a_typed_package_and_what_the_stage_needs():
     modules = {path for path in FILES if path.suffix == ".py"}
     packages = {".".join(path.parent.parts) for path in modules}
     found = find_packages(str(ROOT), include=PROJECT["tool"]["setuptools"]["packages"]["find"]["include"])
     assert packages == set(found)
     data = PROJECT["tool"]["setuptools"]["package-data"]
-    assert [path.as_posix() for path in FILES if path not in modules] == ["offac_lite/py.typed"]
-    assert data == {"offac_lite": ["py.typed"]}
+    others = sorted(path.relative_to("offac_lite").as_posix() for path in FILES if path not in modules)
+    assert others == ["course/stage/stage.css", "course/stage/stage.js", "py.typed"]
+    assert {name: sorted(files) for name, files in data.items()} == {"offac_lite": others}
 
 
 def test_the_version_is_the_same_everywhere():

@@ -6,7 +6,9 @@ from offac_lite.course.labs.clinic import *
 from offac_lite.course.labs.continuous import *
 from offac_lite.course.labs.critic import *
 from offac_lite.course.labs.dashboard import Dashboard as Dashboard
+from offac_lite.course.labs.learning import *
 from offac_lite.course.labs.replay import *
 from offac_lite.course.labs.variance import *
+from offac_lite.course.labs.variance_model import *
 from offac_lite.course.labs.watch import *
 from offac_lite.course.labs.weights import *

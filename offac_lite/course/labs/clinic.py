@@ -9,7 +9,8 @@ import torch
 from offac_lite import _check
 from offac_lite.course import plots
 from offac_lite.course.clinic import INSTRUMENTS, Chart
-from offac_lite.course.stage.lab import Lab, steps_slider
+from offac_lite.course.stage.controls import steps_slider
+from offac_lite.course.stage.lab import Lab
 
 __all__ = ["ClinicModel", "clinic_lab"]
 

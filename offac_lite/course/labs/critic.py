@@ -9,7 +9,8 @@ import torch
 from offac_lite import _check
 from offac_lite.course import plots
 from offac_lite.course.labs.variance import MAX_AGE
-from offac_lite.course.stage.lab import Lab, selected_controls
+from offac_lite.course.stage.controls import selected_controls
+from offac_lite.course.stage.lab import Lab
 from offac_lite.exact.mdp import TabularMDP
 from offac_lite.exact.outcomes import Outcomes
 from offac_lite.exact.td import TDPath, target_distribution, target_variance, td_path

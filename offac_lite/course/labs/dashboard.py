@@ -3,6 +3,7 @@
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,8 @@ import torch
 from offac_lite import stats
 from offac_lite.config import Config
 from offac_lite.course import plots
+from offac_lite.course.stage import lifetime
+from offac_lite.course.stage.controls import button_row
 from offac_lite.course.stage.screen import Screen
 from offac_lite.envs import Episode, discounted_steps_left, latest_episodes
 from offac_lite.exact.noise import gradient_noise
@@ -71,7 +74,10 @@ class Dashboard:
     def __init__(self, seeds: int = 8, total_steps: int = 16_000, seed: int = 0, refresh: float = 0.5):
         """Prepare the first training and its controls; `refresh` is how often it is looked at, in seconds."""
         self._config = Config(seeds=seeds, total_steps=total_steps, seed=seed, evaluations=4, lr_decay=False)
-        self._refresh, self._worker, self._lock = refresh, None, threading.RLock()
+        self._refresh, self._worker = refresh, None
+        self._view = plots.DashboardView(seeds, total_steps, GOAL, np.log(2))
+        self.screen = Screen(self._view)
+        self._lock = self.screen.lock
         self._going, self._ending = threading.Event(), threading.Event()
         log, words = ipywidgets.FloatLogSlider, {"readout_format": ".1e"}
         self.controls = dict(
@@ -89,18 +95,14 @@ class Dashboard:
         for control in self.controls.values():
             control.style.description_width, control.layout.width = "26ch", "100%"
             control.layout.max_width = "1140px"
-            control.observe(self._apply, names="value")
-        self._buttons = {
-            name: ipywidgets.Button(description=name, layout={"width": "max-content"})
-            for name in ("Start", "Pause", "Stop", "Reset")
-        }
-        for name, act in (("Start", self.start), ("Pause", self.pause), ("Stop", self.stop), ("Reset", self.reset)):
-            self._buttons[name].on_click(lambda _, act=act: act())
+            control.observe(lifetime.weak(self._apply), names="value")
+        actions = {"Start": self.start, "Pause": self.pause, "Stop": self.stop, "Reset": self.reset}
+        row = button_row({name: lifetime.weak(action) for name, action in actions.items()})
+        self._buttons = dict(zip(actions, row.children, strict=True))
         self._bar = ipywidgets.IntProgress(0, 0, total_steps, layout={"width": "100%", "max_width": "1140px"})
-        self._view = plots.DashboardView(seeds, total_steps, GOAL, np.log(2))
-        self.screen = Screen(self._view)
-        row = ipywidgets.HBox(list(self._buttons.values()))
         self.widget = self.screen.box([row, self._bar, *self.controls.values()])
+        lifetime.close_with(self, self.widget)
+        weakref.finalize(self, self._going.set).atexit = False  # lets a training that pauses end
         self.learner: Learner | None = None
         self.reset()
 
@@ -125,7 +127,9 @@ class Dashboard:
                 self.reset()
             self._going.set()
             self._ending.clear()
-            self._worker = threading.Thread(target=self._train, daemon=True)
+            self._looked = time.monotonic()
+            arguments = (weakref.ref(self), self._going)
+            self._worker = threading.Thread(target=_train, args=arguments, daemon=True)
             self._worker.start()
 
     def pause(self) -> None:
@@ -171,20 +175,18 @@ class Dashboard:
             self.error = f"{error}. The training goes on with the last settings that were possible."
         return {name: getattr(self._config, name) for name in values}
 
-    def _train(self) -> None:
-        torch.set_num_threads(1)  # of this thread: for what is measured between the steps
-        looked = time.monotonic()
+    def _step(self) -> bool:
+        """Train one step, and look at the training from time to time. Return whether there is more to do."""
         try:
-            while not self._ending.is_set() and next(self._iterations, None) is not None:
-                if time.monotonic() - looked > self._refresh:
+            if not self._ending.is_set() and next(self._iterations, None) is not None:
+                if time.monotonic() - self._looked > self._refresh:
                     self._look()
-                    looked = time.monotonic()
-                self._going.wait()
+                return True
             self.run.interrupted = self.learner.n_done < self.learner.n_iterations
         except Exception as error:
             self.error = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-1)}"
-        finally:
-            self._look()
+        self._look()
+        return False
 
     def _look(self) -> None:
         """Take down how the training stands, and show it."""
@@ -201,6 +203,7 @@ class Dashboard:
             with self._lock:  # nobody draws half of it
                 self.history.add(steps, **rows)
         self._show()
+        self._looked = time.monotonic()
 
     def noise(self) -> dict[str, torch.Tensor]:
         """Give the variance of the actor's gradient, "states" and "actions", (S,) each, at the settings of now.
@@ -235,9 +238,17 @@ class Dashboard:
 
     def show(self) -> None:
         """Display the picture and its words, and below them the live dashboard, which hides both while it lives."""
-        self.screen.show(self.widget)
+        self.screen.show(self.widget, self)
 
     _ipython_display_ = show
+
+
+def _train(dashboard: "weakref.ref[Dashboard]", going: threading.Event) -> None:
+    """Train as long as there is something to do, and the dashboard lives."""
+    torch.set_num_threads(1)  # of this thread: for what is measured between the steps
+    while (alive := dashboard()) is not None and alive._step():
+        del alive
+        going.wait()
 
 
 def delivered(episodes: Sequence[Episode], seeds: int, gamma: float, last: int = 10) -> torch.Tensor:

@@ -11,7 +11,8 @@ from offac_lite.buffer import ReplayBuffer
 from offac_lite.course import plots
 from offac_lite.course.labs.buttons import baseline_of
 from offac_lite.course.labs.variance import MAX_AGE
-from offac_lite.course.stage.lab import Lab, selected_controls, steps_slider
+from offac_lite.course.stage.controls import selected_controls, steps_slider
+from offac_lite.course.stage.lab import Lab
 from offac_lite.exact.mdp import TabularMDP
 from offac_lite.exact.replay_bias import buffer_policy, four_updates
 from offac_lite.networks import CategoricalPolicy

@@ -1,185 +1,181 @@
-"""The variance lab of notebooks 00 and 05."""
+"""The variance labs: what K, N, the baseline, the reward and the age of the data do to a gradient estimate."""
 
-import functools
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import ipywidgets
-import torch
 
 from offac_lite import _check
 from offac_lite.course import plots
-from offac_lite.course.labs.buttons import baseline_buttons, baseline_of
-from offac_lite.course.stage.lab import Lab, selected_controls
-from offac_lite.exact.estimators import ESTIMATORS, Estimator, GradientMoments, break_even_actions, gradient_moments
-from offac_lite.exact.mdp import TabularMDP
+from offac_lite.course.labs.buttons import baseline_buttons, have
+from offac_lite.course.labs.variance_model import FRAMES, MAX_AGE, VARIANCE_KS, VarianceModel, VarianceResult
+from offac_lite.course.stage.controls import log_slider, selected_controls
+from offac_lite.course.stage.lab import Lab
+from offac_lite.course.stage.question import Question
+from offac_lite.exact.estimators import ESTIMATORS
 
-__all__ = ["VarianceModel", "variance_lab"]
+__all__ = ["action_lab", "reward_lab", "variance_curves_lab", "variance_lab"]
 
-VARIANCE_KS = (1, 2, 4, 8, 16, 32, 64)
-MAX_AGE = 20
-"""The number of policy updates between the labs' oldest policy and π."""
-
-
-@dataclass(frozen=True, eq=False)
-class VarianceResult:
-    """What the variance lab shows for one setting of its controls. Points have the coordinates of `plots.Plane`."""
-
-    estimator: str
-    moments: GradientMoments
-    points: torch.Tensor  # (n, 2), estimates
-    mean: torch.Tensor  # (2,), E[g]
-    surrogate: torch.Tensor  # (2,), the exact gradient under the buffer's states
-    exact: torch.Tensor  # (2,), ∇J
-    scale: float  # half the edge of the left panel: a power of two, so that it seldom changes
-    actions_by_k: list[float]  # the variance across actions at each K of VARIANCE_KS
-    reference_variance: float  # total variance with K = 1 and the baseline V: what K* reaches without a baseline
-    k_star: float  # the break-even K* of this policy, critic and buffer
+OFFSETS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
-class _World(NamedTuple):
-    """What depends on neither the estimator nor the batch."""
+def _controls(names: Sequence[str] | None, leave_one_out: bool = True) -> dict[str, ipywidgets.ValueWidget]:
+    """Make the controls of these names, or all; not every lab has leave-one-out."""
+    slider, wide = ipywidgets.FloatSlider, dict(readout_format=".2f")
+    controls = dict(
+        estimator=ipywidgets.ToggleButtons(options=list(ESTIMATORS), value="resampled", description="estimator"),
+        reward_offset=ipywidgets.SelectionSlider(options=OFFSETS, description="added to each reward"),
+        action_samples=log_slider(VARIANCE_KS, 1, "K, actions per state"),
+        batch_size=log_slider((8, 16, 32, 64), 32, "N, states per batch"),
+        baseline=baseline_buttons(leave_one_out),
+        q_error=slider(value=0.0, min=0.0, max=1.0, step=0.05, description="error of Q / spread of Q", **wide),
+        age=ipywidgets.IntSlider(0, 0, MAX_AGE, description="age of the data, updates"),
+    )
+    return selected_controls(controls, names)
 
-    mdp: TabularMDP
-    data: dict[str, torch.Tensor]  # β and the critic's Q
-    plane: plots.Plane
-    reference_variance: float  # for N = 1
-    k_star: float
+
+def _cloud_lab(policy: str, controls: dict, presets: dict[str, dict], questions: Sequence[Question]) -> Lab:
+    """Make a lab whose view is the cloud."""
+    model, view = VarianceModel(policy), plots.VarianceView(FRAMES[policy])
+    return Lab(controls, model, view, _cloud_summary, sample="seed", presets=presets, questions=questions, pinned=True)
 
 
-class VarianceModel:
-    """The variance lab's computation: exact moments, and estimates that all come from one set of random numbers.
+_K_AND_BASELINE = {
+    "K = 1, Q": dict(action_samples=1, baseline="none"),
+    "K = 16, Q": dict(action_samples=16, baseline="none"),
+    "K = 64, Q": dict(action_samples=64, baseline="none"),
+    "K = 1, Q − V": dict(action_samples=1, baseline="value"),
+}
+_UNTRAINED = (
+    Question(
+        "With Q itself, drag K until the green half circle is no larger than the dotted one.",
+        lambda on, result: have(on, baseline="none") and result.cloud.distance < result.cloud.ring,
+        "K = 32 does it, K = 16 does not. The exact number is K* = 18.5.",
+    ),
+    Question(
+        "Now reach the dotted half circle with a single action.",
+        lambda on, result: have(on, baseline="value", action_samples=1),
+        "Q − V reaches it: subtracting the baseline V saves 18 actions.",
+    ),
+    Question(
+        "Set K = 64 with Q itself. Is any distance left?",
+        lambda on, result: have(on, baseline="none", action_samples=64),
+        "Yes: 1.8 lengths of ∇J. Part of the noise comes from which states are in the batch, and K cannot lower it.",
+    ),
+)
+_HALF_TRAINED = (
+    Question(
+        "With Q itself, does K = 64 bring the estimates as close as the dotted half circle?",
+        lambda on, result: have(on, baseline="none", action_samples=64),
+        "No. For this policy K* is 97, and the slider ends at 64.",
+    ),
+    Question(
+        "Choose Q − V. From which K on does a larger K hardly help?",
+        lambda on, result: have(on, baseline="value") and on.get("action_samples", 1) >= 16,
+        "From about 16 on. There the variance across actions is smaller than the variance across states.",
+    ),
+    Question(
+        "With Q − V and K = 64, which slider still brings the estimates closer?",
+        lambda on, result: have(on, baseline="value", action_samples=64, batch_size=64),
+        "N. It divides both parts of the variance.",
+    ),
+)
+_REWARD = (
+    Question(
+        "With nothing added and Q itself, find a K at which the green half circle is no larger than the dotted one.",
+        lambda on, result: have(on, reward_offset=0.0, baseline="none") and result.cloud.distance < result.cloud.ring,
+        "K = 32: K* is 18.5.",
+    ),
+    Question(
+        "Add 1 to each reward. Can any K on the slider still do it?",
+        lambda on, result: have(on, reward_offset=1.0, baseline="none", action_samples=64),
+        "No: K* is 147 now. Q of every action has grown, and with it the noise of Q as a weight.",
+    ),
+    Question(
+        "Keep the added reward and choose Q − V.",
+        lambda on, result: have(on, reward_offset=1.0, baseline="value"),
+        "V has grown as much as Q, so the baseline takes the growth away again.",
+    ),
+)
+_ACTION = (
+    Question(
+        "With stored actions and Q itself, age the data until fewer than 5% of the estimates point uphill.",
+        lambda on, result: have(on, estimator="stored", baseline="none") and result.cloud.uphill < 0.05,
+        "At an age of about 8 updates. Stored actions with Q pull π back to the policy that wrote the data.",
+    ),
+    Question(
+        "Leave the age, and resample the actions.",
+        lambda on, result: have(on, estimator="resampled", baseline="none") and on["age"] >= 7,
+        "More than half point uphill again: their mean points the right way. What is left is noise.",
+    ),
+    Question(
+        "At an age of 20, choose Q − V. Which actions are closer to ∇J?",
+        lambda on, result: have(on, estimator="resampled", baseline="value", age=20),
+        "The resampled ones: 0.7 lengths of ∇J against 3.9. Most of the 0.7 is due to the buffer's states.",
+    ),
+)
 
-    The task is FrozenLake, 4x4, slippery, with γ = 0.99. `policy` "half trained" is the result of 20 exact
-    natural-gradient steps; data of age g was written by the policy g steps before it. "untrained" is uniform, and so
-    is every policy before it.
 
-    >>> result = VarianceModel("untrained")(action_samples=4, batch_size=1)
-    >>> round(result.moments.variance_states, 4), round(result.moments.variance_actions, 4), round(result.k_star, 1)
-    (0.0024, 0.0225, 18.5)
+def variance_lab(
+    policy: str = "half trained", controls: Sequence[str] = ("action_samples", "batch_size", "baseline")
+) -> Lab:
+    """Make the variance lab: 300 gradient estimates around the exact gradient, in a frame that stays.
+
+    `policy` as in `VarianceModel`. `controls` names those to show, from action_samples, batch_size and baseline.
+
+    >>> lab = variance_lab("untrained")
+    >>> lab.set(action_samples=16)
+    >>> round(lab.result.cloud.distance, 2), round(lab.result.cloud.ring, 2)  # K* is 18.5
+    (2.63, 2.5)
     """
-
-    def __init__(self, policy: str = "half trained", n_points: int = 300, seed: int = 0):
-        _check.one_of("policy", policy, ("half trained", "untrained"))
-        self.mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4")
-        path = self.mdp.policy_path(MAX_AGE, 5.0)
-        self.later = path[-1]
-        self.path = path if policy == "half trained" else torch.zeros_like(path)
-        generator = torch.Generator().manual_seed(seed)
-        largest = VARIANCE_KS[-1]
-        self.state_uniforms = torch.rand(n_points, largest, generator=generator, dtype=torch.float64)
-        self.action_uniforms = torch.rand(n_points, largest, largest, generator=generator, dtype=torch.float64)
-        self.q_noise = torch.randn(self.path[-1].shape, generator=generator, dtype=torch.float64)
-        self.world = functools.lru_cache(maxsize=512)(self._world)
-
-    def _world(self, reward_offset: float, q_error: float, age: int) -> "_World":
-        mdp, logits = self.mdp.with_reward_offset(reward_offset), self.path[-1]
-        q = mdp.action_values(torch.softmax(logits, -1))
-        data = dict(behavior=torch.softmax(self.path[-1 - age], -1), q=q + q_error * q.std() * self.q_noise)
-        return _World(
-            mdp=mdp,
-            data=data,
-            plane=self.plane(mdp),
-            reference_variance=gradient_moments(mdp, logits, "resampled", baseline="value", **data).variance,
-            k_star=break_even_actions(mdp, logits, **data),
-        )
-
-    def plane(self, mdp: TabularMDP) -> plots.Plane:
-        """Return the plane of ∇J and of the mean gradient with the oldest stored actions.
-
-        For the untrained policy those two are the same. There the second is the gradient of a later policy.
-        """
-        logits, oldest = self.path[-1], self.path[0]
-        if torch.equal(logits, oldest):
-            return plots.Plane(mdp.policy_gradient(logits), mdp.policy_gradient(self.later))
-        stored = gradient_moments(mdp, logits, "stored", baseline="value", behavior=torch.softmax(oldest, -1))
-        return plots.Plane(stored.target, stored.mean)
-
-    def __call__(
-        self,
-        estimator: str = "resampled",
-        baseline: str | None = None,  # or "none"
-        action_samples: int = 1,
-        batch_size: int = 32,
-        reward_offset: float = 0.0,
-        q_error: float = 0.0,
-        age: int = 0,
-    ) -> VarianceResult:
-        """Compute the moments and the cloud. `q_error` is the critic's error, divided by the spread of Q.
-
-        Raises `ValueError` for N or K above 64, for an age outside 0 to 20, and as `gradient_moments` does.
-        """
-        _check.count("action_samples", action_samples, at_most=VARIANCE_KS[-1])
-        _check.count("batch_size", batch_size, at_most=VARIANCE_KS[-1])
-        _check.count("age", age, at_least=0, at_most=MAX_AGE)
-        baseline = baseline_of(baseline)
-        others = action_samples - 1 if estimator == "resampled" else 0
-        if baseline == "leave-one-out" and estimator != "expected" and not others:
-            raise ValueError(
-                "leave-one-out averages the other K − 1 actions of a state: choose the estimator 'resampled' and a K "
-                "of at least 2"
-            )
-        world, logits = self.world(reward_offset, q_error, age), self.path[-1]
-        mdp, data, plane = world.mdp, world.data, world.plane
-
-        def with_actions(k: int) -> Estimator:
-            choice = dict(batch_size=batch_size, action_samples=k, baseline=baseline)
-            return Estimator(mdp, logits, estimator, **choice, **data)
-
-        chosen_estimator = with_actions(action_samples)
-        here = chosen_estimator.moments()
-        if estimator != "resampled":  # K does not matter: one stored action, or the sum over all
-            by_k = [here.variance_actions for _ in VARIANCE_KS]
-        elif baseline == "leave-one-out":
-            by_k = [with_actions(k).moments().variance_actions if k > 1 else math.nan for k in VARIANCE_KS]
-        else:
-            by_k = [here.variance_actions * action_samples / k for k in VARIANCE_KS]
-        actions = self.action_uniforms[:, :batch_size, : here.action_samples]
-        points = plane(chosen_estimator.from_uniforms(self.state_uniforms[:, :batch_size], actions))
-        mean, surrogate, exact = (plane(g) for g in (here.mean, here.surrogate, here.target))
-        extent = max(points.abs().quantile(0.95), *(x.abs().max() for x in (mean, surrogate, exact)))
-        return VarianceResult(
-            estimator=estimator,
-            moments=here,
-            points=points,
-            mean=mean,
-            surrogate=surrogate,
-            exact=exact,
-            scale=2.0 ** math.ceil(math.log2(1.1 * extent)),
-            actions_by_k=by_k,
-            reference_variance=world.reference_variance / batch_size,
-            k_star=world.k_star,
-        )
+    _check.one_of("policy", policy, list(FRAMES))
+    for name in controls:
+        _check.one_of("controls", name, ["action_samples", "batch_size", "baseline"])
+    presets = {label: on for label, on in _K_AND_BASELINE.items() if set(on) <= set(controls)}
+    shown = _controls(controls, leave_one_out=policy == "half trained")
+    return _cloud_lab(policy, shown, presets, _UNTRAINED if policy == "untrained" else _HALF_TRAINED)
 
 
-def variance_lab(policy: str = "half trained", controls: Sequence[str] | None = None) -> Lab:
-    """Make the variance lab: the effect of each choice on the gradient estimate, against the exact gradient.
+def reward_lab() -> Lab:
+    """Make the lab of the reward: what a constant that is added to each reward does to the estimates of a new agent."""
+    presets = {"nothing added": dict(reward_offset=0.0), "each reward + 1": dict(reward_offset=1.0)}
+    controls = _controls(["reward_offset", "action_samples", "baseline"], leave_one_out=False)
+    return _cloud_lab("untrained", controls, presets, _REWARD)
 
-    `policy` as in `VarianceModel`. `controls` names those to show, from estimator, baseline, action_samples,
-    batch_size, reward_offset, q_error and age; by default all.
 
-    >>> lab = variance_lab("untrained", controls=["action_samples"])
+def action_lab() -> Lab:
+    """Make the lab of the action: stored or resampled, on data that ages."""
+    presets = {f"age {age}": dict(age=age) for age in (0, 2, 10, 20)}
+    controls = _controls(["estimator", "age", "baseline"], leave_one_out=False)
+    choice = dict(options=["stored", "resampled"], value="stored", description="actions")
+    controls["estimator"] = ipywidgets.ToggleButtons(**choice)
+    return _cloud_lab("half trained", controls, presets, _ACTION)
+
+
+def variance_curves_lab(policy: str = "half trained", controls: Sequence[str] | None = None) -> Lab:
+    """Make the lab of variance against K: its two parts, the floor, and the break-even K*.
+
+    `controls` names those to show, from estimator, baseline, action_samples, batch_size, reward_offset, q_error and
+    age; by default all.
+
+    >>> lab = variance_curves_lab("untrained", controls=["action_samples"])
     >>> lab.set(action_samples=16)
     >>> round(lab.result.moments.variance_actions, 5)  # N = 32
     0.00018
     """
-    slider, wide = ipywidgets.FloatSlider, dict(readout_format=".2f")
-    all_controls = dict(
-        estimator=ipywidgets.ToggleButtons(options=list(ESTIMATORS), value="resampled", description="estimator"),
-        baseline=baseline_buttons(),
-        action_samples=ipywidgets.IntSlider(1, 1, 64, description="K, actions per state"),
-        batch_size=ipywidgets.IntSlider(32, 1, 64, description="N, states per batch"),
-        reward_offset=slider(value=0.0, min=0.0, max=2.0, step=0.1, description="added to each reward", **wide),
-        q_error=slider(value=0.0, min=0.0, max=1.0, step=0.05, description="error of Q / spread of Q", **wide),
-        age=ipywidgets.IntSlider(0, 0, MAX_AGE, description="age of the data, updates"),
+    _check.one_of("policy", policy, list(FRAMES))
+    view = plots.VarianceCurvesView(VARIANCE_KS, (1e-5, 10.0 if policy == "half trained" else 0.01))
+    return Lab(_controls(controls), VarianceModel(policy), view, _curves_summary)
+
+
+def _cloud_summary(result: VarianceResult) -> str:
+    cloud = result.cloud
+    return (
+        f"{cloud.uphill:.0%} of the estimates point uphill. Their distance from ∇J is {cloud.distance:.1f} lengths of "
+        f"∇J (root mean square); with a baseline and one action it is {cloud.ring:.1f}."
     )
-    view = plots.VarianceView(VARIANCE_KS, variance_range=(1e-5, 10.0 if policy == "half trained" else 0.01))
-    return Lab(selected_controls(all_controls, controls), VarianceModel(policy), view, _summary)
 
 
-def _summary(result: VarianceResult) -> str:
+def _curves_summary(result: VarianceResult) -> str:
     m, short = result.moments, plots.short
     return (
         f"The mean is off the exact gradient by {short(m.bias)}, off the one under the buffer's states by "

@@ -9,7 +9,8 @@ from torch import nn
 
 from offac_lite import _check
 from offac_lite.course import plots
-from offac_lite.course.stage.lab import Lab, steps_slider
+from offac_lite.course.stage.controls import steps_slider
+from offac_lite.course.stage.lab import Lab
 from offac_lite.envs import VectorEnv
 from offac_lite.networks import Policy
 from offac_lite.play import rollout

@@ -1,35 +1,12 @@
-"""Figures of exact results: policies, values, gradients against the age of the data; and the map of the actions."""
-
-from collections.abc import Sequence
+"""Figures of exact results: values, gradients against the age of the data; and the map of the actions."""
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from offac_lite.course.plots.base import EXACT, MUTED, NEXT, RESAMPLED, STORED, figure
 
-__all__ = ["action_map", "bias_against_age", "cosine_against_age", "exact_and_learned_values", "lake_policy"]
-
-
-def lake_policy(ax, probs, rows: Sequence[str], title: str = "") -> None:
-    """Draw a FrozenLake policy (S, A): in each square an arrow for each action, as long as its probability.
-
-    `rows` is the map, as in `("SFFF", "FHFH", "FFFH", "HFFG")`: S start, F frozen, H hole, G goal.
-    """
-    colors = {"S": "#F4F4F4", "F": "#F4F4F4", "H": "#9AA5B1", "G": "#BFE3D0"}
-    probs = np.asarray(probs)
-    for i, row in enumerate(rows):
-        for j, letter in enumerate(row):
-            ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=colors[letter], edgecolor="white"))
-            if letter in "HG":
-                ax.text(j, i, {"H": "hole", "G": "goal"}[letter], ha="center", va="center", fontsize=8)
-                continue
-            for probability, (dx, dy) in zip(probs[i * len(row) + j], [(-1, 0), (0, 1), (1, 0), (0, -1)], strict=True):
-                end = (j + 0.45 * probability * dx, i + 0.45 * probability * dy)
-                ax.add_patch(FancyArrowPatch((j, i), end, mutation_scale=7, color=RESAMPLED, shrinkA=0, shrinkB=0))
-    ax.set(xlim=(-0.5, len(rows[0]) - 0.5), ylim=(len(rows) - 0.5, -0.5), aspect="equal", xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
-    ax.set_title(title)
+__all__ = ["action_map", "bias_against_age", "cosine_against_age", "exact_and_learned_values"]
 
 
 def action_map() -> Figure:

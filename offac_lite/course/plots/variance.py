@@ -1,4 +1,4 @@
-"""Clouds of gradient estimates, their variance against K, and the variance lab's view."""
+"""Clouds of gradient estimates, their variance against K, and the views of the variance labs."""
 
 from collections.abc import Sequence
 
@@ -15,17 +15,15 @@ from offac_lite.course.plots.base import (
     STATES,
     STORED,
     STYLE,
-    SURROGATE,
     NumberTable,
     figure,
-    legend_below,
-    rounded,
     rounded_log,
     whole_decades,
     zero_lines,
 )
+from offac_lite.course.plots.cloud import CloudPanel, Frame, arrange_axes
 
-__all__ = ["Plane", "VarianceView", "gradient_cloud", "variance_against_k"]
+__all__ = ["Plane", "VarianceCurvesView", "VarianceView", "gradient_cloud", "variance_against_k"]
 
 
 def variance_against_k(ks, exact, sampled, *, floor: float, reference: float, k_star: float) -> Figure:
@@ -84,31 +82,77 @@ def gradient_cloud(ax, points, exact, mean, *, color: str = RESAMPLED, title: st
 
 
 class VarianceView:
-    """The cloud of estimates, the variance against K with its floor, and the numbers.
+    """The cloud of estimates around ∇J with the ring of the baseline, and three numbers.
+
+    It shows a `labs.variance.VarianceResult`. The `frame` of the cloud stays: see `CloudPanel`.
+    """
+
+    def __init__(self, frame: Frame):
+        self.figure, (cloud, self.side) = figure(8.6, 3.6, ncols=2)
+        with matplotlib.rc_context(STYLE):
+            self.cloud = CloudPanel(cloud, frame)
+            self.side.set(xlim=(0, 1), ylim=(0, 1))
+            self.side.set_axis_off()
+            rows = [self._row(*row) for row in self._ROWS]
+        self.marks, self.numbers = zip(*rows, strict=True)
+        self.artists = [*self.cloud.artists, *self.marks, *self.numbers]
+        self.arrange(narrow=False)
+
+    _ROWS = (
+        (1.00, RESAMPLED, "o", "of 300 estimates\npoint uphill"),
+        (0.62, RESAMPLED, "-", "lengths of ∇J from ∇J\n(root mean square)"),
+        (0.24, EXACT, ":", "the same for Q − V\nand one action"),
+    )
+
+    def _row(self, top: float, color: str, look: str, words: str) -> tuple:
+        """Write what a number means beside the mark that it belongs to; return the artists of mark and number."""
+        dot = dict(marker="o", ms=6, mew=0, ls="") if look == "o" else dict(ls="-" if look == "-" else (0, (1, 1.2)))
+        (mark,) = self.side.plot([0.045] if look == "o" else [0, 0.09], [top - 0.065] * (1 + (look != "o")), **dot)
+        mark.set(color=color, linewidth=2)
+        self.side.text(0.14, top - 0.15, words, fontsize=9.5, color=MUTED, va="top", linespacing=1.35)
+        return mark, self.side.text(0.14, top, "", fontsize=17, color=EXACT, va="top")
+
+    def arrange(self, narrow: bool) -> None:
+        """Put the numbers beside the cloud, or below it."""
+        low, high, top = self.cloud.frame
+        if narrow:
+            height = round(330 * top / (high - low))
+            places = {self.cloud.ax: (50, 12, 330, height), self.side: (50, height + 72, 330, 250)}
+            arrange_axes(self.figure, (390, height + 340), places)
+        else:
+            width = round(340 * (high - low) / top)
+            places = {self.cloud.ax: (54, 12, width, 340), self.side: (width + 84, 40, 250, 280)}
+            arrange_axes(self.figure, (width + 340, 400), places)
+
+    def update(self, result) -> None:
+        """Move every artist to where `result` says."""
+        color = STORED if result.estimator in ("stored", "importance") else RESAMPLED
+        self.cloud.update(result.cloud, color)
+        for mark in self.marks[:2]:
+            mark.set_color(color)
+        values = f"{result.cloud.uphill:.0%}", f"{result.cloud.distance:.1f}", f"{result.cloud.ring:.1f}"
+        for number, value in zip(self.numbers, values, strict=True):
+            number.set_text(value)
+
+    def pin(self, result) -> None:
+        """Keep a result's cloud as a grey ghost; None takes it away."""
+        self.cloud.pin(None if result is None else result.cloud)
+
+
+class VarianceCurvesView:
+    """The variance against K, with its two parts, and the numbers behind them.
 
     It shows a `labs.variance.VarianceResult`. The axis of the variance spans at least `variance_range`.
     """
 
     def __init__(self, ks: Sequence[int], variance_range: tuple[float, float] = (1e-5, 10.0)):
         self.ks, self.variance_range = np.asarray(ks), variance_range
-        self.figure, (cloud, self.curve, numbers) = figure(9.8, 4.0, ncols=3, width_ratios=[1, 1.1, 0.62])
+        self.figure, (self.curve, numbers) = figure(8.6, 3.8, ncols=2)
         with matplotlib.rc_context(STYLE):
-            self._build_cloud(cloud)
             self._build_curve(self.curve)
             self.numbers = NumberTable(numbers)
-        self.artists = [self.points, self.surrogate, self.mean, self.exact, self.scale]
-        self.artists += [self.actions, self.floor, self.total, self.reference, self.here, self.numbers.artist]
-
-    def _build_cloud(self, ax) -> None:
-        zero_lines(ax)
-        dot = dict(linestyle="", markeredgecolor="white")
-        (self.points,) = ax.plot([], [], ".", color=RESAMPLED, alpha=0.4, ms=4, mew=0, label="estimates")
-        (self.exact,) = ax.plot([], [], color=EXACT, lw=2.5, marker="o", markevery=[-1], ms=5, label="exact ∇J")
-        (self.surrogate,) = ax.plot([], [], "D", color=SURROGATE, ms=8, **dot, label="exact, buffer's states")
-        (self.mean,) = ax.plot([], [], "X", color=RESAMPLED, ms=9, **dot, label="their exact mean")
-        self.scale = ax.set_title("")
-        ax.set(xticks=[], yticks=[], xlim=(-1, 1), ylim=(-1, 1), xlabel="along ∇J →", ylabel="at right angles to ∇J")
-        self.cloud_legend = legend_below(ax, "left", ncols=2)
+        self.artists = [self.actions, self.floor, self.total, self.reference, self.here, self.numbers.artist]
+        self.arrange(narrow=False)
 
     def _build_curve(self, ax) -> None:
         (self.total,) = ax.plot([], [], "-", color=RESAMPLED, lw=2.4, label="total")
@@ -120,20 +164,20 @@ class VarianceView:
         ax.set_xticks(self.ks, [f"{k}" for k in self.ks])
         ax.minorticks_off()
         ax.set(xlabel="K, resampled actions per state", title="variance of one estimate (trace)")
-        self.curve_legend = legend_below(ax, "right", ncols=3)
+        self.legend = ax.legend(loc="upper left", bbox_to_anchor=(-0.08, -0.17), ncols=2, fontsize=8.5, frameon=False)
+
+    def arrange(self, narrow: bool) -> None:
+        """Put the numbers beside the curves, or below them."""
+        if narrow:
+            places = {self.curve: (52, 26, 326, 240), self.numbers.artist.axes: (60, 386, 300, 250)}
+            arrange_axes(self.figure, (390, 640), places)
+        else:
+            places = {self.curve: (60, 26, 560, 290), self.numbers.artist.axes: (670, 40, 250, 270)}
+            arrange_axes(self.figure, (930, 430), places)
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
-        m, unit = result.moments, result.scale
-        origin = torch.zeros(2, dtype=torch.float64)
-        for artist, xy in (
-            (self.points, result.points),
-            (self.mean, result.mean[None]),
-            (self.surrogate, result.surrogate[None]),
-            (self.exact, torch.stack([origin, result.exact])),
-        ):
-            artist.set_data(*rounded((xy / unit).T))
-        self.scale.set_text(f"gradients (edge: ±{unit:g})")
+        m = result.moments
         self._color(STORED if result.estimator in ("stored", "importance") else RESAMPLED)
         lowest_drawn = 1e-12  # below the axis
         floor = rounded_log(np.full(len(self.ks), m.variance_states), lowest_drawn)
@@ -148,7 +192,7 @@ class VarianceView:
         rows = [
             ("the mean is off", None),
             (" exact ∇J by", m.bias),
-            (" buffer's ◆ by", m.bias_surrogate),
+            (" buffer's states' by", m.bias_surrogate),
             ("length of ∇J", m.target.norm().item()),
             ("cosine", m.cosine),
             ("", None),
@@ -161,11 +205,11 @@ class VarianceView:
         self.numbers.update(rows)
 
     def _color(self, color: str) -> None:
-        """Give the estimates the colour of the action that they use, in panels and legends."""
-        if color == self.points.get_color():
+        """Give the total the colour of the action that the estimates use, in panel and legend."""
+        if color == self.total.get_color():
             return
-        self.cloud_legend.stale = self.curve_legend.stale = True  # a change of their handles is not noticed
-        (cloud, _, _, mean), (total, _, _, _, here) = self.cloud_legend.legend_handles, self.curve_legend.legend_handles
-        for line in (self.points, self.mean, self.total, self.here, cloud, mean, total, here):
+        self.legend.stale = True  # a change of its handles is not noticed
+        total, *_, here = self.legend.legend_handles
+        for line in (self.total, self.here, total, here):
             line.set_color(color)
             line.set_markerfacecolor(color)

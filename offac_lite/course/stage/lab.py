@@ -3,29 +3,48 @@
 What a lab draws is defined in `plots`, what it computes in the package's other modules. The labs are in `labs`.
 """
 
+import inspect
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+import weakref
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import ipywidgets
-import traitlets
 
-from offac_lite import _check
-from offac_lite.course.stage import threads
+from offac_lite.course.stage import lifetime, threads
+from offac_lite.course.stage.controls import button_row, play_button, set_control
+from offac_lite.course.stage.question import Checklist, Question
 from offac_lite.course.stage.screen import Screen, View
+
+
+@dataclass(eq=False)
+class _Run:
+    """A computation that yields its results one after the other."""
+
+    values: dict[str, Any]
+    results: Generator
+    tick: bool
+    printed: list[str] = field(default_factory=list)
 
 
 class Lab:
     """Controls, a computation and a view of its result, shown as one picture that follows the controls.
 
     - `controls`: name → ipywidgets value widget; one without a description is described by its name.
-    - `compute(**values) -> result`: a pure function of the controls' values, named as they are.
-    - `view`: the figure, see `screen.View`.
+    - `compute(**values) -> result`: a pure function of the controls' values, named as they are. A generator function
+      yields results one after the other, and each is drawn. It runs on a thread of its own, and a newer change ends it.
+    - `view`: the figure, see `screen.View`. If it has `pin`, there are the buttons *Pin* and *Reset*.
     - `summary(result) -> str`: one line that says in words what the picture shows, for those who cannot see it.
     - `button`: the text of a button. Where it is given, a change is computed only when the button is pressed.
     - `play`: the name of a slider that gets a play button, which moves the slider.
+    - `presets`: text of a button → the values of the controls that it sets.
+    - `sample`: the name of an integer argument of `compute`. It starts at 0; the button *Another sample* adds 1.
+    - `questions`: what the student should find; each is ticked when the controls reach the state that answers it.
+    - `pinned`: pin the first result from the start.
 
     What `compute`, `view.update` or `summary` raise or print is shown under the picture until the next values that
     work. The picture keeps its last good state meanwhile. Only the constructor lets an exception through.
@@ -39,30 +58,56 @@ class Lab:
         summary: Callable[[Any], str],
         button: str | None = None,
         play: str | None = None,
+        *,
+        presets: Mapping[str, Mapping[str, Any]] | None = None,
+        sample: str | None = None,
+        questions: Sequence[Question] = (),
+        pinned: bool = False,
     ):
-        self.controls, self._compute, self._view, self._summary = dict(controls), compute, view, summary
-        self._lock = threading.RLock()  # messages from the page arrive on another thread than the cells'
-        self._silent = False  # True while `set` changes several controls
-        self.result: Any = None
-        self.png, self.summary_text = b"", ""
-        self.error: str | None = None
+        self.controls, self._sample = dict(controls), sample
+        if sample is not None:
+            self.controls[sample] = ipywidgets.BoundedIntText(0, 0, 2**31 - 1, description="another sample")
+        self._compute, self._view, self._summary = compute, view, summary
+        self._silent = False  # True while several controls change
+        self._worker: threading.Thread | None = None
+        self._run: _Run | None = None  # what the worker computes
+        self._checklist = Checklist(questions)
+        self.summary_text, self.error = "", None
 
         self.screen = Screen(view)
-        self._shown = self.values
-        self._update(self._shown)
+        self._lock = self.screen.lock
+        self._start = self._shown = self.values
+        for preset in (presets or {}).values():
+            self._set_controls(preset)
+        self._set_controls(self._start)
+        self._draw(_last(compute(**self._start)))
+        self._checklist.follow(self._start, self.result, tick=False)
+        self._pinned = self.result if pinned else None
+        if pinned:
+            view.pin(self.result)
+            self.screen.draw()
 
-        width = self.screen.width
-        rows = [self._styled(name, control, width) for name, control in self.controls.items()]
+        rows = [self._styled(name, self.controls[name], self.screen.width) for name in controls]
         if play is not None:
-            rows.append(_play_button(self.controls[play]))
+            rows.append(play_button(self.controls[play]))
+        actions = {}
         if button is not None:
-            self._button = ipywidgets.Button(description=button, layout={"width": "max-content"})
-            self._button.on_click(self._on_click)
-            rows.append(self._button)
+            actions[button] = self._on_button
         else:
             for control in self.controls.values():
-                control.observe(self._on_change, names="value")
+                control.observe(lifetime.weak(self._on_change), names="value")
+        if sample is not None:
+            actions["Another sample"] = self._next_sample
+        if hasattr(view, "pin"):
+            actions |= {"Pin": self._pin, "Reset": self._reset}
+        if actions:
+            rows.append(button_row({text: lifetime.weak(action) for text, action in actions.items()}))
+        if button is not None:
+            self._button, self._button_text = rows[-1].children[0], button
+        if presets:
+            rows.append(button_row({text: self._preset(dict(values)) for text, values in presets.items()}))
         self.widget = self.screen.box(rows)
+        lifetime.close_with(self, self.widget)
         self._publish()
 
     @property
@@ -70,62 +115,160 @@ class Lab:
         """The controls' current values, by name."""
         return {name: control.value for name, control in self.controls.items()}
 
+    @property
+    def png(self) -> bytes:
+        """The picture that the page shows."""
+        return bytes(self.screen.picture.value)
+
+    @property
+    def running(self) -> bool:
+        """Whether results are still being computed."""
+        return self._worker is not None
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until all results are computed and drawn."""
+        if worker := self._worker:
+            worker.join(timeout)
+
     def set(self, **values: Any) -> None:
-        """Set controls by name and redraw once, as if the student had moved them.
+        """Set controls by name and redraw once, as if the student had moved them. Return when all is computed.
 
         Raises `ValueError` for an unknown name or a value that the control does not take; nothing changes then.
         """
         with self._lock:
-            before = self.values
-            self._silent = True
-            try:
-                for name, value in values.items():
-                    _set_control(self.controls, name, value)
-            except ValueError:
-                for name, value in before.items():
-                    self.controls[name].value = value
-                raise
-            finally:
-                self._silent = False
-            self._on_change()
+            self._set_controls(values)
+            if self.values != self._shown:
+                self._run = None
+        self.wait()
+        self._follow(in_thread=False)
 
     def show(self) -> None:
         """Display the picture, its line of text, and below them the live lab, which hides the other two."""
-        self.screen.show(self.widget)
+        self.screen.show(self.widget, self)
 
     _ipython_display_ = show
 
+    def _set_controls(self, values: Mapping[str, Any]) -> None:
+        """Set controls without computing. Raise `ValueError` if one refuses its value; nothing changes then."""
+        before, silent, self._silent = self.values, self._silent, True
+        try:
+            for name, value in values.items():
+                set_control(self.controls, name, value)
+        except ValueError:
+            for name, value in before.items():
+                self.controls[name].value = value
+            raise
+        finally:
+            self._silent = silent
+
     def _on_change(self, _change=None) -> None:
+        self._follow()
+
+    def _follow(self, in_thread: bool = True, tick: bool = True) -> None:
         """Update the picture to the current values of all controls. So the last value wins."""
         with self._lock:
             values = self.values
             if self._silent or values == self._shown:
                 return
-            self._shown = values
-            with threads.captured_output() as printed:
-                try:
-                    self._update(values)
-                except Exception as error:
-                    place = traceback.extract_tb(error.__traceback__)[-1]
-                    printed += [f"{type(error).__name__}: {error}\n(in {place.name}, line {place.lineno}. "]
-                    printed += ["The picture still shows the last values that worked.)"]
-            self.error = "".join(printed).strip() or None
-            self._publish()
+            self._shown, self._run, printed = values, None, []
+            with self._reported(printed):
+                computed = self._compute(**values)
+                if in_thread and inspect.isgenerator(computed):
+                    self._run = _Run(values, computed, tick)
+                    if self._worker is None:
+                        self._worker = threading.Thread(target=_work, args=[weakref.ref(self)], daemon=True)
+                        self._worker.start()
+                    return
+                self._draw(_last(computed))
+                self._checklist.follow(values, self.result, tick)
+            self._publish(printed)
 
-    def _on_click(self, button: ipywidgets.Button) -> None:
-        text, button.description = button.description, "Computing …"
-        self._on_change()
-        button.description = text
+    def _step(self) -> bool:
+        """Draw the next result of the run. Return False when there is nothing left to compute."""
+        with self._lock:
+            run = self._run
+            if run is None:
+                self._worker = None
+                self._rest()
+                return False
+        failed, end = True, object()
+        with self._reported(run.printed):
+            result = next(run.results, end)
+            failed = False
+        with self._lock:
+            if self._run is not run:  # a newer change has ended this run
+                return True
+            if failed or result is end:
+                self._run = None
+            with self._reported(run.printed):
+                if not failed and result is end:
+                    self._checklist.follow(run.values, self.result, run.tick)
+                elif not failed:
+                    self._draw(result)
+            self._publish(run.printed)
+        return True
 
-    def _update(self, values: dict[str, Any]) -> None:
-        result = self._compute(**values)
+    @contextmanager
+    def _reported(self, printed: list[str]) -> Iterator[None]:
+        """Append to `printed` what is printed and raised."""
+        with threads.captured_output() as said:
+            try:
+                yield
+            except Exception as error:
+                place = traceback.extract_tb(error.__traceback__)[-1]
+                said += [f"{type(error).__name__}: {error}\n(in {place.name}, line {place.lineno}. "]
+                said += ["The picture still shows the last values that worked.)"]
+        printed += said
+
+    def _on_button(self) -> None:
+        self._button.description = "Computing …"
+        self._follow()
+        if not self.running:
+            self._rest()
+
+    def _rest(self) -> None:
+        if hasattr(self, "_button"):
+            self._button.description = self._button_text
+
+    def _next_sample(self) -> None:
+        self.controls[self._sample].value += 1
+        self._follow()
+
+    def _preset(self, values: dict[str, Any]) -> Callable[[], None]:
+        set_values = lifetime.weak(self._set_and_follow)
+        return lambda: set_values(values)
+
+    def _set_and_follow(self, values: dict[str, Any], tick: bool = True) -> None:
+        with self._lock:
+            self._set_controls(values)
+            self._follow(tick=tick)
+
+    def _pin(self) -> None:
+        self._show_pinned(self.result)
+
+    def _reset(self) -> None:
+        with self._lock:
+            self._show_pinned(self._pinned)
+            self._set_and_follow(self._start, tick=False)
+
+    def _show_pinned(self, result: Any) -> None:
+        with self._lock:
+            printed: list[str] = []
+            with self._reported(printed):
+                self._view.pin(result)
+                self.screen.draw()
+            self._publish(printed)
+
+    def _draw(self, result: Any) -> None:
         self._view.update(result)
         text = " ".join(self._summary(result).split())
-        self.png = self.screen.draw()
+        self.screen.draw()
         self.result, self.summary_text = result, text
 
-    def _publish(self) -> None:
-        self.screen.publish(self.png, self.summary_text, self.error)
+    def _publish(self, printed: Sequence[str] = ()) -> None:
+        self.error = "".join(printed).strip() or None
+        self.screen.questions.value = self._checklist.to_html()
+        self.screen.publish(self.screen.png, self.summary_text, self.error)
 
     def _styled(self, name: str, control: ipywidgets.ValueWidget, width: int) -> ipywidgets.ValueWidget:
         """Give a control its description and its width, in place."""
@@ -137,51 +280,12 @@ class Lab:
         return control
 
 
-def _play_button(slider: ipywidgets.IntSlider) -> ipywidgets.Play:
-    """Make a play button for a slider. The two are linked in the page, so playing does not wait for the kernel."""
-    player = ipywidgets.Play(min=slider.min, max=slider.max, step=slider.step, interval=80, show_repeat=False)
-    player.link = ipywidgets.jslink((player, "value"), (slider, "value"))
-    return player
+def _last(computed: Any) -> Any:
+    """Return a result, or the last of those that a generator yields."""
+    return deque(computed, maxlen=1).pop() if inspect.isgenerator(computed) else computed
 
 
-def steps_slider(steps: Sequence[int], description: str) -> ipywidgets.IntSlider:
-    """Make a slider over evenly spaced environment steps, set to the last."""
-    steps = [int(step) for step in steps]
-    spacing = steps[1] - steps[0] if len(steps) > 1 else 1
-    if not steps or spacing < 1 or any(after - before != spacing for before, after in pairwise(steps)):
-        raise ValueError(f"steps must rise by equal amounts, got {steps}")
-    first, last = steps[0], steps[-1]
-    return ipywidgets.IntSlider(last, first, last, spacing, description=description)
-
-
-def selected_controls(
-    controls: dict[str, ipywidgets.ValueWidget], names: Iterable[str] | None
-) -> dict[str, ipywidgets.ValueWidget]:
-    """Return the controls of these names, in the order of `controls`; all of them if `names` is None.
-
-    Raises `ValueError` for an unknown name.
-    """
-    if names is None:
-        return controls
-    names = list(names)
-    for name in names:
-        _check.one_of("controls", name, list(controls))
-    return {name: control for name, control in controls.items() if name in names}
-
-
-def _set_control(controls: dict[str, ipywidgets.ValueWidget], name: str, value: Any) -> None:
-    """Set one control. Raise `ValueError` if it changes the value or refuses it."""
-    if name not in controls:
-        raise ValueError(f"this lab has no control {name!r}; it has {', '.join(controls)}")
-    control, reason = controls[name], ""
-    try:
-        control.value = value
-        if control.value == value:
-            return
-    except (traitlets.TraitError, TypeError, ValueError) as error:
-        reason = f": {error}"
-    if hasattr(control, "options"):
-        reason = f"; it takes one of {', '.join(map(repr, control.options))}"
-    elif hasattr(control, "min") and hasattr(control, "max"):
-        reason = f"; it takes values from {control.min} to {control.max}"
-    raise ValueError(f"the control {name!r} does not take {value!r}{reason}")
+def _work(lab: "weakref.ref[Lab]") -> None:
+    """Compute and draw as long as there is something to compute, and the lab lives."""
+    while (alive := lab()) is not None and alive._step():
+        del alive
