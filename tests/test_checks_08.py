@@ -150,7 +150,7 @@ ACTOR_WORDS = {
     "π": "weights by π, not by log π",
     "abs": "yours is never negative",
     "minus abs": "yours is never positive",
-    "plus": "is not what it should be",
+    "plus": "V.s. has the wrong sign",
 }
 
 
@@ -241,7 +241,7 @@ WRONG = [
     (A, wrong_target("all discounted"), "r is discounted too"),
     (A, wrong_target("sign"), "the future is subtracted"),
     (A, wrong_target("penalty"), "you subtract d itself"),
-    (A, wrong_target("minus one"), "is not what it should be"),
+    (A, wrong_target("minus one"), "wrong exactly where d is true"),
     (A, wrong_target("mean"), r"y has shape \(\)"),
     *[(e, wrong_actor(variant), words) for e in (B, C, F) for variant, words in ACTOR_WORDS.items()],
     (D, wrong_critic("bug"), r"shape \(B, 1\)"),
@@ -291,7 +291,7 @@ WRONG = [
     (H, lambda te, tr: te.logical_not(), "the opposite of d$"),
     (H, lambda te, tr: ~te & ~tr, "the opposite of d, and"),
     (H, lambda te, tr: te & False, "no episode ends at all"),
-    (H, lambda te, tr: te.float(), "a bool tensor"),
+    (H, lambda te, tr: te.float(), "float32, and bool is wanted"),
 ]
 
 

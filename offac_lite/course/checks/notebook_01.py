@@ -1,11 +1,10 @@
 """The exercises of notebook 01: right answers, what to observe, and the mistakes people make."""
 
-from collections.abc import Callable
-
 import torch
 
 from offac_lite import equations
-from offac_lite.course.checks.exercise import Exercise, Observations, call, observer
+from offac_lite.course.checks.exercise import Exercise
+from offac_lite.course.checks.observing import observer
 
 __all__ = ["actor_loss", "bootstraps", "v_target"]
 
@@ -23,7 +22,11 @@ v_target = Exercise(
     right=equations.v_target,
     plain=_v_target,
     observe=observer(
-        {"(one seed)": (*_STEPS, 0.9), "(two seeds)": (*(tensor.repeat(2, 1) for tensor in _STEPS), 0.9)},
+        {
+            "(one seed)": (*_STEPS, 0.9),
+            "(two seeds)": (*(tensor.repeat(2, 1) for tensor in _STEPS), 0.9),
+            "(a batch of one)": (*(tensor[:1] for tensor in _STEPS), 0.9),
+        },
         "the target",
         {2: "the gradient that reaches V(s′)"},
     ),
@@ -56,13 +59,18 @@ def _actor_loss(log_prob, advantage):
 
 
 _LOG_PROB = torch.tensor([-0.3, -1.2, -2.0, -0.7])
+_BONUS = "a term with log π is added, as an entropy bonus: here the gradient of the return alone is wanted"
 actor_loss = Exercise(
     "actor_loss",
     doc="Check notebook 01's `my_actor_loss(log_prob, advantage)`, −mean of log π · Â over the last axis.",
     right=lambda log_prob, advantage: equations.policy_gradient_loss(log_prob.unsqueeze(-2), advantage.unsqueeze(-2)),
     plain=_actor_loss,
     observe=observer(
-        {"(one seed)": (_LOG_PROB, _NUMBERS), "(two seeds)": (_LOG_PROB.repeat(2, 1), _NUMBERS.repeat(2, 1))},
+        {
+            "(one seed)": (_LOG_PROB, _NUMBERS),
+            "(two seeds)": (_LOG_PROB.repeat(2, 1), torch.stack([_NUMBERS, _NUMBERS.flip(0)])),
+            "(a batch of one)": (_LOG_PROB[:1], _NUMBERS[:1]),
+        },
         "the loss",
         {0: "the gradient with respect to log π", 1: "the gradient with respect to the advantage"},
         loss=True,
@@ -87,6 +95,12 @@ actor_loss = Exercise(
         "of the batch. Many implementations do, but here it is not asked for: the size and sign of an advantage should "
         "not depend on the other transitions",
     },
+    only_gradients=True,
+    extras={
+        ".mean(-1) → .mean(-1) + log_prob.mean(-1)": _BONUS,
+        ".mean(-1) → .mean(-1) + (log_prob.exp() * log_prob).mean(-1)": _BONUS,
+        "* weight → * (weight - log_prob.detach())": _BONUS,
+    },
     praise="right: its gradient is minus the policy gradient, and the advantage is a constant",
 )
 
@@ -100,16 +114,14 @@ def _planted_bootstraps(terminated, truncated):
     return ~done
 
 
-def _observe_bootstraps(function: Callable) -> Observations:
-    result = call(function, torch.tensor([False, True, False, True]), torch.tensor([False, False, True, True]))
-    return {"the answer": result.detach(), "its dtype (a bool is wanted)": torch.tensor(result.dtype == torch.bool)}
-
-
 bootstraps = Exercise(
     "bootstraps",
     doc="Check notebook 01's `my_bootstraps(terminated, truncated)`: where does y contain V(s′)?",
     right=_bootstraps,
-    observe=_observe_bootstraps,
+    observe=observer(
+        {"": (torch.tensor([False, True, False, True]), torch.tensor([False, False, True, True]))}, "the answer"
+    ),
+    spoken={"terminated": "terminated"},
     mistakes={
         _planted_bootstraps: "truncation is taken for termination: a time limit stops the recording, not the world, so "
         "s′ still has a value",
@@ -122,7 +134,6 @@ bootstraps = Exercise(
         "return truncated": "you check truncation, not termination, and the answer is inverted",
         "return ~(terminated & truncated)": "an episode can end by termination alone: you forbid bootstrapping only "
         "where it is truncated as well",
-        "return (~terminated).double()": "the numbers are correct, but a bool tensor is wanted",
     },
     praise="right: only termination ends the future; a time limit does not",
     planted=_planted_bootstraps,

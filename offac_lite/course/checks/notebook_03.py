@@ -3,7 +3,8 @@
 import torch
 
 from offac_lite import equations
-from offac_lite.course.checks.exercise import Exercise, observer
+from offac_lite.course.checks.exercise import Exercise
+from offac_lite.course.checks.observing import observer
 from offac_lite.exact import trajectories
 
 __all__ = ["causal_weights", "clipped_ratio", "effective_sample_size"]

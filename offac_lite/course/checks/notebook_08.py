@@ -7,7 +7,8 @@ import torch
 from offac_lite import equations
 from offac_lite.course import clinic
 from offac_lite.course.checks import resampling
-from offac_lite.course.checks.exercise import Exercise, Observations, Refused, gradient, observer, something, to_tensor
+from offac_lite.course.checks.exercise import Exercise
+from offac_lite.course.checks.observing import Observations, Observer, Refused, gradient, observer, something, to_tensor
 from offac_lite.networks import Categorical, of_actions
 
 __all__ = ["patient_a", "patient_b", "patient_c", "patient_d", "patient_e", "patient_f", "patient_g", "patient_h"]
@@ -100,6 +101,12 @@ patient_b, patient_c, patient_f = (
         plain=_actor_loss,
         observe=_observe_actor_loss,
         mistakes=_ACTOR_MISTAKES,
+        only_gradients=True,
+        extras={
+            ".mean() → .mean() + log_prob.mean()": resampling.ENTROPY,
+            "(q - value) → (q - value - log_prob)": resampling.ENTROPY,
+            ".mean() → .mean() + (log_prob.exp() * log_prob).mean()": resampling.ENTROPY,
+        },
         praise="healed: the sign is right, no gradient reaches the critic, and the loss is a mean",
         planted=planted,
     )
@@ -168,27 +175,24 @@ def _planted_e(pi, q_all, action_samples, generator):
     return log_prob, q
 
 
-def _observe_resample(function: Callable) -> Observations:
-    seen = {}
-    for k in (1, 4):
-        logits = resampling.LOGITS.clone().requires_grad_()
-        pi = resampling.Categorical(logits, 2 * list(resampling.DRAWS))
-        pair = something(resampling.with_generator(function, pi, resampling.Q_TABLE.clone(), k))
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise Refused("two tensors are wanted: log π of the actions, and Q of the actions")
-        log_prob, q = map(to_tensor, pair)
-        seen |= {f"log π (K = {k})": log_prob.detach(), f"Q (K = {k})": q.detach()}
-        seen[f"the gradient of log π (K = {k})"] = gradient(log_prob, logits)
-    return seen
+def _one_resample(function: Callable, k: int, size: int) -> Observations:
+    logits, script = resampling.LOGITS[:size].clone().requires_grad_(), resampling.Script(2 * list(_ROWS[:, :size]))
+    pi = resampling.Categorical(logits, script)
+    pair = something(script.given_to(function, pi, resampling.Q_TABLE[:size].clone(), k))
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise Refused("two tensors are wanted: log π of the actions, and Q of the actions")
+    log_prob, q = map(to_tensor, pair)
+    return {"log π": log_prob.detach(), "Q": q.detach(), "the gradient of log π": gradient(log_prob, logits)}
 
 
+_ROWS = resampling.DRAWS
 _DRAWN_IS_WANTED = "the same for all actions of a state: Q of the action that was drawn is wanted"
 patient_e = Exercise(
     "patient E",
     doc="Check the repair of patient E, `my_resample(pi, q_all, action_samples, generator)`.",
     right=clinic.resample,
     plain=_resample,
-    observe=_observe_resample,
+    observe=Observer({"(K = 4)": (4, 3), "(K = 1)": (1, 3), "(a batch of one)": (4, 1)}, _one_resample, probes=False),
     mistakes={
         _planted_e: resampling.TWO_DRAWS,
         "pi.log_prob(action) → pi.log_prob(pi.sample(action_samples, generator=generator))": resampling.TWO_DRAWS,
@@ -229,6 +233,7 @@ def _policy(obs: torch.Tensor) -> Categorical:
 
 
 _NEXT_OBS, _STORED = torch.tensor([[0, 1], [1, 1], [0, 0]]), torch.tensor([[1, 0], [2, 1], [0, 1]])
+_SOFT = "log π is subtracted from Q: that is SAC's soft value, with an entropy bonus; here V is the plain mean of Q"
 patient_g = Exercise(
     "patient G",
     doc="Check the repair of patient G, `my_next_value(policy, target_critic, next_obs, stored_next_action)`.",
@@ -250,6 +255,7 @@ patient_g = Exercise(
         "the others are missing",
         ".sum(-1) →": "the sum over actions is missing: one number for each state is wanted",
     },
+    extras={"pi.probs * q_all → pi.probs * (q_all - pi.log_probs)": _SOFT},
     praise="healed: a′ comes from π as it is now, all of it at once",
     planted=_planted_g,
 )
@@ -263,21 +269,12 @@ def _planted_h(terminated, truncated):
 
 
 _TERMINATED, _TRUNCATED = torch.tensor([[False, True], [False, True]]), torch.tensor([[False, False], [True, True]])
-_ends = observer({"": (_TERMINATED, _TRUNCATED)}, "d")
-
-
-def _observe_ended(function: Callable) -> Observations:
-    seen = _ends(function)
-    if seen["d"].dtype != torch.bool:
-        raise Refused("d has to be a bool tensor, and yours holds numbers")
-    return seen
-
-
 patient_h = Exercise(
     "patient H",
     doc="Check the repair of patient H, `my_ended(terminated, truncated)`.",
     right=clinic.ended,
-    observe=_observe_ended,
+    observe=observer({"": (_TERMINATED, _TRUNCATED)}, "d"),
+    spoken={"terminated": "terminated"},
     mistakes={
         _planted_h: "a time limit still counts as an end: the world would have gone on, only the recording stopped",
         "return truncated": "this is the time limit alone: falling is an end, and the limit is none",

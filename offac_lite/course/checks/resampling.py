@@ -1,16 +1,49 @@
 """What the exercises on resampled actions share: draws that are written down, and the mistakes of several notebooks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 
 from offac_lite import networks
-from offac_lite.course.checks.exercise import Refused
+from offac_lite.course.checks.observing import Refused
 
 LOGITS = torch.tensor([[0.2, -0.4, 0.9], [1.0, 0.3, -0.2], [-0.5, 0.1, 0.4]])
 Q_TABLE = torch.tensor([[1.0, 5.0, -2.0], [0.0, 3.0, 8.0], [4.0, -1.0, 2.0]])
 DRAWS = torch.tensor([[0, 2, 1], [2, 0, 1], [0, 1, 2], [2, 0, 2], [0, 0, 1], [1, 1, 2], [0, 2, 0]])
 """A policy and a critic of three states and three actions, and actions to draw in these states."""
+
+
+class Script:
+    """Draws that are written down, and the generator with which they have to be asked for."""
+
+    def __init__(self, rows: Iterable[torch.Tensor]):
+        self.rows, self.generator = list(rows), torch.Generator()
+
+    def draw(self, action_samples: int | None, axis: int, generator: torch.Generator | None) -> torch.Tensor:
+        """Take the next K draws, along `axis`; one call for K gives the same as K calls for one.
+
+        >>> script = Script(torch.tensor([[2, 0], [1, 1], [0, 2]]))
+        >>> script.draw(2, -2, script.generator), script.draw(None, -2, script.generator)
+        (tensor([[2, 0],
+                [1, 1]]), tensor([0, 2]))
+        """
+        if generator is not self.generator:
+            raise Refused(
+                "use the generator you are given: a fresh one with a fixed seed draws the same actions at each call, "
+                "and without one the run cannot be repeated"
+            )
+        rows = torch.stack([self.rows.pop(0) for _ in range(1 if action_samples is None else action_samples)], axis)
+        return rows.squeeze(axis) if action_samples is None else rows
+
+    def given_to(self, function: Callable, *arguments):
+        """Call a function whose last argument is a generator; refuse draws other than those that are written down."""
+        before = self.generator.get_state(), torch.get_rng_state()
+        result = function(*arguments, self.generator)
+        if not all(map(torch.equal, before, (self.generator.get_state(), torch.get_rng_state()))):
+            raise Refused(
+                "draw the actions with .sample of the policy's distribution: the check follows no other draws"
+            )
+        return result
 
 
 class Categorical(networks.Categorical):
@@ -19,35 +52,13 @@ class Categorical(networks.Categorical):
     It has the name of the class that it replaces, because Python quotes that name in its errors.
     """
 
-    def __init__(self, logits: torch.Tensor, script: list[torch.Tensor]):
+    def __init__(self, logits: torch.Tensor, script: Script):
         super().__init__(logits)
         self.script = script
 
     def sample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
         """Return the next draws, (..., B) or (..., K, B)."""
-        return next_draws(self.script, action_samples, -2)
-
-
-def next_draws(script: list[torch.Tensor], action_samples: int | None, axis: int) -> torch.Tensor:
-    """Take K draws from the script, along `axis`; one call for K gives the same as K calls for one.
-
-    >>> script = [torch.tensor([2, 0]), torch.tensor([1, 1]), torch.tensor([0, 2])]
-    >>> next_draws(script, 2, axis=-2), next_draws(script, None, axis=-2)
-    (tensor([[2, 0],
-            [1, 1]]), tensor([0, 2]))
-    """
-    rows = torch.stack([script.pop(0) for _ in range(1 if action_samples is None else action_samples)], axis)
-    return rows.squeeze(axis) if action_samples is None else rows
-
-
-def with_generator(function: Callable, *arguments):
-    """Call a function whose last argument is a generator; refuse draws other than those that are written down."""
-    generator = torch.Generator()
-    before = generator.get_state(), torch.get_rng_state()
-    result = function(*arguments, generator)
-    if not all(map(torch.equal, before, (generator.get_state(), torch.get_rng_state()))):
-        raise Refused("draw the actions with .sample of the policy's distribution: the check follows no other draws")
-    return result
+        return self.script.draw(action_samples, -2, generator)
 
 
 # ------------------------------------------------------------------------------- mistakes that several exercises name
@@ -59,6 +70,7 @@ DRAWING = ONE_DRAW | {
 }
 TWO_DRAWS = "log π is of one draw and Q of another: draw the actions once, and use the same ones in both factors"
 
+ENTROPY = "a term with log π is added, as an entropy bonus in SAC: here the gradient of the return alone is wanted"
 SIGN = "the sign is flipped: an optimiser walks downhill, so this makes good actions rarer"
 SUM = "you add up where the mean over states and actions is wanted"
 DETACHED = "log π is detached, so no gradient reaches the policy"
