@@ -352,7 +352,7 @@ WRONG = [
         lambda critic, obs, a, r, nv, v, g: critic(obs, a)[..., None] - v,
         "broadcast",
     ),
-    (checks.v_target, lambda r, d, v, g: (2 * r)[:2], "over the right axes"),
+    (checks.v_target, lambda r, d, v, g: (2 * r)[:2], "the number of entries differs"),
 ]
 
 

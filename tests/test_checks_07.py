@@ -90,13 +90,11 @@ RIGHT = {
         through_the_action,
         through_the_action_in_a_loop,
         through_the_action_minus_a_number,
-        through_the_action_of_a_frozen_critic,
     ],
     checks.score_function_loss: [
         score_with_sample,
         score_with_detached_action,
         score_without_a_graph,
-        score_with_a_frozen_critic,
     ],
 }
 
@@ -212,6 +210,13 @@ def wrong_score(variant):
 
 
 WRONG = [
+    (checks.reparameterized_loss, through_the_action_of_a_frozen_critic, "freezes the critic and leaves it frozen"),
+    (checks.score_function_loss, score_with_a_frozen_critic, "freezes the critic and leaves it frozen"),
+    (
+        checks.squashed_log_prob,
+        lambda a, mean, log_std, *bounds: torch.distributions.Normal(mean, log_std).log_prob(a),
+        "it stops with ValueError: .*log σ stands where σ belongs",
+    ),
     (checks.squashed_log_prob, wrong_log_prob("none"), "this is the density of u"),
     (checks.squashed_log_prob, wrong_log_prob("sign"), "the correction has the wrong sign"),
     (checks.squashed_log_prob, wrong_log_prob("scale"), "the scale of the action is missing"),

@@ -64,7 +64,7 @@ def resample_by_gather(pi, q_all, action_samples, generator):
 
 def resample_in_a_loop(pi, q_all, action_samples, generator):
     draws = [pi.sample(generator=generator) for _ in range(action_samples)]
-    return torch.stack([pi.log_prob(a) for a in draws]), torch.stack([of_actions(q_all, a) for a in draws])
+    return torch.stack([pi.log_prob(a) for a in draws], -2), torch.stack([of_actions(q_all, a) for a in draws], -2)
 
 
 def next_value_with_einsum(policy, target_critic, next_obs, stored_next_action):
@@ -225,6 +225,8 @@ def wrong_next_value(variant):
             "sum": lambda: q.sum(-1),
             "log": lambda: (pi.log_probs * q).sum(-1),
             "mean": lambda: (pi.probs * q).mean(-1),
+            "soft": lambda: q.logsumexp(-1),
+            "softmax of Q": lambda: (q.softmax(-1) * q).sum(-1),
             "one term": lambda: pi.log_prob(stored_next_action).exp() * target_critic(next_obs, stored_next_action),
             "no sum": lambda: pi.probs * q,
         }[variant]()
@@ -277,13 +279,15 @@ WRONG = [
     (E, wrong_resample("global draws"), r"with \.sample of the policy's distribution"),
     (G, wrong_next_value("bug"), "a′ is still the stored one"),
     (G, wrong_next_value("max"), "Q-learning"),
-    (G, wrong_next_value("mode"), "most probable action"),
-    (G, wrong_next_value("uniform"), "all actions count alike"),
-    (G, wrong_next_value("sum"), "without π's weights"),
-    (G, wrong_next_value("log"), "by log π"),
-    (G, wrong_next_value("mean"), "once too often"),
+    (G, wrong_next_value("soft"), "a soft maximum of Q"),
+    (G, wrong_next_value("softmax of Q"), "the weights come from Q"),
+    (G, wrong_next_value("mode"), "favourite action alone"),
+    (G, wrong_next_value("uniform"), "every action counts the same"),
+    (G, wrong_next_value("sum"), "without π's probabilities"),
+    (G, wrong_next_value("log"), "not log π"),
+    (G, wrong_next_value("mean"), "once more is too much"),
     (G, wrong_next_value("one term"), "only the stored action"),
-    (G, wrong_next_value("no sum"), "the sum over actions is missing"),
+    (G, wrong_next_value("no sum"), "these are the terms"),
     (H, lambda te, tr: torch.logical_or(te, tr), "a time limit still counts"),
     (H, lambda te, tr: tr, "the time limit alone"),
     (H, lambda te, tr: torch.logical_and(te, tr), "both reasons at once"),

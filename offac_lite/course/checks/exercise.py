@@ -127,8 +127,12 @@ def diagnose(exercise: Exercise, function: Callable) -> tuple[bool | None, str]:
         return False, f"a function is wanted, and this is a {type(function).__name__}"
     if untouched(function, exercise.planted):
         return None, "not attempted yet: the bug is still there"
+    with torch.enable_grad():  # and as it was before, whatever the function does
+        return _judged(exercise, function)
+
+
+def _judged(exercise: Exercise, function: Callable) -> tuple[bool | None, str]:
     right = exercise.observe(exercise.right)
-    learning = torch.is_grad_enabled()
     try:
         with at_most(SECONDS):
             seen = exercise.observe(function)
@@ -146,8 +150,8 @@ def diagnose(exercise: Exercise, function: Callable) -> tuple[bool | None, str]:
             return False, stopped + _why(exercise, error, seen)
         if same(seen, right) or (exercise.only_gradients and same(seen, _gradients(right))):
             return False, f"{_so_far(seen, error)}{stopped}{_why(exercise, error, seen)}"
-    finally:
-        torch.set_grad_enabled(learning)
+    if not torch.is_grad_enabled():
+        return False, "it switches gradients off and leaves them off: after it, nothing in the notebook learns any more"
     if wrong := _wrong(exercise, function, seen, right):
         return False, wrong
     return True, exercise.praise
@@ -163,12 +167,13 @@ def _stopped(exercise: Exercise, error: BaseException) -> str:
     if isinstance(error, TooLong):
         return f"it has not come back after {SECONDS:g} seconds: does one of its loops never end?{where}"
     shapes = relations.shapes(exercise.plain or exercise.right, exercise.observe) if "size" in words_of(error) else ""
-    return f"it stops with {type(error).__name__}: {words_of(error)}{where}{shapes}"
+    text = words_of(error).split("\n")[0].split(" of distribution ")[0][:300]
+    return f"it stops with {type(error).__name__}: {text}{where}{shapes}"
 
 
 def _why(exercise: Exercise, error: BaseException, seen: Observations) -> str:
     """Say which known mistake stops in the same case with the same words, and shows the same before."""
-    if not isinstance(error, Exception) or isinstance(error, Refused) or not words_of(error):
+    if not isinstance(error, RuntimeError | ValueError | IndexError):  # the others come of no kind of mistake
         return ""
     tables = exercise.mistakes, ((kind.wrong, kind.clause) for kind in exercise.kinds() if _may(kind, seen, error))
     for table, start in zip(tables, (". The reason may be this: ", ". That is what happens if "), strict=True):
@@ -180,15 +185,19 @@ def _why(exercise: Exercise, error: BaseException, seen: Observations) -> str:
 
 
 def _ending(error: Exception) -> tuple:
-    """Return what two exceptions have in common whose operands stand the other way round."""
-    return type(error), getattr(error, "case", ""), sorted(re.findall(r"\d+", words_of(error)))
+    """Return what two exceptions have in common that differ at most in the order of two shapes."""
+    return type(error), getattr(error, "case", ""), _text(words_of(error))
+
+
+def _text(words: str) -> object:
+    return sorted(re.findall(r"\d+", words)) if words.startswith("The size of tensor") else words
 
 
 def _may(kind: "Kind", seen: Observations, error: Exception) -> bool:
     if "stands where" in kind.clause:  # of many mistakes that stop in the same way, hardly the one that was made
         return False
     if kind.stops or not seen:
-        return sorted(re.findall(r"\d+", kind.stops)) == sorted(re.findall(r"\d+", words_of(error)))
+        return _text(kind.stops) == _text(words_of(error))
     return same(seen, {k: v for k, v in kind.first.items() if k in seen})
 
 
@@ -227,16 +236,21 @@ def _wrong(exercise: Exercise, function: Callable, seen: Observations, right: Ob
             for wrong, words in exercise.mistakes:
                 if _is(seen, _all(exercise, wrong), watched):
                     return words + also
+        if words := relations.not_finite(exercise.observe, function, seen, scope) if scope is not right else None:
+            return words
         if scope is right:
-            if words := exercise.explain(seen, right) or relations.not_finite(exercise.observe, function, seen, right):
+            if words := exercise.explain(seen, right):
                 return words
             if constants and same(seen, learned):
                 where = next(k for k in constants if seen[k].any())
                 return f"the numbers are correct, but {where} is not zero: a constant is wanted"
         known = {k: scope[k] for k in scope.keys() & watch.keys()}
         for watched, also in ((known, ""), ({k: known[k] for k in known.keys() & learned.keys()}, _LEAK)):
+            if scope is not right and sum(v.numel() for v in watched.values()) < 3:
+                continue  # of so few numbers, many kinds give the same
             if clause := _match(exercise, seen, watched):
                 what = "your gradients" if exercise.only_gradients else "your numbers"
+                what += "" if scope.keys() == right.keys() else f" {_last_case(exercise, scope)}"
                 return f"{shapes and shapes + ': '}{what}{_COME_OUT}{clause}{also}"
     if shapes:
         return shapes + _shape_reason(seen, right)
@@ -249,13 +263,17 @@ def _wrong(exercise: Exercise, function: Callable, seen: Observations, right: Ob
 def _until_wrong(exercise: Exercise, seen: Observations, right: Observations, watch: Observations) -> Observations:
     """Return the observations of the cases up to the first that is wrong."""
     if not isinstance(exercise.observe, Observer):
-        return right
+        return dict(right)
     until: Observations = {}
     for case in exercise.observe.cases:
         until |= {k: v for k, v in right.items() if case and k.endswith(case)}
         if not same(seen, {k: until[k] for k in until.keys() & watch.keys()}):
             return until
-    return right
+    return dict(right)
+
+
+def _last_case(exercise: Exercise, scope: Observations) -> str:
+    return next(case for case in reversed(exercise.observe.cases) if any(k.endswith(case) for k in scope))
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,7 +331,11 @@ def _of_itself(
     exercise: Exercise, function: Callable, seen: Observations, right: Observations, watch: Observations
 ) -> str | None:
     """Say what the numbers show of themselves."""
-    if words := relations.no_gradient(seen, right) or relations.multiple(seen, watch):
+    if (
+        words := relations.changing(exercise.observe, function, seen)
+        or relations.no_gradient(seen, right)
+        or relations.multiple(seen, watch)
+    ):
         return words
     for kind in exercise.added:
         if relations.shares(seen, watch, _all(exercise, kind.wrong)):
@@ -376,7 +398,11 @@ def _shape_reason(seen: Observations, right: Observations) -> str:
         return ": there is an axis of 1 too many"
     if yours.ndim < wanted.ndim:
         return ": an axis is gone that has to stay. Did you average over the right axes?"
-    return ": did you average over the right axes?"
+    return (
+        ": did you average over the right axes?"
+        if yours.numel() == wanted.numel()
+        else ": the number of entries differs"
+    )
 
 
 _COME_OUT = " are those that come out if "

@@ -55,6 +55,8 @@ SPOKEN = {  # how names of arguments and variables are called in a message; othe
     "t": "tanh u",
     "mean": "μ",
     "log_std": "log σ",
+    "std": "σ",
+    "z": "(u − μ)/σ",
     "slope": "the slope of tanh",
     "gaussian": "log N(u)",
     "half": "the half width",
@@ -125,7 +127,7 @@ _VALUES = {
     "0.5 * {x}": "{w} counts half",
     "{x} ** 2": "{w} is squared",
     "{x} ** 0.5": "the root of {w} stands for {w}",
-    "1 / {x}": "you divide by {w} where you should multiply, or the other way round",
+    "1 / {x}": "one divided by {w} stands for {w}",
     "1 - {x}": "one minus {w} stands for {w}",
     "{x} + 1": "{w} is one too large",
     "{x} - 1": "{w} is one too small",
@@ -137,6 +139,7 @@ _VALUES = {
     "{x}.clamp(-1, 1)": "{w} is clipped to ±1",
     "{x}.clamp(max=1.0)": "{w} is clipped at 1",
     "{x}.exp()": "{w} is exponentiated once too often",
+    "{x}.sigmoid()": "a sigmoid is taken of {w}",
     "{x}.log()": "the logarithm of {w} stands for {w}",
     "torch.tanh({x})": "tanh is applied to {w}",
     "torch.softmax({x}, -1)": "a softmax is taken of {w}",
@@ -202,6 +205,8 @@ _RESULTS = {
     "min(1, {x})": "the result is never above 1",
     "torch.atleast_1d({x} // 1)[()].reshape(({x}).shape)": "the result is rounded down",
     "float(round({x}))": "the result is rounded",
+    "round({x}, 1)": "the result is rounded",
+    "round({x}, 2)": "the result is rounded",
     "{x} // 1": "the result is rounded down",
 }
 _AXES = {
@@ -221,15 +226,16 @@ _REDUCTIONS = {
     "{x}.amin({axes})": "the smallest value is taken {where}",
     "{x}.median({axes}).values": "the median is taken {where}",
     "{x}.logsumexp({axes})": "log-sum-exp, a soft maximum, is taken {where}",
+    "{x}.sum({axes}) / ({x}.shape[-1] - 1)": "a sum is taken {where} and divided by one less than the length",
     "{x}.prod({axes})": "a product is taken {where}",
     "{x}.std({axes})": "the spread is taken {where}",
 }
 _OPERATORS = {
     ast.Mult: {
-        "{l}": "the factor {r} is missing",
-        "{r}": "the factor {l} is missing",
-        "{l} * {r} * {r}": "the factor {r} is applied twice",
-        "{l} * {l} * {r}": "the factor {l} is applied twice",
+        "{l}": "{r} is missing as a factor",
+        "{r}": "{l} is missing as a factor",
+        "{l} * {r} * {r}": "{r} is applied twice",
+        "{l} * {l} * {r}": "{l} is applied twice",
         "{l} + {r}": "{l} and {r} are added instead of multiplied",
         "{l} - {r}": "{r} is subtracted instead of multiplied",
         "{l} / {r}": "{r} divides instead of multiplying",
@@ -278,7 +284,7 @@ def kinds(right: Callable, spoken: Mapping[str, str] | None = None) -> Iterator[
     >>> def target(reward, next_value, gamma):
     ...     return reward + gamma * next_value
     >>> found = {words: wrong(1.0, 10.0, 0.5) for wrong, words in kinds(target)}
-    >>> found["the factor γ is applied twice"], found["the term with r is missing"]
+    >>> found["γ is applied twice"], found["the term with r is missing"]
     (3.5, 5.0)
     """
     source = _source(right)
@@ -335,9 +341,11 @@ class _Changes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             yield from self._of_call(node)
         if isinstance(node, ast.UnaryOp) and not isinstance(node.operand, ast.Constant):
-            flipped = isinstance(node.op, ast.USub)
-            yield self._text(node.operand), "the sign is flipped" if flipped else "the answer is inverted"
-        if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+            words = "the sign is flipped"
+            if isinstance(node.op, ast.Invert):
+                words = f"{self._words(node.operand) or 'the flag'} is inverted"
+            yield self._text(node.operand), words
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and node.value == int(node.value):
             yield f"{node.value + 1}", f"a {node.value:g} in it is one too large"
             yield f"{node.value - 1}", f"a {node.value:g} in it is one too small"
 
@@ -350,7 +358,7 @@ class _Changes:
             if node.id in _OBJECTS:
                 return
             for other in self.parameters:
-                if other != node.id and other not in _OBJECTS:
+                if self._name(other) != words and other not in _OBJECTS:
                     yield other, f"{self._name(other)} stands where {words} belongs"
                 if other != node.id and other in _NUMBERS:
                     yield f"{node.id} * {other}", f"{words} is multiplied by {self._name(other)} as well"
@@ -413,6 +421,7 @@ class _Changes:
             for part in node.args:
                 rest = self._words(part) or "one of the two"
                 yield self._text(part), f"the limit is missing: {rest} alone stands there"
+                yield f"abs({self._text(part)})", "an absolute value is taken where a limit belongs"
         if node.func.id == "leave_one_out":
             inner = self._text(node.args[0])
             for new, clause in _VALUES.items():

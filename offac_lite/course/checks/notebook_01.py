@@ -15,7 +15,7 @@ def _v_target(reward, terminated, next_value, gamma):
 
 
 _NUMBERS = torch.tensor([1.0, -2.0, 0.5, 3.0])
-_STEPS = _NUMBERS, torch.tensor([False, True, False, True]), torch.tensor([10.0, 20.0, -4.0, 7.0])
+_STEPS = _NUMBERS, torch.tensor([False, True, False, False]), torch.tensor([10.0, 20.0, -4.0, 7.0])
 v_target = Exercise(
     "v_target",
     doc="Check notebook 01's `my_v_target(reward, terminated, next_value, gamma)`, y = r + γ (1 − d) V(s′).",

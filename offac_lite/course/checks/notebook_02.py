@@ -70,10 +70,10 @@ ring_rows = Exercise(
     right=_ring_rows,
     observe=observer(
         {
+            "(after the first round)": (13, 4, 10),
+            "(past the last row)": (8, 5, 10),
+            "(long after)": (47, 6, 11),
             "(an empty buffer)": (0, 3, 5),
-            "(after the first round)": (12, 3, 10),
-            "(past the last row)": (4, 3, 5),
-            "(long after)": (47, 4, 10),
             "(one transition)": (8, 1, 4),
             "(all rows at once)": (13, 5, 5),
         },

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import torch
 
 from offac_lite import equations
+from offac_lite.course.checks import resampling
 from offac_lite.course.checks.exercise import Exercise
-from offac_lite.course.checks.observing import Observations, Observer, call, numbers, observer
+from offac_lite.course.checks.observing import Observations, Observer, call, numbers, observer, same
 from offac_lite.networks import Categorical
 
 __all__ = ["expected_value", "mean_change", "next_action", "q_target"]
@@ -137,6 +138,21 @@ def _known(often: torch.Tensor) -> torch.Tensor:
     return next((p for p in known if (often - p).abs().max() < 0.045), often)
 
 
+def _explain_next_action(seen: Observations, right: Observations) -> str | None:
+    """Say which action comes too often, where all else is in order."""
+    key = "how often you draw each action (B transitions)"
+    if key not in seen or seen[key].min() < 0 or not seen[key].any() or same(seen, {key: right[key]}):
+        return None
+    never = (right[key] == 0) & (seen[key] > 0)
+    if never.any():
+        return "some of these actions π never takes at s′: they have to come from π"
+    at = (seen[key] - right[key]).abs().argmax()
+    return (
+        "the actions are not drawn with π's probabilities: one that π takes at s′ with probability "
+        f"{right[key].flatten()[at]:.2f} comes with {seen[key].flatten()[at]:.2f}"
+    )
+
+
 next_action = Exercise(
     "next_action",
     doc="Check notebook 04's `my_next_action(policy, old_policy, obs, next_obs, stored_next_action, generator)`.",
@@ -176,6 +192,7 @@ next_action = Exercise(
         "return policy(next_obs).probs": "these are π's probabilities at s′: an action drawn with them is wanted",
     },
     generic=False,
+    explain=_explain_next_action,
     praise="right: from π, now, at s′, one draw for each transition",
     planted=_planted_next_action,
 )
@@ -200,26 +217,11 @@ expected_value = Exercise(
         "the value",
     ),
     mistakes={
-        "return q.amax(-1)": "this is the best action's Q, the target of Q-learning: π does not always take the best "
-        "action",
-        "return q.mean(-1)": "every action counts the same: that is the value of the uniform policy, not of π",
-        "return q.sum(-1)": "the Qs are added up without π's probabilities",
-        ".sum(-1) → .mean(-1)": "the probabilities already make it an average: dividing by the number of actions once "
-        "more is too much",
-        ".sum(-1) →": "these are the terms; their sum over the actions is wanted",
+        **resampling.MEAN_UNDER_PI,
         ".sum(-1) → .sum(-1, keepdim=True)": "the numbers are correct, but there is an axis of 1 at the end: "
         "subtracted from a (B,) it would broadcast to (B, B)",
-        ".sum(-1) → .sum(-2)": "you add up the states of the batch: the sum runs over the actions",
-        ".sum(-1) → .sum()": "you add up everything: every state has a value of its own",
-        "return q.gather(-1, probs.argmax(-1, keepdim=True)).squeeze(-1)": "this is the Q of π's favourite action "
-        "alone: the others are taken too, as often as π says",
-        "probs * q → torch.softmax(q, -1) * q": "the weights come from Q, and they have to be π's",
-        "probs * q → probs.log() * q": "the weights are π itself, not log π",
     },
-    extras={
-        "probs * q → probs * (q - probs.log())": "log π is subtracted from Q: that is a soft value, with an entropy "
-        "bonus, as in SAC; here V is the plain mean of Q",
-    },
+    extras=resampling.SOFT_VALUE,
     praise="right: every action, as often as π takes it",
 )
 

@@ -59,6 +59,7 @@ _losses = observer(
     {0: "the gradient with respect to the policy", 1: "the gradient that reaches Q"},
     loss=True,
 )
+_NAMES = "the logits", "Q", "the states", "the stored action", "the draws", "K"
 _SEEDS = "correct without seeds, but notebook 06 puts an axis of seeds in front"
 _COUNT = "count the axes from the end, or average over everything"
 resampled_loss = Exercise(
@@ -66,7 +67,7 @@ resampled_loss = Exercise(
     doc="Check notebook 05's `my_resampled_loss(policy, critic, obs, stored_action, action_samples, generator)`.",
     right=_right_resampled_loss,
     plain=_resampled_loss,
-    observe=Observer(_losses.cases, lambda function, *given: _losses.one(_of_tables(function), *given)),
+    observe=Observer(_losses.cases, lambda function, *given: _losses.one(_of_tables(function), *given), names=_NAMES),
     extras={
         "q.detach() → (q - log_prob).detach()": resampling.ENTROPY,
         ".mean() → .mean() + (log_prob.exp() * log_prob).mean()": resampling.ENTROPY,
@@ -159,7 +160,9 @@ total_variance = Exercise(
     doc="Check notebook 05's `my_total_variance(across_states, across_actions, batch_size, action_samples)`.",
     right=_total_variance,
     spoken={"across_states": "the states' term", "across_actions": "the actions' term"},
-    observe=numbers([(0.3, 5.0, 1, 1), (0.3, 5.0, 8, 1), (0.3, 5.0, 1, 4), (0.7, 11.0, 8, 4)], "the variance"),
+    observe=numbers(
+        [(0.3, 5.0, 1, 1), (0.3, 5.0, 8, 1), (0.3, 5.0, 1, 4), (0.7, 11.0, 8, 4), (7.0, 2.0, 4, 8)], "the variance"
+    ),
     mistakes={
         "return (s + a) / (n * k)": "K divides the states' term too: more actions tell nothing new about states",
         "return s / n + a / k": "N is missing from the second term: every state brings actions of its own",

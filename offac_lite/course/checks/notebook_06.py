@@ -1,6 +1,7 @@
 """The exercises of notebook 06: right answers, what to observe, and the mistakes people make."""
 
 import copy
+import functools
 from collections.abc import Callable
 
 import torch
@@ -8,13 +9,13 @@ import torch
 from offac_lite import updates
 from offac_lite.course.checks.exercise import Exercise, empty, untouched
 from offac_lite.course.checks.observing import Observations, Observer, Refused, numbers, same, something, words_of
-from offac_lite.networks import DiscreteQCritic, VCritic
+from offac_lite.networks import DiscreteQCritic, TwinQCritic, VCritic
 
 __all__ = ["make_target", "polyak_update", "replay_ratio"]
 
 
-def _critic(seed: int) -> DiscreteQCritic:
-    return DiscreteQCritic(2, 2, (3,), n_seeds=2, generator=torch.Generator().manual_seed(seed))
+def _critic(seed: int, n_seeds: int = 2) -> DiscreteQCritic:
+    return DiscreteQCritic(2, 2, (3,), n_seeds=n_seeds, generator=torch.Generator().manual_seed(seed))
 
 
 def _pair(seed: int) -> torch.nn.ModuleList:
@@ -121,7 +122,7 @@ def _planted_make_target(critic):
 
 
 def _observe_make_target(function: Callable) -> Observations:
-    critic = _critic(1)
+    critic = TwinQCritic(functools.partial(_critic, 1), 2)  # as in the notebook
     target = something(function(critic))
     seen = {
         "the target network at first": _numbers(target),

@@ -1,5 +1,6 @@
 """The exercises of notebook 07: right answers, what to observe, and the mistakes people make."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -7,7 +8,7 @@ import torch
 from offac_lite import networks
 from offac_lite.course.checks import resampling
 from offac_lite.course.checks.exercise import Exercise
-from offac_lite.course.checks.observing import Observations, Observer, call_loss, gradient, observer
+from offac_lite.course.checks.observing import Observations, Observer, Refused, call_loss, gradient, observer
 from offac_lite.equations import leave_one_out
 
 __all__ = ["reparameterized_loss", "score_function_loss", "squashed_log_prob"]
@@ -20,7 +21,9 @@ def _right_log_prob(action, mean, log_std, mid, half):
 def _log_prob(action, mean, log_std, mid, half):
     t = (action - mid) / half
     u = torch.atanh(t)
-    gaussian = torch.distributions.Normal(mean, log_std.exp()).log_prob(u)
+    std = log_std.exp()
+    z = (u - mean) / std
+    gaussian = -0.5 * z.square() - std.log() - 0.5 * math.log(2 * math.pi)
     slope = 1 - torch.tanh(u).square()
     return (gaussian - slope.log() - half.log()).sum(-1)
 
@@ -78,7 +81,9 @@ squashed_log_prob = Exercise(
         "torch.tanh(u) → torch.tanh(t)": "you take tanh of a number to which tanh has been applied already: the slope "
         "is that of tanh at u",
         "torch.tanh(u) → torch.tanh(action)": "you take tanh of the action itself: the slope is that of tanh at u",
-        ".square() →": "the square is missing: the slope of tanh is 1 − tanh² u",
+        "std = log_std.exp() → std = torch.distributions.Normal(mean, log_std).scale": "log σ stands where σ belongs: "
+        "a standard deviation is positive",
+        "tanh(u).square() → tanh(u)": "the square is missing: the slope of tanh is 1 − tanh² u",
         "- slope.log() - half.log() → - slope * half": "you subtract the slope itself: log π needs its *logarithm*",
         ".sum(-1) → .sum(-1).exp()": "this is the density: its logarithm is wanted",
         ".sum(-1) → .sum(-1).detach()": "the value is correct, but no gradient reaches the mean or log σ: an actor "
@@ -115,7 +120,7 @@ class TanhGaussian(networks.TanhGaussian):
 
 
 class ContinuousQCritic(torch.nn.Module):
-    """A critic whose parameters one may freeze; `sign` −1 turns Q round, and with it the sign of most losses."""
+    """A critic that must not be frozen for good; `sign` −1 turns Q round, and with it the sign of most losses."""
 
     def __init__(self, sign: int):
         super().__init__()
@@ -158,10 +163,12 @@ def _one_loss(function: Callable, action_samples: int, sign: int, marked: bool, 
 
     obs, stored = (x.expand(*lead, 3, 1).clone() for x in (_OBS, _STORED))
     loss = call_loss(lambda *a: script.given_to(function, policy, critic, *a), obs, stored, action_samples)
+    if not critic.weights.requires_grad:
+        raise Refused("your function freezes the critic and leaves it frozen: after it, the critic learns no more")
     loss = loss.mean() if lead and loss.shape == lead else loss  # train takes one number for each seed, too
     return {
         "the gradient with respect to the policy": torch.stack([gradient(loss, x) for x in parameters]),
-        "the gradient that reaches Q": gradient(loss, critic.weights.requires_grad_()),  # zero for a frozen critic
+        "the gradient that reaches Q": gradient(loss, critic.weights),
         "the loss": loss.detach(),
     }
 

@@ -68,8 +68,11 @@ def _planted_f(log_prob, q, value):
     return -(log_prob * (q - value).detach()).sum()
 
 
-_LOG_PROB = torch.tensor([[-0.3, -1.2, -0.7], [-2.0, -0.1, -0.4]])
-_DRAWN_Q, _VALUE = torch.tensor([[1.0, 4.0, -2.0], [0.5, 3.0, 6.0]]), torch.tensor([0.75, 2.0, 1.0])
+_LOG_PROB = torch.tensor([[-0.3, -1.2, -0.7], [-2.0, -0.1, -0.4], [-0.9, -0.6, -1.7], [-1.1, -0.2, -0.5]])
+_DRAWN_Q, _VALUE = (
+    torch.tensor([[1.0, 4.0, -2.0], [0.5, 3.0, 6.0], [2.5, 1.5, 0.0], [-1.0, 5.0, 3.5]]),
+    torch.tensor([0.75, 2.0, 1.0]),
+)
 _RARER = "where it should be, good actions get rarer"
 _observe_actor_loss = observer(
     {"": (_LOG_PROB, _DRAWN_Q, _VALUE), "(another batch)": (_LOG_PROB, -_DRAWN_Q, -_VALUE)},  # above zero, and below
@@ -175,24 +178,28 @@ def _planted_e(pi, q_all, action_samples, generator):
     return log_prob, q
 
 
-def _one_resample(function: Callable, k: int, size: int) -> Observations:
-    logits, script = resampling.LOGITS[:size].clone().requires_grad_(), resampling.Script(2 * list(_ROWS[:, :size]))
-    pi = resampling.Categorical(logits, script)
-    pair = something(script.given_to(function, pi, resampling.Q_TABLE[:size].clone(), k))
+def _one_resample(function: Callable, k: int, size: int, lead: tuple[int, ...] = ()) -> Observations:
+    logits = resampling.LOGITS[:size].expand(*lead, size, 3).clone().requires_grad_()
+    q_all, rows = resampling.Q_TABLE[:size].expand_as(logits).clone(), resampling.DRAWS[:, :size]
+    script = resampling.Script(2 * [torch.stack([row, (row + 1) % 3]) if lead else row for row in rows])
+    pair = something(script.given_to(function, resampling.Categorical(logits, script), q_all, k))
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise Refused("two tensors are wanted: log π of the actions, and Q of the actions")
     log_prob, q = map(to_tensor, pair)
     return {"log π": log_prob.detach(), "Q": q.detach(), "the gradient of log π": gradient(log_prob, logits)}
 
 
-_ROWS = resampling.DRAWS
 _DRAWN_IS_WANTED = "the same for all actions of a state: Q of the action that was drawn is wanted"
 patient_e = Exercise(
     "patient E",
     doc="Check the repair of patient E, `my_resample(pi, q_all, action_samples, generator)`.",
     right=clinic.resample,
     plain=_resample,
-    observe=Observer({"(K = 4)": (4, 3), "(K = 1)": (1, 3), "(a batch of one)": (4, 1)}, _one_resample, probes=False),
+    observe=Observer(
+        {"(K = 4)": (4, 3), "(K = 1)": (1, 3), "(a batch of one)": (4, 1), "(two seeds in front)": (4, 3, (2,))},
+        _one_resample,
+        probes=False,
+    ),
     mistakes={
         _planted_e: resampling.TWO_DRAWS,
         "pi.log_prob(action) → pi.log_prob(pi.sample(action_samples, generator=generator))": resampling.TWO_DRAWS,
@@ -220,8 +227,8 @@ patient_e = Exercise(
 
 
 def _next_value(policy, target_critic, next_obs, stored_next_action):
-    pi, q_all = policy(next_obs), target_critic.all_actions(next_obs)
-    return (pi.probs * q_all).sum(-1)
+    probs, q = policy(next_obs).probs, target_critic.all_actions(next_obs)
+    return (probs * q).sum(-1)
 
 
 def _planted_g(policy, target_critic, next_obs, stored_next_action):
@@ -233,7 +240,6 @@ def _policy(obs: torch.Tensor) -> Categorical:
 
 
 _NEXT_OBS, _STORED = torch.tensor([[0, 1], [1, 1], [0, 0]]), torch.tensor([[1, 0], [2, 1], [0, 1]])
-_SOFT = "log π is subtracted from Q: that is SAC's soft value, with an entropy bonus; here V is the plain mean of Q"
 patient_g = Exercise(
     "patient G",
     doc="Check the repair of patient G, `my_next_value(policy, target_critic, next_obs, stored_next_action)`.",
@@ -242,20 +248,11 @@ patient_g = Exercise(
     observe=observer({"": (_policy, clinic.TableCritic(resampling.Q_TABLE), _NEXT_OBS, _STORED)}, "V(s′)"),
     mistakes={
         _planted_g: "a′ is still the stored one: the critic would learn the value of the policies that wrote the data",
-        "return q_all.amax(-1)": "this is the best action's Q: it makes Q-learning's target, the value of the greedy "
-        "policy and not of π",
-        "return target_critic(next_obs, pi.mode())": "this is Q of π's most probable action; the mean over all "
-        "actions that π might take is wanted",
-        "return q_all.mean(-1)": "all actions count alike: each is to be weighted by its probability under π",
-        "return q_all.sum(-1)": "the actions are added up without π's weights",
-        ".probs → .log_probs": "you weight by log π, and a mean under π is weighted by π",
-        ".sum(-1) → .mean(-1)": "you average the weighted values, which divides by the number of actions once too "
-        "often: add them up",
-        "return of_actions(pi.probs * q_all, stored_next_action)": "only the stored action is in it, weighted by π: "
-        "the others are missing",
-        ".sum(-1) →": "the sum over actions is missing: one number for each state is wanted",
+        **resampling.MEAN_UNDER_PI,
+        "return of_actions(probs * q, stored_next_action)": "only the stored action is in it, weighted by π: the "
+        "others are missing",
     },
-    extras={"pi.probs * q_all → pi.probs * (q_all - pi.log_probs)": _SOFT},
+    extras=resampling.SOFT_VALUE,
     praise="healed: a′ comes from π as it is now, all of it at once",
     planted=_planted_g,
 )

@@ -16,11 +16,18 @@ class Observer:
     `cases` maps the words for a case to the arguments; `one` observes a single case. An exception that is raised in a
     case is given what was seen before, as `seen`, and the words for the case, as `case`.
 
-    `probes` says whether the arguments themselves can be varied, to see on what the function depends.
+    `probes` says whether the arguments themselves can be varied, to see on what the function depends. `names` are what
+    a message calls them, where they are not the function's own.
     """
 
-    def __init__(self, cases: Mapping[str, Sequence], one: Callable[..., Observations], probes: bool = True):
-        self.cases, self.one, self.probes = cases, one, probes
+    def __init__(
+        self,
+        cases: Mapping[str, Sequence],
+        one: Callable[..., Observations],
+        probes: bool = True,
+        names: Sequence[str] | None = None,
+    ):
+        self.cases, self.one, self.probes, self.names = cases, one, probes, names
 
     def __call__(self, function: Callable) -> Observations:
         """Observe all cases."""

@@ -100,6 +100,17 @@ def not_finite(observe: Callable, function: Callable, seen: Observations, right:
     return f"{first} holds {'NaN' if math.isnan(value) else 'infinity'}: {where}"
 
 
+def changing(observe: Callable, function: Callable, seen: Observations) -> str | None:
+    """Say that a function gives other numbers when it is called again."""
+    try:
+        again = observe(function)
+    except Exception:
+        return "your function stops when it is called again with the same arguments"
+    if same(again, seen):
+        return None
+    return "your function gives other numbers each time: it draws at random, or keeps something from call to call"
+
+
 # ------------------------------------------------------------------------------------- zero, a factor, a constant
 
 
@@ -177,9 +188,13 @@ def multiple(seen: Observations, right: Observations) -> str | None:
                 "number once too often"
             )
         return "all is in proportion, but each case by another factor: one that should not be there, or is missing"
-    differences = torch.cat([(seen[k].double() - v.double()).flatten() for k, v in values.items()])
-    if len(differences) > 2 and torch.allclose(differences, differences[0], 1e-3) and differences[0].abs() > 1e-4:
-        return f"every number is off by {differences[0].item():+.3g}"
+    wrong = {k: v for k, v in values.items() if not same(seen, {k: v})}
+    if any(seen[k].shape != v.shape for k, v in wrong.items()):
+        return None
+    differences = torch.cat([(seen[k].double() - v.double()).flatten() for k, v in wrong.items()])
+    if len(differences) > 2 and torch.allclose(differences, differences[0], 1e-3):
+        what = "" if len(wrong) == len(values) else f" in {' and '.join(wrong)}, and all else is right"
+        return f"every number is off by {differences[0].item():+.3g}{what}"
     return None
 
 
@@ -246,13 +261,19 @@ def dependence(observe: Observer, names: list[str], function: Callable, right: C
                 return f"{what} does not depend on {name}{place}: it should"
             if yours.any() and not wanted.any():
                 return f"{what} depends on {name}{place}, and should not"
-            if said is None and (yours & ~wanted).any():
-                if isinstance(given[i], torch.Tensor):
+            more = yours & ~wanted
+            if said is None and more.any():
+                own = more.shape[0] == more.shape[1] and not (more & ~torch.eye(len(more), dtype=torch.bool)).any()
+                if own:
+                    said = f"some entries of {what} depend on {name}{place} where they should not"
+                elif isinstance(given[i], torch.Tensor):
                     said = (
                         f"an entry of {what} depends on {name} at other places than its own{place}: states, actions "
                         "or seeds that have nothing to do with each other are mixed"
                     )
-                elif words := _in_terms_of((yours & ~wanted)[0], names, given):
+                elif words := _in_terms_of(
+                    more[0].reshape(next(iter(observe.one(right, *given).values())).shape), names, given
+                ):
                     said = f"{what} depends on {name} where {words}{place}, and should not"
             if said is None and (wanted & ~yours).any():
                 said = f"some entries of {what} do not depend on {name}{place} where they should"
@@ -265,7 +286,7 @@ def _depends(observe: Observer, function: Callable, given: tuple, i: int) -> tor
     rows = []
     for varied in _variations(given[i]):
         now = next(iter(observe.one(function, *given[:i], varied, *given[i + 1 :]).values())).double()
-        rows.append(~torch.isclose(now, base, 1e-5, 1e-7))
+        rows.append(~torch.isclose(now, base, 1e-5, 1e-7).flatten())
     return torch.stack(rows) if rows else None
 
 
@@ -274,13 +295,16 @@ def _variations(x) -> list:
         return [0.9 * x + 0.01]
     if isinstance(x, tuple) and all(isinstance(v, int | float) for v in x):  # a column of numbers
         return [tuple(v * 2 if j == k else v for k, v in enumerate(x)) for j in range(len(x))]
-    if not isinstance(x, torch.Tensor) or x.numel() > 24 or not (x.is_floating_point() or x.dtype == torch.bool):
+    if not isinstance(x, torch.Tensor) or x.numel() > 24:
         return []
     varied = []
     for j in range(x.numel()):
         new = x.detach().clone()
         flat = new.view(-1)
-        flat[j] = ~flat[j] if x.dtype == torch.bool else 0.9 * flat[j] + 0.05
+        if x.is_floating_point():
+            flat[j] = 0.9 * flat[j] + 0.05
+        else:
+            flat[j] = ~flat[j] if x.dtype == torch.bool else (flat[j] + 1) % (x.max() + 1)
         varied.append(new)
     return varied
 

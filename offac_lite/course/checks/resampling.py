@@ -87,3 +87,21 @@ WEIGHTING = AVERAGING | {  # edits of return -(log_prob * …).mean()
     "log_prob * → log_prob.exp() *": "this weights by π, not by log π: drawing the actions already contributes the "
     "factor π",
 }
+
+MEAN_UNDER_PI = {  # edits of return (probs * q).sum(-1)
+    "return q.amax(-1)": "this is the best action's Q, the target of Q-learning: π does not always take that one",
+    "return q.mean(-1)": "every action counts the same: that is the value of the uniform policy, not of π",
+    "return q.sum(-1)": "the Qs are added up without π's probabilities",
+    "return q.logsumexp(-1)": "this is a soft maximum of Q (log-sum-exp), where the mean under π is wanted",
+    ".sum(-1) → .mean(-1)": "the probabilities already make it an average: dividing by the number of actions once more "
+    "is too much",
+    ".sum(-1) →": "these are the terms; their sum over the actions is wanted",
+    "return q.gather(-1, probs.argmax(-1, keepdim=True)).squeeze(-1)": "this is the Q of π's favourite action alone: "
+    "the others are taken too, as often as π says",
+    "probs * q → torch.softmax(q, -1) * q": "the weights come from Q, and they have to be π's",
+    "probs * q → probs.log() * q": "the weights are π itself, not log π",
+}
+SOFT_VALUE = {
+    "probs * q → probs * (q - probs.log())": "log π is subtracted from Q: that is a soft value, with an entropy bonus, "
+    "as in SAC; here V is the plain mean of Q"
+}
