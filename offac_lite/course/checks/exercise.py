@@ -300,14 +300,19 @@ def _first(observe: Callable, function: Callable) -> tuple[Observations, str]:
 
 def _match(exercise: Exercise, seen: Observations, watched: Observations) -> str | None:
     """Return the clause of the first kind that gives what was seen."""
-    if not exercise.generic or all(tensor.dtype == torch.bool for tensor in watched.values()):
-        return None  # of few bits, and many kinds give the same
-    for kind in exercise.kinds() if exercise.generic else ():
+    if not exercise.generic or _flags(watched):
+        return None
+    for kind in exercise.kinds():
         keys = watched.keys() & kind.first.keys()
         if any(watched[k].any() for k in keys) and same(seen, {k: kind.first[k] for k in keys}):
             if _is(seen, _all(exercise, kind.wrong), watched):
                 return kind.clause
     return None
+
+
+def _flags(watched: Observations) -> bool:
+    """Tell whether only bools are seen: many kinds give the same few."""
+    return all(tensor.dtype == torch.bool for tensor in watched.values())
 
 
 def _all(exercise: Exercise, wrong: Callable) -> Observations:
@@ -340,7 +345,7 @@ def _of_itself(
     for kind in exercise.added:
         if relations.shares(seen, watch, _all(exercise, kind.wrong)):
             return kind.clause
-    for kind in exercise.kinds() if exercise.generic else ():
+    for kind in exercise.kinds() if exercise.generic and not _flags(watch) else ():
         keys = watch.keys() & kind.first.keys()
         if sum(kind.first[k].numel() for k in keys) > 3 and relations.factors(seen, {k: kind.first[k] for k in keys}):
             known = _all(exercise, kind.wrong)
@@ -353,7 +358,7 @@ def _of_itself(
         return None
     if not observe.probes:
         return relations.cases(seen, right, observe.cases)
-    names = relations.spoken_arguments(exercise.plain or exercise.right, observe)
+    names = relations.spoken_arguments(exercise.plain or exercise.right, observe, exercise.spoken)
     words = (
         relations.where(observe, names, seen, watch)
         or relations.dependence(observe, names, function, exercise.plain or exercise.right)

@@ -315,12 +315,20 @@ class _Changes:
     def all(self) -> Iterator[tuple[str, str]]:
         axes = {id(part) for node in ast.walk(self.function) for part in self._arguments_of_reduction(node)}
         called = {id(node.func) for node in ast.walk(self.function) if isinstance(node, ast.Call)}
+        called |= {
+            id(node.value) for node in ast.walk(self.function) if self._is_shape(node)
+        }  # of x.shape, not x itself
         nodes = [node for node in ast.walk(self.function) if id(node) not in axes and id(node) not in called]
         for parts in (self._of_structure, self._of_values, self._of_result, self._of_broadcast):
             for node in nodes:
                 for new, clause in parts(node):
                     yield self._put(node, f"({new})"), clause
+        yield from self._of_arguments()
         yield from self._swaps()
+
+    @staticmethod
+    def _is_shape(node: ast.AST) -> bool:
+        return isinstance(node, ast.Attribute) and node.attr in ("shape", "ndim")
 
     @staticmethod
     def _arguments_of_reduction(node: ast.AST) -> list[ast.AST]:
@@ -340,6 +348,9 @@ class _Changes:
             yield from self._of_method(node)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             yield from self._of_call(node)
+        if isinstance(node, ast.Subscript) and self._is_shape(node.value):
+            for axis in ("0", "1", "-1", "-2"):
+                yield f"{self._text(node.value)}[{axis}]", f"the length is that of {_AXES[axis].removeprefix('over ')}"
         if isinstance(node, ast.UnaryOp) and not isinstance(node.operand, ast.Constant):
             words = "the sign is flipped"
             if isinstance(node.op, ast.Invert):
@@ -427,6 +438,17 @@ class _Changes:
             for new, clause in _VALUES.items():
                 if "mean" in new or "std" in new:
                     yield new.format(x=inner), f"{clause.format(w='Q')}, and nothing is left out"
+
+    def _of_arguments(self) -> Iterator[tuple[str, str]]:
+        """Put something else in the place of an argument wherever it stands."""
+        first = self.function.body[0]
+        start = self.starts[first.lineno - 1] + first.col_offset
+        for name in self.parameters:
+            if name in _OBJECTS or name not in self.spoken:
+                continue
+            for new, clause in self._filled(_VALUES, x=name, w=self._name(name)):
+                line = f"{name} = {new}\n{' ' * first.col_offset}".encode()
+                yield (self.source[:start] + line + self.source[start:]).decode(), clause
 
     def _swaps(self) -> Iterator[tuple[str, str]]:
         uses = [n for n in ast.walk(self.function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]

@@ -194,7 +194,7 @@ def _planted_advantage(critic, obs, action_resampled, reward, next_value, value,
 
 _OLD_REWARD = "r and s′ belong to the stored action: only Q(s, aᵖ) knows what the resampled action is worth"
 _ACTIONS, _REWARD = torch.tensor([[0, 1, 2], [2, 0, 1]]), torch.tensor([0.5, -1.0, 2.0])
-_VALUE, _NEXT_VALUE = torch.tensor([1.5, 4.0, 2.5]), torch.tensor([7.0, -3.0, 1.0])
+_VALUE, _NEXT_VALUE = torch.tensor([-1.5, 4.0, 1.5]), torch.tensor([7.0, -3.0, 1.0])
 resampled_advantage = Exercise(
     "resampled_advantage",
     doc="Check notebook 05's repaired `advantage(critic, obs, action_resampled, reward, next_value, value, gamma)`.",

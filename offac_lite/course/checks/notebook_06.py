@@ -25,6 +25,8 @@ def _pair(seed: int) -> torch.nn.ModuleList:
 def _numbers(network) -> torch.Tensor:
     if not isinstance(network, torch.nn.Module):
         raise Refused(f"your function returned a {type(network).__name__}; a network is wanted")
+    if not list(network.parameters()):
+        raise Refused(f"your function returned a {type(network).__name__}, which has no parameters")
     return torch.cat([p.detach().flatten().clone() for p in network.parameters()])
 
 
@@ -66,7 +68,7 @@ _polyaks = Observer(
 def _explain_polyak(seen: Observations, right: Observations) -> str | None:
     """Say how far each tensor of parameters moved, as a share of its way to the network's."""
     if any(not torch.equal(seen[f"the network itself {case}"], _numbers(_pair(2))) for case in _polyaks.cases):
-        return None
+        return "the network itself is changed too: it must learn from its loss alone"
     old, new, moved = _numbers(_pair(1)), _numbers(_pair(2)), {}
     for case in list(_polyaks.cases)[:2]:
         at = seen[f"the target network {case}"]
@@ -90,6 +92,7 @@ polyak_update = Exercise(
     right=updates.polyak_update,
     plain=_polyak_update,
     observe=_observe_polyak,
+    spoken={"old": "the target's number", "new": "the network's number"},
     explain=_explain_polyak,
     mistakes={
         "(1 - tau) * old.data + tau * → tau * old.data + (1 - tau) *": "τ and 1 − τ are swapped: with a small τ your "

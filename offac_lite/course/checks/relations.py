@@ -15,10 +15,10 @@ from offac_lite.course.checks.observing import Observations, Observer, same
 _NOT_THEIRS = str(Path(torch.__file__).parent), str(Path(__file__).parent)
 
 
-def spoken_arguments(plain: Callable, observe: Callable) -> list[str]:
+def spoken_arguments(plain: Callable, observe: Callable, spoken: Mapping[str, str] | None) -> list[str]:
     """Name the arguments that the observed cases hold."""
     names = getattr(observe, "names", None) or inspect.signature(plain).parameters
-    return [SPOKEN.get(name, name) for name in names]
+    return [(SPOKEN | dict(spoken or {})).get(name, name) for name in names]
 
 
 def shapes(plain: Callable, observe: Callable) -> str:
@@ -292,7 +292,7 @@ def _depends(observe: Observer, function: Callable, given: tuple, i: int) -> tor
 
 def _variations(x) -> list:
     if isinstance(x, float):
-        return [0.9 * x + 0.01]
+        return [0.8 * x + 0.05]
     if isinstance(x, tuple) and all(isinstance(v, int | float) for v in x):  # a column of numbers
         return [tuple(v * 2 if j == k else v for k, v in enumerate(x)) for j in range(len(x))]
     if not isinstance(x, torch.Tensor) or x.numel() > 24:
@@ -302,7 +302,7 @@ def _variations(x) -> list:
         new = x.detach().clone()
         flat = new.view(-1)
         if x.is_floating_point():
-            flat[j] = 0.9 * flat[j] + 0.05
+            flat[j] = 0.5 * flat[j] + 0.3
         else:
             flat[j] = ~flat[j] if x.dtype == torch.bool else (flat[j] + 1) % (x.max() + 1)
         varied.append(new)
