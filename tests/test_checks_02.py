@@ -237,7 +237,7 @@ WRONG = [
     (checks.old_share, share("of all"), "all that was ever collected"),
     (checks.old_share, share("overwritten"), "that the buffer has overwritten"),
     (checks.old_share, share("capacity, negative"), "while the buffer is not full yet, .* becomes negative"),
-    (checks.old_share, share("percent"), "between 0 and 1"),
+    (checks.old_share, share("percent"), "in percent"),
     (checks.old_share, share("integers"), "your numbers are those that come out if"),
     (
         checks.old_share,

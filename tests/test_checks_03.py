@@ -143,7 +143,7 @@ WRONG = [
     (CAUSAL, lambda lp, blp: (blp.exp() / lp.detach().exp()).cumprod(-1), "the ratio is inverted"),
     (CAUSAL, lambda lp, blp: (lp.detach().exp() / blp.exp()).cumsum(-1), "you add the ratios:"),
     (CAUSAL, lambda lp, blp: lp.detach().exp() / blp.exp(), "the ratio of each step alone"),
-    (CAUSAL, lambda lp, blp: (lp.detach() - blp).cumsum(-1), "the logarithms of the weights"),
+    (CAUSAL, lambda lp, blp: (lp.detach() - blp).cumsum(-1), "the exponential of .* is missing"),
     (CAUSAL, lambda lp, blp: (lp.detach() - blp).exp().cumprod(-2), "across the trajectories"),
     (CAUSAL, lambda lp, blp: (lp.detach() - blp).exp().cumprod(1), "along the second axis"),
     (CAUSAL, lambda lp, blp: (lp.detach() - blp).exp().cumprod(0), "along the first axis"),
@@ -165,8 +165,8 @@ WRONG = [
     (CLIPPED, ppo_clip, "an interval around 1"),
     (CLIPPED, lambda lp, blp, c: (r := (lp - blp).exp().detach()) * (r <= c), "large weights become 0 where"),
     (CLIPPED, lambda lp, blp, c: (r := (lp - blp).exp().detach()).where(r <= c, 1.0), "large weights become 1"),
-    (CLIPPED, lambda lp, blp, c: torch.exp(lp - blp).detach(), "nothing is clipped"),
-    (CLIPPED, lambda lp, blp, c: torch.exp(lp - blp).clamp(max=c).log().detach(), "logarithm of the clipped ratio"),
+    (CLIPPED, lambda lp, blp, c: torch.exp(lp - blp).detach(), "the limit is missing"),
+    (CLIPPED, lambda lp, blp, c: torch.exp(lp - blp).clamp(max=c).log().detach(), "the logarithm of the result"),
     (CLIPPED, lambda lp, blp, c: torch.clamp(lp - blp, max=c).detach(), "the logarithm of the ratio, clipped at c"),
 ]
 

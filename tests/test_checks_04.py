@@ -134,7 +134,7 @@ WRONG = [
     (Q, lambda r, d, q, g: g * r + m(r, q).detach() * ~d, "the discount is on the reward"),
     (Q, lambda r, d, q, g: r + g * m(r, q).detach() * d, "the mask is inverted"),
     (Q, lambda r, d, q, g: (r + g * m(r, q).detach()) * ~d, "takes the reward away as well"),
-    (Q, lambda r, d, q, g: g * m(r, q).detach() * ~d, "the reward is missing"),
+    (Q, lambda r, d, q, g: g * m(r, q).detach() * ~d, "the term with r is missing"),
     (Q, lambda r, d, q, g: r - g * m(r, q).detach() * ~d, "a sign is wrong"),
     (Q, over_m(lambda q: q.max(-2).values), "the largest of the M values"),
     (Q, over_m(lambda q: q.min(-2).values), "the smallest of the M values"),

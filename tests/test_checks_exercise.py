@@ -7,6 +7,7 @@ import torch
 
 from offac_lite.course import checks
 from offac_lite.course.checks import exercise as engine
+from offac_lite.course.checks import observing
 from tests.exercises import define, unwritten
 
 # --------------------------------------------------------------------------------------------- grade and require
@@ -215,7 +216,7 @@ MESSY = {
 
 @pytest.mark.parametrize("function, words", MESSY.values(), ids=MESSY)
 def test_messy_functions_get_words(function, words, monkeypatch):
-    monkeypatch.setattr(engine, "SECONDS", 0.5)
+    monkeypatch.setattr(observing.TooLong, "seconds", 0.5)
     verdict, said = checks.diagnose(checks.v_target, function)
     assert verdict is False and re.search(words, said), said
     assert torch.is_grad_enabled()

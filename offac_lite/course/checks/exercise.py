@@ -5,38 +5,30 @@ the mistakes that people make: those that the exercise names, which are edits of
 (`kinds.edits`), then those of all exercises (`kinds.kinds`), then what the numbers show of themselves (`relations`).
 """
 
-import ast
-import dis
 import functools
-import inspect
 import itertools
-import linecache
-import re
-import textwrap
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from pathlib import Path
 
 import torch
 
-from offac_lite.course.checks import relations
-from offac_lite.course.checks.kinds import Edit, edits, kinds
+from offac_lite.course.checks import relations, stops
+from offac_lite.course.checks.edits import Edit, edits
+from offac_lite.course.checks.kinds import kinds
+from offac_lite.course.checks.nonfinite import not_finite
 from offac_lite.course.checks.observing import (
     Nothing,
     Observations,
     Observer,
-    Refused,
     TooLong,
-    at_most,
+    limited,
     same,
     words_of,
 )
+from offac_lite.course.checks.stub import empty, untouched
 
-_HERE = Path(__file__).parent
 _MARKS = {True: "✓", False: "✗", None: "…"}
-SECONDS = 30.0  # a function that has not come back by then does not end
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -134,7 +126,7 @@ def diagnose(exercise: Exercise, function: Callable) -> tuple[bool | None, str]:
 def _judged(exercise: Exercise, function: Callable) -> tuple[bool | None, str]:
     right = exercise.observe(exercise.right)
     try:
-        with at_most(SECONDS):
+        with limited():
             seen = exercise.observe(function)
     except Nothing:
         if untouched(function, empty) or untouched(function, exercise.stub):
@@ -145,11 +137,11 @@ def _judged(exercise: Exercise, function: Callable) -> tuple[bool | None, str]:
             return None, _NOT_ATTEMPTED
         seen = getattr(error, "seen", {})
         right = {k: v for k, v in right.items() if k in seen}
-        stopped = _stopped(exercise, error)
+        stopped = stops.stopped(exercise, error)
         if not seen:
-            return False, stopped + _why(exercise, error, seen)
-        if same(seen, right) or (exercise.only_gradients and same(seen, _gradients(right))):
-            return False, f"{_so_far(seen, error)}{stopped}{_why(exercise, error, seen)}"
+            return False, stopped + stops.why(exercise, error, seen)
+        if same(seen, right) or (exercise.only_gradients and same(seen, relations.gradients_of(right))):
+            return False, f"{stops.so_far(seen, error)}{stopped}{stops.why(exercise, error, seen)}"
     if not torch.is_grad_enabled():
         return False, "it switches gradients off and leaves them off: after it, nothing in the notebook learns any more"
     if wrong := _wrong(exercise, function, seen, right):
@@ -157,76 +149,16 @@ def _judged(exercise: Exercise, function: Callable) -> tuple[bool | None, str]:
     return True, exercise.praise
 
 
-def _stopped(exercise: Exercise, error: BaseException) -> str:
-    """Say how a function ended that did not return."""
-    if isinstance(error, Refused):
-        return str(error)
-    theirs = (f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).parent != _HERE)
-    lines = [f.lineno for f in theirs]
-    where = f" (line {lines[0]} of the cell or file)" if lines else ""
-    if isinstance(error, TooLong):
-        return f"it has not come back after {SECONDS:g} seconds: does one of its loops never end?{where}"
-    shapes = relations.shapes(exercise.plain or exercise.right, exercise.observe) if "size" in words_of(error) else ""
-    text = words_of(error).split("\n")[0].split(" of distribution ")[0][:300]
-    return f"it stops with {type(error).__name__}: {text}{where}{shapes}"
-
-
-def _why(exercise: Exercise, error: BaseException, seen: Observations) -> str:
-    """Say which known mistake stops in the same case with the same words, and shows the same before."""
-    if not isinstance(error, RuntimeError | ValueError | IndexError):  # the others come of no kind of mistake
-        return ""
-    tables = exercise.mistakes, ((kind.wrong, kind.clause) for kind in exercise.kinds() if _may(kind, seen, error))
-    for table, start in zip(tables, (". The reason may be this: ", ". That is what happens if "), strict=True):
-        for wrong, words in table:
-            stop = _stop(exercise, wrong)
-            if stop and _ending(stop) == _ending(error) and same(seen, getattr(stop, "seen", {})):
-                return f"{start}{words}"
-    return ""
-
-
-def _ending(error: Exception) -> tuple:
-    """Return what two exceptions have in common that differ at most in the order of two shapes."""
-    return type(error), getattr(error, "case", ""), _text(words_of(error))
-
-
-def _text(words: str) -> object:
-    return sorted(re.findall(r"\d+", words)) if words.startswith("The size of tensor") else words
-
-
-def _may(kind: "Kind", seen: Observations, error: Exception) -> bool:
-    if "stands where" in kind.clause:  # of many mistakes that stop in the same way, hardly the one that was made
-        return False
-    if kind.stops or not seen:
-        return _text(kind.stops) == _text(words_of(error))
-    return same(seen, {k: v for k, v in kind.first.items() if k in seen})
-
-
-def _stop(exercise: Exercise, wrong: Callable) -> Exception | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            exercise.observe(wrong)
-        except Exception as error:
-            return error
-    return None
-
-
-def _so_far(seen: Observations, error: BaseException) -> str:
-    """Say in which cases it was right before it stopped."""
-    cases = list(dict.fromkeys(k[k.index("(") :] for k in seen if "(" in k))
-    return f"right {' and '.join(cases)}, but {getattr(error, 'case', 'later')}: " if cases else ""
-
-
 def _wrong(exercise: Exercise, function: Callable, seen: Observations, right: Observations) -> str | None:
     """Say what is wrong with what was seen, by the first of these that knows: None where nothing is."""
     if same(seen, right):
-        return _other_dtype(seen, right)
-    gradients = _gradients(right)
-    if exercise.only_gradients and same(seen, gradients) and _usable(seen, right):
+        return relations.other_dtype(seen, right)
+    gradients = relations.gradients_of(right)
+    if exercise.only_gradients and same(seen, gradients) and relations.usable(seen, right):
         return None
     constants = {k for k in gradients if not right[k].any()}  # nothing may flow there
     learned = {k: v for k, v in right.items() if k not in constants}
-    shapes = _shapes(seen, right)
+    shapes = relations.other_shape(seen, right)
     watch = gradients if exercise.only_gradients and not shapes else right
     for scope in (
         right,
@@ -236,7 +168,7 @@ def _wrong(exercise: Exercise, function: Callable, seen: Observations, right: Ob
             for wrong, words in exercise.mistakes:
                 if _is(seen, _all(exercise, wrong), watched):
                     return words + also
-        if words := relations.not_finite(exercise.observe, function, seen, scope) if scope is not right else None:
+        if words := not_finite(exercise.observe, function, seen, scope) if scope is not right else None:
             return words
         if scope is right:
             if words := exercise.explain(seen, right):
@@ -253,7 +185,7 @@ def _wrong(exercise: Exercise, function: Callable, seen: Observations, right: Ob
                 what += "" if scope.keys() == right.keys() else f" {_last_case(exercise, scope)}"
                 return f"{shapes and shapes + ': '}{what}{_COME_OUT}{clause}{also}"
     if shapes:
-        return shapes + _shape_reason(seen, right)
+        return shapes + relations.shape_reason(seen, right)
     return _of_itself(exercise, function, seen, right, watch) or (
         f"{next(k for k in right if not same(seen, {k: right[k]}))} is not what it should be; compare your line with "
         "what the text asks for, term by term"
@@ -369,88 +301,6 @@ def _of_itself(
     return words
 
 
-def _gradients(right: Observations) -> Observations:
-    return {k: v for k, v in right.items() if "gradient" in k}
-
-
-def _usable(seen: Observations, right: Observations) -> bool:
-    return all(k in seen and seen[k].shape == v.shape and torch.isfinite(seen[k]).all() for k, v in right.items())
-
-
-def _other_dtype(seen: Observations, right: Observations) -> str | None:
-    for key, wanted in right.items():
-        if "gradient" not in key and wanted.ndim and seen[key].dtype != wanted.dtype:
-            return (
-                f"the numbers are correct, but {key} is {str(seen[key].dtype)[6:]}, and {str(wanted.dtype)[6:]} is "
-                "wanted, as of the arguments: the code that uses it next refuses another dtype"
-            )
-    return None
-
-
-def _shapes(seen: Observations, right: Observations) -> str:
-    for key, wanted in right.items():
-        if seen[key].shape != wanted.shape:
-            return f"{key} has shape {tuple(seen[key].shape)}, and {tuple(wanted.shape)} is wanted"
-    return ""
-
-
-def _shape_reason(seen: Observations, right: Observations) -> str:
-    key = next(k for k in right if seen[k].shape != right[k].shape)
-    yours, wanted = seen[key], right[key]
-    if yours.ndim > wanted.ndim and yours.numel() > wanted.numel() > 1:
-        return ": two tensors of different shapes were broadcast against each other"
-    if yours.ndim > wanted.ndim and yours.numel() == wanted.numel():
-        return ": there is an axis of 1 too many"
-    if yours.ndim < wanted.ndim:
-        return ": an axis is gone that has to stay. Did you average over the right axes?"
-    return (
-        ": did you average over the right axes?"
-        if yours.numel() == wanted.numel()
-        else ": the number of entries differs"
-    )
-
-
 _COME_OUT = " are those that come out if "
 _NOT_ATTEMPTED = "not attempted yet (nothing is returned)"
 _LEAK = "; and besides, a gradient flows where a constant is wanted"
-
-
-def empty():
-    """An empty function, like a stub."""
-
-
-def untouched(function: Callable, given: Callable | None) -> bool:
-    """Tell whether `function` has the statements of `given`, the function as it stands in the notebook.
-
-    Names, docstrings, comments and layout do not matter. Without the source of both (a lambda, what was typed into
-    `exec`) their byte code is compared.
-    """
-    functions = [given and inspect.unwrap(f) for f in (function, given)]
-    if not all(hasattr(f, "__code__") for f in functions):
-        return False
-    one, two = map(_statements, functions)
-    if one is None or two is None:
-        one, two = (
-            [(i.opname, i.argrepr or i.arg) for i in dis.get_instructions(f) if i.opname != "NOP"] for f in functions
-        )
-    return one == two
-
-
-def _statements(function: Callable) -> list[str] | None:
-    """Return a function's statements, but for those that do nothing, or None where its source is not known."""
-    code = function.__code__
-    linecache.checkcache(code.co_filename)
-    lines = linecache.getlines(code.co_filename)[code.co_firstlineno - 1 :]
-    try:
-        (definition,) = ast.parse(textwrap.dedent("".join(inspect.getblock(lines)))).body
-    except Exception:  # the lines are not those of a function
-        return None
-    if not isinstance(definition, ast.FunctionDef) or definition.name != code.co_name:
-        return None
-    idle = {ast.dump(statement) for statement in ast.parse("pass\nreturn\nreturn None").body}
-    docstring = ast.get_docstring(definition, clean=False) is not None
-    statements = [ast.dump(statement) for statement in definition.body[docstring:]]
-    return [s for s in statements if s not in idle and s != _ELLIPSIS]
-
-
-_ELLIPSIS = ast.dump(ast.parse("...").body[0])

@@ -43,7 +43,6 @@ v_target = Exercise(
         "terminated",
         "return torch.where(terminated, 0.0, reward + gamma * next_value.detach())": "the mask takes the reward away "
         "as well: the last reward of an episode is real",
-        "reward + →": "the reward is missing",
         "reward + → reward -": "a sign is wrong: the next value is added",
         "return (reward + gamma * later).mean()": "you average over the batch: every transition has a target of its "
         "own",
@@ -87,7 +86,6 @@ actor_loss = Exercise(
         "log_prob * → log_prob.exp() *": "this weights by π, not by log π: in a sampled gradient the sampling already "
         "contributes the factor π",
         "return -log_prob.mean(-1)": "the advantage is missing: every action is made more likely, good or bad",
-        ".mean(-1) →": "there is no mean over the batch yet",
         ".mean(-1) → .sum()": "you add everything up, seeds included: average over the last axis only",
         "* weight → * (weight - weight.mean(-1, True))": "you centre the advantages of the batch. Many implementations "
         "do, but here it is not asked for: the sign of an advantage should not depend on the other transitions",

@@ -54,7 +54,6 @@ old_share = Exercise(
         "has overwritten: the share can come out above 1",
         "return 1 - older_than * per_update / capacity": "you divide by the capacity even while the buffer is not full "
         "yet, and where no transition is that old, your share becomes negative",
-        "max( → 100 * max(": "a share lies between 0 and 1, and yours is in percent",
     },
     praise="right: in a long run nearly everything in a batch is old, unless the buffer is small",
 )
@@ -267,11 +266,14 @@ _WHY = {
 }
 
 
+def _but(*names: str) -> Callable:
+    """Swap the letters of these quantities."""
+    return lambda: {name: {"β": "π", "π": "β"}[own] if name in names else own for name, own in _OWNERS.items()}
+
+
 def _explain_owners(seen: Observations, right: Observations) -> str:
     wrong = [name for name in _OWNERS if not same(seen, {name: right[name]})]
-    if len(wrong) == len(_OWNERS):
-        return "the two letters are swapped: β wrote the buffer, π is learning now"
-    return f"{len(wrong)} of 7 are wrong: {'; '.join(_WHY[name] for name in wrong)}" if wrong[1:] else _WHY[wrong[0]]
+    return f"{len(wrong)} of 7 are wrong: {'; '.join(_WHY[name] for name in wrong)}"
 
 
 owners = Exercise(
@@ -279,7 +281,8 @@ owners = Exercise(
     doc="Check notebook 02's `my_owners()`, {quantity: 'β' or 'π'} of the naive update.",
     right=lambda: dict(_OWNERS),
     observe=_observe_owners,
-    mistakes={},
+    mistakes=[(_but(name), why) for name, why in _WHY.items()]
+    + [(_but(*_OWNERS), "the two letters are swapped: β wrote the buffer, π is learning now")],
     explain=_explain_owners,
     praise="right: four are β's and three are π's. The update is wrong where ∇J asks for π's and the buffer holds β's",
 )

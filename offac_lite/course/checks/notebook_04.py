@@ -57,7 +57,6 @@ q_target = Exercise(
         "episode has terminated",
         "return torch.where(terminated, 0.0, reward + gamma * next_q.detach())": "the mask takes the reward away as "
         "well: the last reward of an episode is real",
-        "reward + →": "the reward is missing",
         "reward + → reward -": "a sign is wrong: the next Q is added",
         ".mean(-2) → .amax(-2)": "you take the largest of the M values: that is Q-learning's target, and the Q of "
         "another policy; a sampled a′ stands for an average over π",

@@ -94,50 +94,6 @@ squashed_log_prob = Exercise(
 )
 
 
-class TanhGaussian(networks.TanhGaussian):
-    """A policy whose noise is written down, as in `resampling.Categorical`.
-
-    If `marked`, the actions of `sample` differ from those of `rsample`.
-    """
-
-    def __init__(self, mean, log_std, script: resampling.Script, marked: bool):
-        super().__init__(mean, log_std, _doubles(-2.0), _doubles(2.0))
-        self.script, self.marked = script, marked
-
-    def rsample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
-        """Return actions of the next noise, (..., B, 1) or (..., K, B, 1)."""
-        return self._squashed(self.script.draw(action_samples, -3, generator), action_samples)
-
-    @torch.no_grad()
-    def sample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
-        """Return actions through which no gradient flows; if `marked`, of minus the next noise."""
-        noise = self.script.draw(action_samples, -3, generator)
-        return self._squashed(-noise if self.marked else noise, action_samples)
-
-    def _squashed(self, noise: torch.Tensor, action_samples: int | None) -> torch.Tensor:
-        mean, log_std = (x if action_samples is None else x.unsqueeze(-3) for x in (self.mean, self.log_std))
-        return self.mid + self.half * torch.tanh(mean + log_std.exp() * noise)
-
-
-class ContinuousQCritic(torch.nn.Module):
-    """A critic that must not be frozen for good; `sign` −1 turns Q round, and with it the sign of most losses."""
-
-    def __init__(self, sign: int):
-        super().__init__()
-        self.weights = torch.nn.Parameter(_doubles(0.8, -0.3, 1.1))
-        self.sign = sign
-
-    def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-        batch = obs.shape[:-1]
-        with_k = action.ndim == obs.ndim + 1 and action.shape[:-3] + action.shape[-2:-1] == batch
-        if not (with_k or action.shape[:-1] == batch):
-            wanted = f"{(*batch, 1)} = (..., B, D), or with a K before B"
-            raise ValueError(f"action has shape {tuple(action.shape)}, wanted {wanted}")
-        best, height, width = self.weights
-        where = (action - best - 0.5 * (obs.unsqueeze(-3) if with_k else obs))[..., 0]
-        return self.sign * (7 + height * where.square() + torch.sin(2 * width * where))
-
-
 _OBS, _STORED = _doubles(0.0, 1.0, 2.0)[:, None], _doubles(1.5, -0.4, 0.2)[:, None]
 _PARAMETERS = _doubles([0.3, -0.6, 0.1], [-0.7, -0.2, -1.0])
 _NOISE = _doubles(
@@ -154,12 +110,13 @@ _NOISE = _doubles(
 def _one_loss(function: Callable, action_samples: int, sign: int, marked: bool, lead: tuple[int, ...]) -> Observations:
     """Observe a loss for states (*lead, 3); each of two seeds has parameters and noise of its own."""
     turned = _doubles(1.0, -0.5)[: lead[0], None] if lead else 1.0
-    parameters, critic = [(turned * x).clone().requires_grad_() for x in _PARAMETERS], ContinuousQCritic(sign)
+    parameters = [(turned * x).clone().requires_grad_() for x in _PARAMETERS]
+    critic = resampling.ContinuousQCritic(sign)
     script = resampling.Script(8 * [(turned * noise)[..., None] for noise in _NOISE])
 
-    def policy(obs: torch.Tensor) -> TanhGaussian:
+    def policy(obs: torch.Tensor) -> resampling.TanhGaussian:
         of_obs = [torch.take_along_dim(x, obs[..., 0].long(), -1)[..., None] for x in parameters]
-        return TanhGaussian(*of_obs, script, marked)
+        return resampling.TanhGaussian(*of_obs, script, marked)
 
     obs, stored = (x.expand(*lead, 3, 1).clone() for x in (_OBS, _STORED))
     loss = call_loss(lambda *a: script.given_to(function, policy, critic, *a), obs, stored, action_samples)

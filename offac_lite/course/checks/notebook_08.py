@@ -37,10 +37,8 @@ patient_a = Exercise(
         "~ended → ended": "the mask is inverted: you bootstrap only where the episode is over",
         "return (reward + gamma * next_value) * ~ended": "the last reward is lost: the mask takes away r as well, and "
         "r was really paid",
-        "gamma * →": "the discount is missing",
         "return reward": "nothing is bootstrapped at all: y looks one step ahead and no further",
         "return gamma * (reward + next_value * ~ended)": "r is discounted too; it is paid now, only V(s′) comes later",
-        "reward + → reward -": "the future is subtracted",
         "* ~ended → - ended.double()": "you subtract d itself: y is lower at the end, and the value of s′ is still in "
         "it",
     },
@@ -144,7 +142,6 @@ patient_d = Exercise(
     mistakes={
         _planted_d: "one of the two has shape (B, 1) and the other (B,): they still broadcast to (B, B), and every "
         "prediction is pulled to every target",
-        ".mean() → .sum()": "you add up over the batch where the mean is wanted",
         "0.5 * →": "the factor ½ is missing: every step is twice as long",
         "(q - → (q_all.amax(-1) -": "you train the best action's Q; y belongs to the action that was taken",
         "(q - target) → (q_all - target.unsqueeze(-1))": "you pull all the actions of a state to y: it belongs to one "
@@ -154,7 +151,6 @@ patient_d = Exercise(
         "(q - → (q_all.gather(0, action.unsqueeze(0)) -": "the action picks a row of the table here; the rows are "
         "states, and the actions stand side by side",
         ".square().mean() → .mean().square()": "you square the mean: the mean of the squares is wanted",
-        ".square() → .abs()": "this is the distance, and its square is wanted",
         ".mean() →": "one number is wanted, the mean over the batch: yours is one for each row",
         "(q - → (q.detach() -": "no gradient reaches Q",
     },
@@ -216,7 +212,6 @@ patient_e = Exercise(
         "return log_prob.mean(0), q.mean(0)": "you average over the drawn actions: one log π and one Q for each of "
         "them are wanted",
         "return log_prob.detach(), q": resampling.DETACHED,
-        "return log_prob.exp(), q": "this is π, and log π is wanted",
     },
     praise="healed: one draw, and both factors use it",
     planted=_planted_e,

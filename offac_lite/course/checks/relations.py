@@ -1,18 +1,12 @@
 """What wrong numbers show of themselves, where no known mistake gives exactly these: words that are true of them."""
 
 import inspect
-import math
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import torch
-from torch.overrides import TorchFunctionMode
 
-from offac_lite.course.checks.kinds import SPOKEN
 from offac_lite.course.checks.observing import Observations, Observer, same
-
-_NOT_THEIRS = str(Path(torch.__file__).parent), str(Path(__file__).parent)
+from offac_lite.course.checks.tables import SPOKEN
 
 
 def spoken_arguments(plain: Callable, observe: Callable, spoken: Mapping[str, str] | None) -> list[str]:
@@ -30,74 +24,53 @@ def shapes(plain: Callable, observe: Callable) -> str:
     return f". In the first case {', '.join(said)}" if said and len(names) == len(given) else ""
 
 
-# ----------------------------------------------------------------------------------------------- NaN and infinity
+# ---------------------------------------------------------------------------------------- shapes, dtypes, chance
 
 
-class _FirstNonFinite(TorchFunctionMode):
-    """Note the first operation whose result holds NaN or infinity although its inputs do not."""
-
-    found = ""
-
-    def __torch_function__(self, operation, types, args=(), kwargs=None):
-        result = operation(*args, **(kwargs or {}))
-        if not self.found and isinstance(result, torch.Tensor) and result.is_floating_point():
-            inputs = [a for a in args if isinstance(a, torch.Tensor) and a.is_floating_point()]
-            for holds in (torch.isnan, torch.isinf):
-                if holds(result).any() and not any(holds(a).any() for a in inputs):
-                    name = getattr(operation, "__name__", "an operation")
-                    self.found = f"it first appears in {_OPERATION.get(name, name)}{_line()}"
-                    break
-        return result
+def gradients_of(right: Observations) -> Observations:
+    """Return the observations that are gradients."""
+    return {k: v for k, v in right.items() if "gradient" in k}
 
 
-_OPERATION = {
-    "log": "a logarithm",
-    "log1p": "a logarithm",
-    "div": "a division",
-    "true_divide": "a division",
-    "__truediv__": "a division",
-    "__rtruediv__": "a division",
-    "__rdiv__": "a division",
-    "reciprocal": "a division",
-    "sqrt": "a root",
-    "pow": "a power",
-    "__pow__": "a power",
-    "std": "the spread of a single value",
-    "var": "the variance of a single value",
-    "mean": "the mean of nothing",
-    "exp": "an exponential",
-    "atanh": "the inverse of tanh",
-    "__mul__": "a product",
-    "mul": "a product",
-}
+def usable(seen: Observations, right: Observations) -> bool:
+    """Tell whether all has the right shape and is finite."""
+    return all(k in seen and seen[k].shape == v.shape and torch.isfinite(seen[k]).all() for k, v in right.items())
 
 
-def _line() -> str:
-    frame = sys._getframe(2)
-    while frame:
-        if not frame.f_code.co_filename.startswith(_NOT_THEIRS):
-            return f" (line {frame.f_lineno} of the cell or file)"
-        frame = frame.f_back
+def other_dtype(seen: Observations, right: Observations) -> str | None:
+    """Say that the numbers are right, and their dtype is not."""
+    for key, wanted in right.items():
+        if "gradient" not in key and wanted.ndim and seen[key].dtype != wanted.dtype:
+            return (
+                f"the numbers are correct, but {key} is {str(seen[key].dtype)[6:]}, and {str(wanted.dtype)[6:]} is "
+                "wanted, as of the arguments: the code that uses it next refuses another dtype"
+            )
+    return None
+
+
+def other_shape(seen: Observations, right: Observations) -> str:
+    """Name the first wrong shape."""
+    for key, wanted in right.items():
+        if seen[key].shape != wanted.shape:
+            return f"{key} has shape {tuple(seen[key].shape)}, and {tuple(wanted.shape)} is wanted"
     return ""
 
 
-def not_finite(observe: Callable, function: Callable, seen: Observations, right: Observations) -> str | None:
-    """Say that a result holds NaN or infinity, and where that came from."""
-    for key in right.keys() & seen.keys():
-        strange = ~torch.isfinite(seen[key])
-        if strange.any() and (seen[key].shape != right[key].shape or torch.isfinite(right[key][strange]).any()):
-            break
-    else:
-        return None
-    first = next(k for k in right if k in seen and not torch.isfinite(seen[k]).all())
-    value = seen[first][~torch.isfinite(seen[first])].flatten()[0].item()
-    with _FirstNonFinite() as watch:
-        try:
-            observe(function)
-        except Exception:  # it has been seen once: this run is only for the place
-            pass
-    where = watch.found or "for some of the values that stand there a formula has no finite result or slope"
-    return f"{first} holds {'NaN' if math.isnan(value) else 'infinity'}: {where}"
+def shape_reason(seen: Observations, right: Observations) -> str:
+    """Say what the first wrong shape hints at."""
+    key = next(k for k in right if seen[k].shape != right[k].shape)
+    yours, wanted = seen[key], right[key]
+    if yours.ndim > wanted.ndim and yours.numel() > wanted.numel() > 1:
+        return ": two tensors of different shapes were broadcast against each other"
+    if yours.ndim > wanted.ndim and yours.numel() == wanted.numel():
+        return ": there is an axis of 1 too many"
+    if yours.ndim < wanted.ndim:
+        return ": an axis is gone that has to stay. Did you average over the right axes?"
+    return (
+        ": did you average over the right axes?"
+        if yours.numel() == wanted.numel()
+        else ": the number of entries differs"
+    )
 
 
 def changing(observe: Callable, function: Callable, seen: Observations) -> str | None:

@@ -61,6 +61,51 @@ class Categorical(networks.Categorical):
         return self.script.draw(action_samples, -2, generator)
 
 
+class TanhGaussian(networks.TanhGaussian):
+    """A policy whose noise is written down, as in `Categorical`.
+
+    If `marked`, the actions of `sample` differ from those of `rsample`.
+    """
+
+    def __init__(self, mean, log_std, script: Script, marked: bool):
+        super().__init__(mean, log_std, torch.tensor([-2.0]).double(), torch.tensor([2.0]).double())
+        self.script, self.marked = script, marked
+
+    def rsample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
+        """Return actions of the next noise, (..., B, 1) or (..., K, B, 1)."""
+        return self._squashed(self.script.draw(action_samples, -3, generator), action_samples)
+
+    @torch.no_grad()
+    def sample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
+        """Return actions through which no gradient flows; if `marked`, of minus the next noise."""
+        noise = self.script.draw(action_samples, -3, generator)
+        return self._squashed(-noise if self.marked else noise, action_samples)
+
+    def _squashed(self, noise: torch.Tensor, action_samples: int | None) -> torch.Tensor:
+        mean, log_std = (x if action_samples is None else x.unsqueeze(-3) for x in (self.mean, self.log_std))
+        return self.mid + self.half * torch.tanh(mean + log_std.exp() * noise)
+
+
+class ContinuousQCritic(torch.nn.Module):
+    """A critic that must not be frozen for good; `sign` −1 turns Q round, and with it the sign of most losses."""
+
+    def __init__(self, sign: int):
+        super().__init__()
+        self.weights = torch.nn.Parameter(torch.tensor([0.8, -0.3, 1.1], dtype=torch.float64))
+        self.sign = sign
+
+    def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Evaluate Q(s, a), (..., B) or (..., K, B)."""
+        batch = obs.shape[:-1]
+        with_k = action.ndim == obs.ndim + 1 and action.shape[:-3] + action.shape[-2:-1] == batch
+        if not (with_k or action.shape[:-1] == batch):
+            wanted = f"{(*batch, 1)} = (..., B, D), or with a K before B"
+            raise ValueError(f"action has shape {tuple(action.shape)}, wanted {wanted}")
+        best, height, width = self.weights
+        where = (action - best - 0.5 * (obs.unsqueeze(-3) if with_k else obs))[..., 0]
+        return self.sign * (7 + height * where.square() + torch.sin(2 * width * where))
+
+
 # ------------------------------------------------------------------------------- mistakes that several exercises name
 
 ONE_DRAW = {"action_samples, generator= → 1, generator=": "you draw one action per state, whatever action_samples says"}
