@@ -188,8 +188,9 @@ class _Changes:
         """Put something else in the place of an argument wherever it stands."""
         first = self.function.body[0]
         start = self.starts[first.lineno - 1] + first.col_offset
+        used = [n.id for n in ast.walk(self.function) if isinstance(n, ast.Name)]
         for name in self.parameters:
-            if name in OBJECTS or name not in self.spoken:
+            if name in OBJECTS or name not in self.spoken or used.count(name) < 2:  # once: that is done already
                 continue
             for new, clause in self._filled(VALUES, x=name, w=self._name(name)):
                 line = f"{name} = {new}\n{' ' * first.col_offset}".encode()
