@@ -56,6 +56,11 @@ def owners_in_capitals():
 
 RIGHT = {
     checks.old_share: [old_share_by_counting, old_share_with_tensors],
+    checks.ring_rows: [
+        lambda n, new, cap: torch.tensor([(n + i) % cap for i in range(new)]),
+        lambda n, new, cap: torch.arange(n, n + new).remainder(cap),
+        lambda n, new, cap: torch.arange(cap).roll(-(n % cap))[:new],
+    ],
     checks.buffer_policy: [buffer_policy_by_einsum, buffer_policy_in_loops],
     checks.naive_fixed_point: [fixed_point_by_iteration, fixed_point_by_inverse],
     checks.owners: [owners_in_words, owners_in_capitals],
@@ -152,6 +157,8 @@ def point(variant):
             return torch.linalg.solve(eye - gamma * p, reward.mean(1))
         if variant == "plain step":
             return torch.linalg.solve(eye - gamma * transition.mean(1), r)
+        if variant == "multiplied":
+            return (eye - gamma * p) @ r
         if variant == "sign":
             return torch.linalg.solve(eye + gamma * p, r)
         if variant == "late reward":
@@ -203,6 +210,22 @@ def owners_without_return():
 
 
 WRONG = [
+    (checks.ring_rows, lambda n, new, cap: torch.arange(n, n + new), "past the end of the memory"),
+    (checks.ring_rows, lambda n, new, cap: torch.arange(n, n + new).clamp(max=cap - 1), "you stay in the last row"),
+    (checks.ring_rows, lambda n, new, cap: torch.arange(new), "n_added is missing"),
+    (
+        checks.ring_rows,
+        lambda n, new, cap: torch.arange(new) + (n % cap if n % cap + new <= cap else 0),
+        "you move all of them to the front",
+    ),
+    (checks.ring_rows, lambda n, new, cap: cap - new + torch.arange(new), "these are the last rows"),
+    (checks.ring_rows, lambda n, new, cap: torch.full((new,), n % cap), "all new transitions go to one row"),
+    (checks.ring_rows, lambda n, new, cap: (n - 1 - torch.arange(new)) % cap, "you overwrite the newest"),
+    (checks.ring_rows, lambda n, new, cap: (n + 1 + torch.arange(new)) % cap, "one too (large|small)"),
+    (checks.ring_rows, lambda n, new, cap: (n + torch.arange(new)) % (cap - 1), "capacity is one too small|stops"),
+    (checks.ring_rows, lambda n, new, cap: (n + torch.arange(new)) % new, "n_new stands where capacity belongs"),
+    (checks.ring_rows, lambda n, new, cap: (n + torch.arange(new)) / 1 % cap, "float32, and int64 is wanted"),
+    (checks.ring_rows, lambda n, new, cap: n % cap, "has shape"),
     (checks.old_share, share("no capacity"), "forget the capacity: a full"),
     (checks.old_share, share("no capacity, negative"), "^you forget the capacity, and where no"),
     (checks.old_share, share("young"), "the share of the young transitions"),
@@ -214,8 +237,13 @@ WRONG = [
     (checks.old_share, share("of all"), "all that was ever collected"),
     (checks.old_share, share("overwritten"), "that the buffer has overwritten"),
     (checks.old_share, share("capacity, negative"), "while the buffer is not full yet, .* becomes negative"),
-    (checks.old_share, share("percent"), "between 0 and 1"),
-    (checks.old_share, share("integers"), "the share in .* is not what it should be"),
+    (checks.old_share, share("percent"), "in percent"),
+    (checks.old_share, share("integers"), "your numbers are those that come out if"),
+    (
+        checks.old_share,
+        lambda n, old, per, cap: old / n,
+        "the share of young transitions in a buffer that holds everything",
+    ),
     (checks.old_share, lambda n: n, "it stops with TypeError"),
     (checks.buffer_policy, mixed("plain"), "every writer counts the same"),
     (checks.buffer_policy, mixed("not normalised"), "add up to 1$"),
@@ -244,28 +272,29 @@ WRONG = [
     (checks.naive_fixed_point, point("filled"), "fill the rows up to 1"),
     (checks.naive_fixed_point, point("q"), "a value for every action"),
     (checks.naive_fixed_point, point("reward added up"), "rewards of all actions are added up"),
-    (checks.naive_fixed_point, point("single precision"), "in single precision"),
-    (checks.naive_fixed_point, point("sign and precision"), "the fixed point is not what it should be"),
+    (checks.naive_fixed_point, point("single precision"), "float32, and float64 is wanted"),
+    (checks.naive_fixed_point, point("sign and precision"), "a sign is wrong"),
     *[(checks.naive_fixed_point, point(rounds), "you stop iterating too early") for rounds in (10, 20, 30, 50, 100)],
-    (checks.naive_fixed_point, point(70), "where episodes are long is not what"),
+    (checks.naive_fixed_point, point(70), "you stop iterating too early"),
+    (checks.naive_fixed_point, point("multiplied"), "you multiply by I − γP where you should solve"),
     *[
-        (checks.naive_fixed_point, point(variant), r"\(S, A, S\) = \(3, 2, 3\).*takes away the axis A alone")
+        (checks.naive_fixed_point, point(variant), r"In the first case transition is \(3, 2, 3\)")
         for variant in ("no new axis", "last axis", "first axis", "reward, first axis")
     ],
     (checks.naive_fixed_point, point("summed"), r"has shape \(\), and \(3,\) is wanted"),
     (checks.owners, marked(0), "s was stored with a, by the same policy: β"),
-    (checks.owners, marked(0, 3), "by the same policy. And the critic"),
-    (checks.owners, marked(0, 1), "come out of the buffer together"),
+    (checks.owners, marked(0, 3), "by the same policy: .*the critic averages"),
+    (checks.owners, marked(0, 1), "β visited it.* drawn from β"),
     (checks.owners, marked(1), "the action in the buffer was drawn"),
     (checks.owners, marked(2), "answered the stored action"),
     (checks.owners, marked(3), "the policy that wrote them"),
     (checks.owners, marked(4), "its probability stands in the gradient"),
     (checks.owners, marked(5), "is being improved"),
     (checks.owners, marked(6), "goes on from there"),
-    (checks.owners, marked(1, 2), "all that was stored"),
-    (checks.owners, marked(5, 6), "not what ∇J asks for"),
+    (checks.owners, marked(1, 2), "drawn from β.* they are as old"),
+    (checks.owners, marked(5, 6), "2 of 7 are wrong: the policy gradient is an expectation"),
     (checks.owners, marked(*range(7)), "the two letters are swapped"),
-    (checks.owners, marked(0, 4), "the state s is not what it should be"),
+    (checks.owners, marked(0, 4), "2 of 7 are wrong: s was stored"),
     (checks.owners, marked(**{"the state s": "?"}), r"you say '\?' for the state s"),
     (checks.owners, lambda: {"the state s": "β"}, "the action a is missing"),
     (checks.owners, owners_without_return, "^it returns nothing"),

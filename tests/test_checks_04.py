@@ -23,13 +23,20 @@ def q_target_with_a_product(reward, terminated, next_q, gamma):
         return reward + (1 - terminated.float()) * gamma * value
 
 
-def next_action_with_multinomial(policy, obs, next_obs, stored_next_action, generator):
-    return torch.multinomial(policy(next_obs).probs, 1, generator=generator).squeeze(-1)
+def next_action_with_multinomial(policy, old_policy, obs, next_obs, stored_next_action, generator):
+    probs = policy(next_obs).probs
+    flat = torch.multinomial(probs.flatten(0, -2), 1, generator=generator)
+    return flat.view(next_obs.shape)
 
 
-def next_action_from_two_draws(policy, obs, next_obs, stored_next_action, generator):
+def next_action_by_hand(policy, old_policy, obs, next_obs, stored_next_action, generator):
+    u = torch.rand((*next_obs.shape, 1), generator=generator)
+    return (u > policy(next_obs).probs.cumsum(-1)).sum(-1).clamp(max=3)
+
+
+def next_action_from_two_draws(policy, old_policy, obs, next_obs, stored_next_action, generator):
     pi = policy(next_obs)
-    return pi.sample(2, generator=generator)[0]
+    return pi.sample(2, generator=generator)[..., 0, :]
 
 
 def expected_value_with_einsum(probs, q):
@@ -53,9 +60,19 @@ def mean_change_as_a_tensor(share, gamma, epsilon):
     return torch.tensor(share * (2 * gamma - 1) + 4 * (1 - share) * (gamma * (1 - epsilon) - 1), dtype=torch.float64)
 
 
+def drawn_with(weights, shared=False, **given):
+    def draw(policy, old_policy, obs, next_obs, stored_next_action, generator):
+        wanted = weights(policy(next_obs).probs).float()
+        generator = given.get("generator", generator)
+        u = torch.rand(1 if shared else (*next_obs.shape, 1), generator=generator)
+        return (u > (wanted / wanted.sum(-1, keepdim=True)).cumsum(-1)).sum(-1).clamp(max=3)
+
+    return draw
+
+
 RIGHT = {
     checks.q_target: [q_target_in_steps, q_target_with_a_product],
-    checks.next_action: [next_action_with_multinomial, next_action_from_two_draws],
+    checks.next_action: [next_action_with_multinomial, next_action_from_two_draws, next_action_by_hand],
     checks.expected_value: [expected_value_with_einsum, expected_value_in_a_loop],
     checks.mean_change: [mean_change_in_steps, mean_change_as_a_tensor],
 }
@@ -117,7 +134,7 @@ WRONG = [
     (Q, lambda r, d, q, g: g * r + m(r, q).detach() * ~d, "the discount is on the reward"),
     (Q, lambda r, d, q, g: r + g * m(r, q).detach() * d, "the mask is inverted"),
     (Q, lambda r, d, q, g: (r + g * m(r, q).detach()) * ~d, "takes the reward away as well"),
-    (Q, lambda r, d, q, g: g * m(r, q).detach() * ~d, "the reward is missing"),
+    (Q, lambda r, d, q, g: g * m(r, q).detach() * ~d, "the term with r is missing"),
     (Q, lambda r, d, q, g: r - g * m(r, q).detach() * ~d, "a sign is wrong"),
     (Q, over_m(lambda q: q.max(-2).values), "the largest of the M values"),
     (Q, over_m(lambda q: q.min(-2).values), "the smallest of the M values"),
@@ -131,34 +148,47 @@ WRONG = [
     (Q, lambda r, d, q, g: torch.where(d, r, r + g * q.detach()), "with M next actions their mean is wanted"),
     (Q, lambda r, d, q, g: (r + g * q.detach() * ~d) + 1, r"target \(one a′\) is not|\(M = 3\) has shape.*broadcast"),
     (Q, q_target_where_two_axes, "two axes as well"),
-    (Q, q_target_over_batch, "^with M next actions your mean runs over the last axis"),
+    (Q, q_target_over_batch, "it stops with .*with M next actions your mean runs over the last axis"),
     (Q, lambda r, d, q, g: r + g * q.mean(-1).detach() * ~d, "your mean runs over the last axis"),
-    (Q, lambda r, d, q, g: r[..., None] + g * m(r, q).detach() * ~d, "it stops with RuntimeError: The size of tensor"),
+    (Q, lambda r, d, q, g: r[..., None] + g * m(r, q).detach() * ~d, r"shape \(4, 4\).*r has an axis too many"),
     (Q, lambda r, d, q, g: r + g * q.mean(-2).detach() * ~d, "broadcast|it stops with|has shape"),
     (Q, lambda r, d, q, g: r + g * (1 - d) * m(r, q), "it stops with .*Error: Subtraction"),
     (Q, lambda r, d, q, g: r + g * m(r, q.requires_grad_(False)) * ~d, "changes one of its arguments"),
     (Q, q_target_with_one_return, "^it returns nothing: .* in one of the branches"),
     (Q, q_target_mutates, "changes one of its arguments in place"),
-    (Q, lambda r, d, q, g: 2 * r, "compare your line with"),
-    (NA, lambda policy, s, s2, a2, gen: policy(s).sample(2, generator=gen)[1], "this action is drawn at s:"),
-    (NA, lambda policy, s, s2, a2, gen: a2.clone(), "what the old policy did next"),
-    (NA, lambda policy, s, s2, a2, gen: policy(s2).probs.argmax(-1), "π's favourite action: it gives"),
-    (NA, lambda policy, s, s2, a2, gen: policy(s).probs.argmax(-1), "favourite action at s:"),
-    (NA, lambda policy, s, s2, a2, gen: torch.randint(4, (3,), generator=gen), "π never takes at s′"),
-    (NA, lambda policy, s, s2, a2, gen: policy(s2).sample(1, generator=gen), "an axis of M = 1 in front"),
-    (NA, lambda policy, s, s2, a2, gen: torch.softmax(policy(s2).log_probs, -1), "these are π's probabilities"),
-    (NA, lambda policy, s, s2, a2, gen: policy(s2).sample(generator=gen).float(), "actions are whole numbers"),
-    (NA, lambda policy, s, s2, a2, gen: torch.multinomial(policy(s2).probs, 1, generator=gen), r"as \(B, 1\)"),
-    (NA, lambda policy, s, s2, a2, gen: policy(s2).sample(generator=gen)[0], r"has shape \(\), and \(3,\) is"),
-    (NA, lambda policy, s, s2, a2, gen: policy(s2).sample(), "it stops with TypeError"),
+    (Q, lambda r, d, q, g: 2 * r, "is missing, and besides every number is 2 times"),
+    (Q, lambda r, d, q, g: r + g * (q[..., -1, :] if q.ndim > r.ndim else q).detach() * ~d, "you use the last alone"),
+    (NA, lambda policy, old, s, s2, a2, gen: policy(s).sample(2, generator=gen)[1], "this action is drawn at s:"),
+    (NA, lambda policy, old, s, s2, a2, gen: a2.clone(), "what the old policy did next"),
+    (NA, lambda policy, old, s, s2, a2, gen: policy(s2).probs.argmax(-1), "π's favourite action: it gives"),
+    (NA, lambda policy, old, s, s2, a2, gen: policy(s).probs.argmax(-1), "favourite action at s:"),
+    (NA, lambda policy, old, s, s2, a2, gen: torch.randint(4, s2.shape, generator=gen), "π never takes at s′"),
+    (NA, lambda policy, old, s, s2, a2, gen: policy(s2).sample(1, generator=gen), "an axis of M = 1 in front"),
+    (NA, lambda policy, old, s, s2, a2, gen: torch.softmax(policy(s2).log_probs, -1), "these are π's probabilities"),
+    (NA, lambda policy, old, s, s2, a2, gen: policy(s2).sample(generator=gen).float(), "actions are whole numbers"),
+    (NA, lambda policy, old, s, s2, a2, gen: torch.multinomial(policy(s2).probs, 1, generator=gen), r"as \(B, 1\)"),
+    (NA, lambda policy, old, s, s2, a2, gen: policy(s2).sample(generator=gen)[0], r"has shape \(\), and \(6000,\) is"),
+    (NA, lambda policy, old, s, s2, a2, gen: old(s2).sample(generator=gen), "from the old policy: with it Q"),
+    (NA, lambda policy, old, s, s2, a2, gen: old(s).sample(generator=gen), "at s, and from the old policy"),
+    (NA, drawn_with(lambda p: p.sqrt()), "rare actions of π come too often"),
+    (NA, drawn_with(lambda p: p * p), "frequent actions of π come too often"),
+    (NA, drawn_with(lambda p: torch.softmax(p, -1)), "a softmax of probabilities"),
+    (NA, drawn_with(lambda p: p > 1e-3), "equally frequent"),
+    (NA, drawn_with(lambda p: p, shared=True), "the same draw serves many transitions"),
+    (NA, lambda policy, old, s, s2, a2, gen: policy(s2.roll(1, -1)).sample(generator=gen), "π never takes at s′"),
+    (NA, lambda policy, old, s, s2, a2, gen: policy(s2.flip(-1)).sample(generator=gen), "states of other transitions"),
+    (NA, drawn_with(lambda p: p, generator=None), "the given generator is not used"),
+    (NA, drawn_with(lambda p: p, generator=torch.Generator().manual_seed(3)), "the given generator is not used"),
+    (NA, lambda policy, old, s, s2, a2, gen: policy(s2).sample(), "it stops with TypeError"),
     (EV, lambda p, q: q.max(-1).values, "the best action's Q"),
+    (EV, lambda p, q: q.logsumexp(-1), "a soft maximum of Q"),
     (EV, lambda p, q: q.mean(-1), "the value of the uniform policy"),
     (EV, lambda p, q: q.sum(-1), "without π's probabilities"),
     (EV, lambda p, q: (p * q).mean(-1), "once more is too much"),
     (EV, lambda p, q: p * q, "these are the terms"),
     (EV, lambda p, q: (p * q).sum(-1, True), "an axis of 1 at the end"),
-    (EV, lambda p, q: (p * q).sum(-2), "add up the states of the batch"),
-    (EV, lambda p, q: (p * q).sum(), "add up everything"),
+    (EV, lambda p, q: (p * q).sum(-2), "a sum is taken over the axis before the last"),
+    (EV, lambda p, q: (p * q).sum(), "a sum is taken over everything"),
     (EV, lambda p, q: torch.take_along_dim(q, p.argmax(-1, keepdim=True), -1)[..., 0], "favourite action alone"),
     (EV, lambda p, q: (q.softmax(-1) * q).sum(-1), "the weights come from Q"),
     (EV, lambda p, q: (torch.log(p) * q).sum(-1), "not log π"),

@@ -90,13 +90,11 @@ RIGHT = {
         through_the_action,
         through_the_action_in_a_loop,
         through_the_action_minus_a_number,
-        through_the_action_of_a_frozen_critic,
     ],
     checks.score_function_loss: [
         score_with_sample,
         score_with_detached_action,
         score_without_a_graph,
-        score_with_a_frozen_critic,
     ],
 }
 
@@ -171,7 +169,8 @@ def wrong_reparameterized(variant):
             "log π, attached": lambda: -(pi.log_prob(a) * q).mean(),
             "log π": lambda: -(pi.log_prob(a) * q.detach()).mean(),
             "sum": lambda: -q.sum(),
-            "batch mean": lambda: -q.mean(dim=1),
+            "batch mean": lambda: -q.mean(dim=-1),
+            "leave-one-out": lambda: -leave_one_out(q).mean(),
             "sum over K": lambda: -q.sum(0).mean(),
         }[variant]()
 
@@ -200,7 +199,9 @@ def wrong_score(variant):
             "minus abs": lambda: -(log_prob * weight).mean().abs(),
             "detached": lambda: -(log_prob.detach() * weight).mean(),
             "sum": lambda: -(log_prob * weight).sum(),
-            "batch mean": lambda: -(log_prob * weight).mean(dim=1),
+            "batch mean": lambda: -(log_prob * weight).mean(dim=-1),
+            "two draws": lambda: -(pi.log_prob(pi.sample(action_samples, generator=generator)) * weight).mean(),
+            "stored": lambda: -(pi.log_prob(stored_action) * weight.movedim(-2, 0)).mean(),
             "sum over K": lambda: -(log_prob * weight).sum(0).mean(),
             "π": lambda: -(log_prob.exp() * weight).mean(),
         }[variant]()
@@ -209,6 +210,13 @@ def wrong_score(variant):
 
 
 WRONG = [
+    (checks.reparameterized_loss, through_the_action_of_a_frozen_critic, "freezes the critic and leaves it frozen"),
+    (checks.score_function_loss, score_with_a_frozen_critic, "freezes the critic and leaves it frozen"),
+    (
+        checks.squashed_log_prob,
+        lambda a, mean, log_std, *bounds: torch.distributions.Normal(mean, log_std).log_prob(a),
+        "it stops with ValueError: .*log σ stands where σ belongs",
+    ),
     (checks.squashed_log_prob, wrong_log_prob("none"), "this is the density of u"),
     (checks.squashed_log_prob, wrong_log_prob("sign"), "the correction has the wrong sign"),
     (checks.squashed_log_prob, wrong_log_prob("scale"), "the scale of the action is missing"),
@@ -258,6 +266,7 @@ WRONG = [
     (checks.reparameterized_loss, wrong_reparameterized("batch mean"), "average over the batch only"),
     (checks.reparameterized_loss, wrong_reparameterized("sum over K"), "add up the K actions"),
     (checks.reparameterized_loss, wrong_reparameterized("one"), "one action per state"),
+    (checks.reparameterized_loss, wrong_reparameterized("leave-one-out"), "a baseline that carries a gradient"),
     (checks.score_function_loss, wrong_score("bug"), "flows through the action into log π.*varied$"),
     (checks.score_function_loss, wrong_score("bug, attached"), "through the action into log π.*another through Q"),
     (checks.score_function_loss, wrong_score("attached"), "a gradient flows into Q"),
@@ -265,7 +274,9 @@ WRONG = [
     (checks.score_function_loss, wrong_score("no baseline"), "and so is the baseline"),
     (checks.score_function_loss, wrong_score("own baseline"), "contains the action's own Q"),
     (checks.score_function_loss, wrong_score("sign"), "the sign is flipped"),
-    (checks.score_function_loss, wrong_score("no log π"), "log π is missing"),
+    (checks.score_function_loss, wrong_score("no log π"), "everything cancels.* where log π is missing"),
+    (checks.score_function_loss, wrong_score("stored"), "everything cancels.* that of the stored action"),
+    (checks.score_function_loss, wrong_score("two draws"), "log π is of one draw and Q of another"),
     (checks.score_function_loss, wrong_score("abs"), "yours is never negative"),
     (checks.score_function_loss, wrong_score("minus abs"), "yours is never positive"),
     (checks.score_function_loss, wrong_score("detached"), "log π is detached"),

@@ -64,7 +64,7 @@ def resample_by_gather(pi, q_all, action_samples, generator):
 
 def resample_in_a_loop(pi, q_all, action_samples, generator):
     draws = [pi.sample(generator=generator) for _ in range(action_samples)]
-    return torch.stack([pi.log_prob(a) for a in draws]), torch.stack([of_actions(q_all, a) for a in draws])
+    return torch.stack([pi.log_prob(a) for a in draws], -2), torch.stack([of_actions(q_all, a) for a in draws], -2)
 
 
 def next_value_with_einsum(policy, target_critic, next_obs, stored_next_action):
@@ -150,7 +150,7 @@ ACTOR_WORDS = {
     "π": "weights by π, not by log π",
     "abs": "yours is never negative",
     "minus abs": "yours is never positive",
-    "plus": "is not what it should be",
+    "plus": "V.s. has the wrong sign",
 }
 
 
@@ -225,6 +225,8 @@ def wrong_next_value(variant):
             "sum": lambda: q.sum(-1),
             "log": lambda: (pi.log_probs * q).sum(-1),
             "mean": lambda: (pi.probs * q).mean(-1),
+            "soft": lambda: q.logsumexp(-1),
+            "softmax of Q": lambda: (q.softmax(-1) * q).sum(-1),
             "one term": lambda: pi.log_prob(stored_next_action).exp() * target_critic(next_obs, stored_next_action),
             "no sum": lambda: pi.probs * q,
         }[variant]()
@@ -236,17 +238,17 @@ WRONG = [
     (A, wrong_target("bug"), "still bootstraps past the end"),
     (A, wrong_target("inverted"), "the mask is inverted"),
     (A, wrong_target("no last reward"), "the last reward is lost"),
-    (A, wrong_target("no discount"), "the discount is missing"),
+    (A, wrong_target("no discount"), "γ is missing as a factor"),
     (A, wrong_target("no future"), "nothing is bootstrapped"),
     (A, wrong_target("all discounted"), "r is discounted too"),
-    (A, wrong_target("sign"), "the future is subtracted"),
+    (A, wrong_target("sign"), "has the wrong sign"),
     (A, wrong_target("penalty"), "you subtract d itself"),
-    (A, wrong_target("minus one"), "is not what it should be"),
+    (A, wrong_target("minus one"), "wrong exactly where d is true"),
     (A, wrong_target("mean"), r"y has shape \(\)"),
     *[(e, wrong_actor(variant), words) for e in (B, C, F) for variant, words in ACTOR_WORDS.items()],
     (D, wrong_critic("bug"), r"shape \(B, 1\)"),
     (D, wrong_critic("the other way"), r"shape \(B, 1\)"),
-    (D, wrong_critic("sum"), "add up over the batch"),
+    (D, wrong_critic("sum"), "a sum is taken over everything"),
     (D, wrong_critic("no half"), "the factor ½"),
     (D, wrong_critic("max"), "the best action's Q"),
     (D, wrong_critic("all actions"), "all the actions of a state"),
@@ -254,7 +256,7 @@ WRONG = [
     (D, wrong_critic("every action"), "every row is looked up at every action"),
     (D, wrong_critic("axis 0"), "picks a row of the table"),
     (D, wrong_critic("mean first"), "you square the mean"),
-    (D, wrong_critic("distance"), "this is the distance"),
+    (D, wrong_critic("distance"), "the distance stands for its square"),
     (D, wrong_critic("per row"), "one for each row"),
     (D, wrong_critic("no gradient"), "no gradient reaches Q"),
     (D, wrong_critic("number"), "^a plain number is returned"),
@@ -267,7 +269,7 @@ WRONG = [
     (E, wrong_resample("V"), r"this is V\(s\)"),
     (E, wrong_resample("max"), "the best action's Q"),
     (E, wrong_resample("cut"), "log π is detached"),
-    (E, wrong_resample("π"), "this is π, and log π is wanted"),
+    (E, wrong_resample("π"), "log π is exponentiated once too often"),
     (E, wrong_resample("one tensor"), "two tensors are wanted"),
     (E, wrong_resample("all actions"), r"each of the \*drawn\* actions"),
     (E, wrong_resample("no axis"), "axis of the drawn actions is missing"),
@@ -277,13 +279,15 @@ WRONG = [
     (E, wrong_resample("global draws"), r"with \.sample of the policy's distribution"),
     (G, wrong_next_value("bug"), "a′ is still the stored one"),
     (G, wrong_next_value("max"), "Q-learning"),
-    (G, wrong_next_value("mode"), "most probable action"),
-    (G, wrong_next_value("uniform"), "all actions count alike"),
-    (G, wrong_next_value("sum"), "without π's weights"),
-    (G, wrong_next_value("log"), "by log π"),
-    (G, wrong_next_value("mean"), "once too often"),
+    (G, wrong_next_value("soft"), "a soft maximum of Q"),
+    (G, wrong_next_value("softmax of Q"), "the weights come from Q"),
+    (G, wrong_next_value("mode"), "favourite action alone"),
+    (G, wrong_next_value("uniform"), "every action counts the same"),
+    (G, wrong_next_value("sum"), "without π's probabilities"),
+    (G, wrong_next_value("log"), "not log π"),
+    (G, wrong_next_value("mean"), "once more is too much"),
     (G, wrong_next_value("one term"), "only the stored action"),
-    (G, wrong_next_value("no sum"), "the sum over actions is missing"),
+    (G, wrong_next_value("no sum"), "these are the terms"),
     (H, lambda te, tr: torch.logical_or(te, tr), "a time limit still counts"),
     (H, lambda te, tr: tr, "the time limit alone"),
     (H, lambda te, tr: torch.logical_and(te, tr), "both reasons at once"),
@@ -291,7 +295,7 @@ WRONG = [
     (H, lambda te, tr: te.logical_not(), "the opposite of d$"),
     (H, lambda te, tr: ~te & ~tr, "the opposite of d, and"),
     (H, lambda te, tr: te & False, "no episode ends at all"),
-    (H, lambda te, tr: te.float(), "a bool tensor"),
+    (H, lambda te, tr: te.float(), "float32, and bool is wanted"),
 ]
 
 

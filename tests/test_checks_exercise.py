@@ -7,6 +7,7 @@ import torch
 
 from offac_lite.course import checks
 from offac_lite.course.checks import exercise as engine
+from offac_lite.course.checks import observing
 from tests.exercises import define, unwritten
 
 # --------------------------------------------------------------------------------------------- grade and require
@@ -48,7 +49,7 @@ def test_the_name_of_no_exercise_is_refused_with_the_names_that_there_are(judge,
 
 
 def test_an_exercise_is_known_by_the_name_that_a_notebook_calls():
-    assert len(checks.EXERCISES) == 32
+    assert len(checks.EXERCISES) == 33
     for name, exercise in checks.EXERCISES.items():
         assert getattr(checks, name) is exercise
         assert exercise.name.lower().replace(" ", "_") == name
@@ -167,3 +168,89 @@ def test_a_file_whose_lines_are_of_another_function_is_not_believed(lines):
     function.__code__ = function.__code__.replace(co_filename=now["given"].__code__.co_filename)
     assert engine.untouched(function, in_a_cell("def given(b):\n    return b + 1\n")) is False
     assert engine.untouched(function, in_a_cell("def given(a):\n    return a + 1\n")) is True
+
+
+# ------------------------------------------------------------------- whatever a student's function does, words come out
+
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise ValueError("no text")
+
+    __repr__ = __str__
+
+
+def stops(*arguments):
+    raise Unprintable
+
+
+def leaves(*arguments):
+    raise SystemExit(3)
+
+
+def never_ends(*arguments):
+    while True:
+        try:
+            sum(range(100))
+        except Exception:
+            pass
+
+
+def gradients_off(*arguments):
+    torch.set_grad_enabled(False)
+    return arguments[0]
+
+
+MESSY = {
+    "an exception without a text": (stops, "it stops with Unprintable: .its text cannot be printed."),
+    "sys.exit": (leaves, "it stops with SystemExit: 3"),
+    "an endless loop": (never_ends, "it has not come back after 0.5 seconds: does one of its loops never end"),
+    "gradients switched off": (gradients_off, "it switches gradients off and leaves them off"),
+    "NaN": (lambda r, d, v, g: r + g * (v - v.max() - 1).sqrt() * ~d, "holds NaN: it first appears in a root .line"),
+    "infinity": (lambda r, d, v, g: r / d.float() + g * v.detach(), "holds infinity: it first appears in a division"),
+    "a sparse tensor": (lambda r, d, v, g: r.to_sparse(), "a sparse or complex tensor"),
+    "a generator": (lambda r, d, v, g: (x for x in r), "returned a generator; a tensor is wanted"),
+    "chance": (lambda r, d, v, g: r + torch.rand(r.shape), "gives other numbers each time"),
+}
+
+
+@pytest.mark.parametrize("function, words", MESSY.values(), ids=MESSY)
+def test_messy_functions_get_words(function, words, monkeypatch):
+    monkeypatch.setattr(observing.TooLong, "seconds", 0.5)
+    verdict, said = checks.diagnose(checks.v_target, function)
+    assert verdict is False and re.search(words, said), said
+    assert torch.is_grad_enabled()
+
+
+def test_a_later_case_that_stops_does_not_hide_what_an_earlier_one_showed():
+    verdict, said = checks.diagnose(checks.v_target, lambda r, d, v, g: r.unsqueeze(-1) + g * v.detach() * ~d)
+    assert verdict is False and "has shape (4, 4), and (4,) is wanted" in said and "it stops" not in said
+    verdict, said = checks.diagnose(
+        checks.leave_one_out, lambda q: torch.stack([q[i] - (q.sum(0) - q[i]) / (len(q) - 1) for i in range(4)])
+    )
+    assert verdict is False and said.startswith("right (K = 4), but (K = 2): it stops with IndexError")
+
+
+def test_a_loss_of_another_value_is_right_where_its_gradient_is():
+    verdict, _ = checks.diagnose(checks.actor_loss, lambda lp, a: -((lp - lp.detach()).exp() * a.detach()).mean(-1))
+    assert verdict is True
+
+
+def test_double_precision_is_refused_where_the_arguments_are_in_single_precision():
+    _, said = checks.diagnose(checks.v_target, lambda r, d, v, g: r + g * (1 - d.double()) * v.detach())
+    assert "the target (one seed) is float64, and float32 is wanted" in said
+
+
+def test_a_kind_says_what_it_does():
+    """Each kind is made of the source of the right answer, and its clause is true of what it makes."""
+    made = {clause: wrong(1.0, 10.0, 0.5) for wrong, clause in engine.kinds(target) if clause in KINDS}
+    assert made == KINDS
+
+
+KINDS = {
+    "γ is applied twice": 3.5,
+    "the term with r is missing": 5.0,
+    "γ is missing as a factor": 11.0,
+    "r counts twice": 7.0,
+    "r and γ are swapped": 10.5,
+}

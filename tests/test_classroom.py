@@ -150,7 +150,7 @@ STUB = "def my_target(reward, terminated, next_value, gamma): ...\n\n\nchecks.v_
 BUG = '''import torch
 
 
-def my_next_action(policy, obs, next_obs, stored_next_action, generator):
+def my_next_action(policy, old_policy, obs, next_obs, stored_next_action, generator):
     """Draw the next action."""
     return policy(obs).sample(generator=generator)  # is this right?
 

@@ -1,11 +1,10 @@
 """The exercises of notebook 01: right answers, what to observe, and the mistakes people make."""
 
-from collections.abc import Callable
-
 import torch
 
 from offac_lite import equations
-from offac_lite.course.checks.exercise import Exercise, Observations, call, observer
+from offac_lite.course.checks.exercise import Exercise
+from offac_lite.course.checks.observing import observer
 
 __all__ = ["actor_loss", "bootstraps", "v_target"]
 
@@ -16,14 +15,18 @@ def _v_target(reward, terminated, next_value, gamma):
 
 
 _NUMBERS = torch.tensor([1.0, -2.0, 0.5, 3.0])
-_STEPS = _NUMBERS, torch.tensor([False, True, False, True]), torch.tensor([10.0, 20.0, -4.0, 7.0])
+_STEPS = _NUMBERS, torch.tensor([False, True, False, False]), torch.tensor([10.0, 20.0, -4.0, 7.0])
 v_target = Exercise(
     "v_target",
     doc="Check notebook 01's `my_v_target(reward, terminated, next_value, gamma)`, y = r + γ (1 − d) V(s′).",
     right=equations.v_target,
     plain=_v_target,
     observe=observer(
-        {"(one seed)": (*_STEPS, 0.9), "(two seeds)": (*(tensor.repeat(2, 1) for tensor in _STEPS), 0.9)},
+        {
+            "(one seed)": (*_STEPS, 0.9),
+            "(two seeds)": (*(tensor.repeat(2, 1) for tensor in _STEPS), 0.9),
+            "(a batch of one)": (*(tensor[:1] for tensor in _STEPS), 0.9),
+        },
         "the target",
         {2: "the gradient that reaches V(s′)"},
     ),
@@ -40,7 +43,6 @@ v_target = Exercise(
         "terminated",
         "return torch.where(terminated, 0.0, reward + gamma * next_value.detach())": "the mask takes the reward away "
         "as well: the last reward of an episode is real",
-        "reward + →": "the reward is missing",
         "reward + → reward -": "a sign is wrong: the next value is added",
         "return (reward + gamma * later).mean()": "you average over the batch: every transition has a target of its "
         "own",
@@ -56,13 +58,18 @@ def _actor_loss(log_prob, advantage):
 
 
 _LOG_PROB = torch.tensor([-0.3, -1.2, -2.0, -0.7])
+_BONUS = "a term with log π is added, as an entropy bonus: here the gradient of the return alone is wanted"
 actor_loss = Exercise(
     "actor_loss",
     doc="Check notebook 01's `my_actor_loss(log_prob, advantage)`, −mean of log π · Â over the last axis.",
     right=lambda log_prob, advantage: equations.policy_gradient_loss(log_prob.unsqueeze(-2), advantage.unsqueeze(-2)),
     plain=_actor_loss,
     observe=observer(
-        {"(one seed)": (_LOG_PROB, _NUMBERS), "(two seeds)": (_LOG_PROB.repeat(2, 1), _NUMBERS.repeat(2, 1))},
+        {
+            "(one seed)": (_LOG_PROB, _NUMBERS),
+            "(two seeds)": (_LOG_PROB.repeat(2, 1), torch.stack([_NUMBERS, _NUMBERS.flip(0)])),
+            "(a batch of one)": (_LOG_PROB[:1], _NUMBERS[:1]),
+        },
         "the loss",
         {0: "the gradient with respect to log π", 1: "the gradient with respect to the advantage"},
         loss=True,
@@ -79,13 +86,18 @@ actor_loss = Exercise(
         "log_prob * → log_prob.exp() *": "this weights by π, not by log π: in a sampled gradient the sampling already "
         "contributes the factor π",
         "return -log_prob.mean(-1)": "the advantage is missing: every action is made more likely, good or bad",
-        ".mean(-1) →": "there is no mean over the batch yet",
         ".mean(-1) → .sum()": "you add everything up, seeds included: average over the last axis only",
         "* weight → * (weight - weight.mean(-1, True))": "you centre the advantages of the batch. Many implementations "
         "do, but here it is not asked for: the sign of an advantage should not depend on the other transitions",
         "* weight → * (weight - weight.mean(-1, True)) / weight.std(-1, keepdim=True)": "you normalise the advantages "
         "of the batch. Many implementations do, but here it is not asked for: the size and sign of an advantage should "
         "not depend on the other transitions",
+    },
+    only_gradients=True,
+    extras={
+        ".mean(-1) → .mean(-1) + log_prob.mean(-1)": _BONUS,
+        ".mean(-1) → .mean(-1) + (log_prob.exp() * log_prob).mean(-1)": _BONUS,
+        "* weight → * (weight - log_prob.detach())": _BONUS,
     },
     praise="right: its gradient is minus the policy gradient, and the advantage is a constant",
 )
@@ -100,16 +112,14 @@ def _planted_bootstraps(terminated, truncated):
     return ~done
 
 
-def _observe_bootstraps(function: Callable) -> Observations:
-    result = call(function, torch.tensor([False, True, False, True]), torch.tensor([False, False, True, True]))
-    return {"the answer": result.detach(), "its dtype (a bool is wanted)": torch.tensor(result.dtype == torch.bool)}
-
-
 bootstraps = Exercise(
     "bootstraps",
     doc="Check notebook 01's `my_bootstraps(terminated, truncated)`: where does y contain V(s′)?",
     right=_bootstraps,
-    observe=_observe_bootstraps,
+    observe=observer(
+        {"": (torch.tensor([False, True, False, True]), torch.tensor([False, False, True, True]))}, "the answer"
+    ),
+    spoken={"terminated": "terminated"},
     mistakes={
         _planted_bootstraps: "truncation is taken for termination: a time limit stops the recording, not the world, so "
         "s′ still has a value",
@@ -122,7 +132,6 @@ bootstraps = Exercise(
         "return truncated": "you check truncation, not termination, and the answer is inverted",
         "return ~(terminated & truncated)": "an episode can end by termination alone: you forbid bootstrapping only "
         "where it is truncated as well",
-        "return (~terminated).double()": "the numbers are correct, but a bool tensor is wanted",
     },
     praise="right: only termination ends the future; a time limit does not",
     planted=_planted_bootstraps,

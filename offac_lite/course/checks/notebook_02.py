@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import torch
 
-from offac_lite.course.checks.exercise import Exercise, Observations, Refused, observer, something
+from offac_lite.course.checks.exercise import Exercise
+from offac_lite.course.checks.observing import Observations, Refused, observer, same, something
 from offac_lite.exact import replay_bias
 
-__all__ = ["buffer_policy", "naive_fixed_point", "old_share", "owners"]
+__all__ = ["buffer_policy", "naive_fixed_point", "old_share", "owners", "ring_rows"]
 
 
 def _old_share(n_updates, older_than, per_update, capacity):
@@ -45,15 +46,52 @@ old_share = Exercise(
         "convert both to the same unit before you compare them",
         "return max(0.0, (stored - older_than * per_update) / (n_updates * per_update))": "you divide by all that was "
         "ever collected: a batch is drawn from what is still stored",
+        "return older_than / n_updates": "this is the share of young transitions in a buffer that holds everything: "
+        "the share of the older ones is wanted, in a buffer with a capacity",
         "return 1 - older_than / n_updates": "you forget the capacity, and where no transition is that old, your share "
         "becomes negative",
         "return max(0.0, (n_updates - older_than) * per_update / stored)": "you count old transitions that the buffer "
         "has overwritten: the share can come out above 1",
         "return 1 - older_than * per_update / capacity": "you divide by the capacity even while the buffer is not full "
         "yet, and where no transition is that old, your share becomes negative",
-        "max( → 100 * max(": "a share lies between 0 and 1, and yours is in percent",
     },
     praise="right: in a long run nearly everything in a batch is old, unless the buffer is small",
+)
+
+
+def _ring_rows(n_added, n_new, capacity):
+    return (n_added + torch.arange(n_new)) % capacity
+
+
+ring_rows = Exercise(
+    "ring_rows",
+    doc="Check notebook 02's `my_ring_rows(n_added, n_new, capacity)`: the rows of the next transitions.",
+    right=_ring_rows,
+    observe=observer(
+        {
+            "(after the first round)": (13, 4, 10),
+            "(past the last row)": (8, 5, 10),
+            "(long after)": (47, 6, 11),
+            "(an empty buffer)": (0, 3, 5),
+            "(one transition)": (8, 1, 4),
+            "(all rows at once)": (13, 5, 5),
+        },
+        "the rows",
+    ),
+    mistakes={
+        "% capacity →": "the rows go past the end of the memory: after the last row comes row 0",
+        "return (n_added + torch.arange(n_new)).clamp(max=capacity - 1)": "past the end you stay in the last row: "
+        "after it comes row 0, whose transition is the oldest",
+        "n_added + torch.arange(n_new) → torch.arange(n_new)": "n_added is missing: you begin at row 0 each time, and "
+        "overwrite what was just stored",
+        "return torch.arange(n_new) + n_added % capacity * (n_added % capacity + n_new <= capacity)": "where the new "
+        "transitions do not fit before the end you move all of them to the front: fill the rows up to the end first",
+        "return torch.arange(capacity - n_new, capacity)": "these are the last rows, whichever holds the oldest",
+        "+ torch.arange(n_new) → + 0 * torch.arange(n_new)": "all new transitions go to one row: each needs its own",
+        "return (n_added - 1 - torch.arange(n_new)) % capacity": "you overwrite the newest transitions: the oldest "
+        "have to go",
+    },
+    praise="right: a remainder makes a ring of a list",
 )
 
 
@@ -130,39 +168,25 @@ _TRANSITION = torch.tensor(  # three states in which the episode may end, two ac
 _LASTING = 0.96 * _TRANSITION / _TRANSITION.sum(-1, keepdim=True)  # an episode goes on with probability 0.96
 _REWARD = torch.tensor([[1.0, 0.0], [-0.5, 2.0], [0.5, -1.0]], dtype=torch.float64)
 _POLICY = torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]], dtype=torch.float64)
-_points = observer(
-    {
-        "": (_TRANSITION, _REWARD, _POLICY, 0.9),
-        "with another discount": (_TRANSITION, _REWARD, _POLICY, 0.5),
-        "where episodes are long": (_LASTING, _REWARD, _POLICY, 0.99),
-    },
-    "the fixed point",
-)
+_POINTS = {
+    "": (_TRANSITION, _REWARD, _POLICY, 0.9),
+    "with another discount": (_TRANSITION, _REWARD, _POLICY, 0.5),
+    "where episodes are long": (_LASTING, _REWARD, _POLICY, 0.99),
+}
 
 
-def _observe_points(function: Callable) -> Observations:
-    try:
-        seen = _points(function)
-    except RuntimeError as error:
-        if error.args:  # else it is the NotImplementedError of a stub
-            shapes = "here transition is (S, A, S) = (3, 2, 3), reward and buffer_policy (S, A) = (3, 2)"
-            error.args = (f"{error} ({shapes}; a mean over the actions takes away the axis A alone)",)
-        raise
-    right_dtype = seen["the fixed point"].dtype == _REWARD.dtype
-    return seen | {"its dtype (that of the rewards is wanted)": torch.tensor(right_dtype)}
-
-
-def _rounds(number: int, best: bool = False) -> Callable:
-    """TD's mean step, V ← mean target, done only so often; or the step to the best action's target."""
-
-    def iterate(transition, reward, buffer_policy, gamma):
-        value = torch.zeros_like(reward[:, 0])
-        for _ in range(number):
-            target = reward + gamma * transition @ value
-            value = target.amax(-1) if best else (buffer_policy * target).sum(-1)
-        return value
-
-    return iterate
+def _explain_points(seen: Observations, right: Observations) -> str | None:
+    """Find the number of rounds of V ← mean target, or V ← best target, after which V is what was seen."""
+    stopped = "you stop iterating too early: where episodes are long, V is still changing"
+    best = "this is the value of the best policy: a V-critic averages over the stored actions and takes no maximum"
+    for words, over in ((stopped, lambda target: (_POLICY * target).sum(-1)), (best, lambda target: target.amax(-1))):
+        values = {f"the fixed point {case}".strip(): torch.zeros(3, dtype=torch.float64) for case in _POINTS}
+        for _ in range(2000):
+            for key, (transition, reward, _, gamma) in zip(values, _POINTS.values(), strict=True):
+                values[key] = over(reward + gamma * transition @ values[key])
+            if same(seen, values):
+                return words
+    return None
 
 
 _EVERY_STEP = 'torch.einsum("sa,sat->st", buffer_policy, transition) → transition.mean(1)'
@@ -171,7 +195,8 @@ naive_fixed_point = Exercise(
     "naive_fixed_point",
     doc="Check notebook 02's `my_naive_fixed_point(transition, reward, buffer_policy, gamma)`, V = Σ_a β̄ (r + γPV).",
     right=_fixed_point,
-    observe=_observe_points,
+    observe=observer(_POINTS, "the fixed point"),
+    explain=_explain_points,
     mistakes={
         "return mean_reward": "this is the mean reward of one step: the fixed point contains γV(s′) as well",
         "return mean_reward + gamma * step @ mean_reward": "you apply the target once: at the fixed point V stands on "
@@ -179,8 +204,6 @@ naive_fixed_point = Exercise(
         "gamma * step → step": "the discount γ is missing: the next value is one step away",
         "gamma * step → gamma * step.T": "your transition matrix is transposed: a row is the state where a step "
         "starts, a column the state where it leads",
-        _rounds(2000, best=True): "this is the value of the best policy: a V-critic averages over the stored actions "
-        "and takes no maximum",
         (_EVERY_STEP, _EVERY_REWARD): "you give every action the same weight: the weight of an action is how often the "
         "buffer holds it",
         _EVERY_REWARD: "the transitions are weighted by the buffer's policy, the rewards are not",
@@ -195,12 +218,8 @@ naive_fixed_point = Exercise(
         "is its average over the stored actions of a state",
         "(buffer_policy * reward).sum(-1) → reward.sum(-1)": "the rewards of all actions are added up: the weight of a "
         "reward is how often the buffer holds its action",
-        "step, mean_reward) → step, mean_reward).float()": "the numbers are correct, but in single precision: keep the "
-        "dtype of the rewards",
-        **{
-            _rounds(number): "you stop iterating too early: where episodes are long, V is still changing"
-            for number in (5, 10, 15, 20, 25, 30, 40, 50, 60, 75, 80, 100, 120, 150)
-        },
+        "return mean_reward - gamma * step @ mean_reward": "you multiply by I − γP where you should solve with it: "
+        "(I − γP)V is the mean reward",
     },
     praise="right: the naive target has V of the buffer's policy as its fixed point",
 )
@@ -232,10 +251,29 @@ def _observe_owners(function: Callable) -> Observations:
     return {name: torch.tensor(_LETTERS[letter]) for name, letter in given.items()}
 
 
-def _but(*numbers: int) -> Callable:
-    """Swap the letters of the quantities with these numbers, counted from 0."""
-    swap = {"β": "π", "π": "β"}
-    return lambda: {name: swap[own] if i in numbers else own for i, (name, own) in enumerate(_OWNERS.items())}
+_WHY = {
+    "the state s": "s was stored with a, by the same policy: β visited it, and π may never go there",
+    "the action a": "the action in the buffer was drawn from β, when the transition was stored",
+    "the reward r and the next state s′": "r and s′ answered the stored action, so they are as old as that action",
+    "the V that the critic converges to": "the critic averages over the stored r and s′: it learns the value of the "
+    "policy that wrote them",
+    "the probability in ∇log π(a|s)": "the update changes the parameters of today's policy: its probability stands in "
+    "the gradient, whichever policy chose a",
+    "the action that ∇J asks for": "the policy gradient is an expectation over the actions of the policy that is being "
+    "improved",
+    "the value that ∇J asks for": "∇J weights an action by the return that follows when today's policy goes on from "
+    "there",
+}
+
+
+def _but(*names: str) -> Callable:
+    """Swap the letters of these quantities."""
+    return lambda: {name: {"β": "π", "π": "β"}[own] if name in names else own for name, own in _OWNERS.items()}
+
+
+def _explain_owners(seen: Observations, right: Observations) -> str:
+    wrong = [name for name in _OWNERS if not same(seen, {name: right[name]})]
+    return f"{len(wrong)} of 7 are wrong: {'; '.join(_WHY[name] for name in wrong)}"
 
 
 owners = Exercise(
@@ -243,22 +281,8 @@ owners = Exercise(
     doc="Check notebook 02's `my_owners()`, {quantity: 'β' or 'π'} of the naive update.",
     right=lambda: dict(_OWNERS),
     observe=_observe_owners,
-    mistakes={
-        _but(0): "s was stored with a, by the same policy: β visited it, and π may never go there",
-        _but(0, 3): "s was stored with a, by the same policy. And the critic learns the value of the policy that wrote "
-        "its data",
-        _but(0, 1): "s and a come out of the buffer together with r and s′: the same policy wrote all four",
-        _but(1): "the action in the buffer was drawn from β, when the transition was stored",
-        _but(2): "r and s′ answered the stored action, so they are as old as that action",
-        _but(3): "the critic averages over the stored r and s′: it learns the value of the policy that wrote them",
-        _but(4): "the update changes the parameters of today's policy: its probability stands in the gradient, "
-        "whichever policy chose a",
-        _but(5): "the policy gradient is an expectation over the actions of the policy that is being improved",
-        _but(6): "∇J weights an action by the return that follows when today's policy goes on from there",
-        _but(1, 2): "all that was stored is β's: the action, and the r and s′ that answered it",
-        _but(5, 6): "you describe what the update gets, not what ∇J asks for: J is the return of today's policy, and "
-        "its gradient contains the actions and values of today's policy",
-        _but(*range(7)): "the two letters are swapped: β wrote the buffer, π is learning now",
-    },
+    mistakes=[(_but(name), why) for name, why in _WHY.items()]
+    + [(_but(*_OWNERS), "the two letters are swapped: β wrote the buffer, π is learning now")],
+    explain=_explain_owners,
     praise="right: four are β's and three are π's. The update is wrong where ∇J asks for π's and the buffer holds β's",
 )

@@ -3,7 +3,8 @@
 import torch
 
 from offac_lite import equations
-from offac_lite.course.checks.exercise import Exercise, observer
+from offac_lite.course.checks.exercise import Exercise
+from offac_lite.course.checks.observing import observer
 from offac_lite.exact import trajectories
 
 __all__ = ["causal_weights", "clipped_ratio", "effective_sample_size"]
@@ -86,7 +87,6 @@ causal_weights = Exercise(
         "return log_ratio.exp().cumsum(-1)": "you add the ratios: they have to be multiplied",
         ".cumsum(-1) →": "this is the ratio of each step alone: the weight of a reward is the product of the ratios so "
         "far",
-        ".exp() →": "these are the logarithms of the weights",
         ".cumsum(-1) → .cumsum(-2)": "your product runs across the trajectories: time is the last axis",
         ".cumsum(-1) → .cumsum(1)": "your product runs along the second axis: with an axis of seeds in front, the "
         "second axis is not time",
@@ -138,8 +138,6 @@ clipped_ratio = Exercise(
         "return torch.where(ratio > clip, 0.0, ratio)": "large weights become 0 where they should become c: this drops "
         "the actions that π prefers most, compared with β",
         "return torch.where(ratio > clip, 1.0, ratio)": "large weights become 1 where they should become c",
-        ".clamp(max=clip) →": "nothing is clipped",
-        "return ratio.clamp(max=clip).log()": "this is the logarithm of the clipped ratio",
         "return ratio.log().clamp(max=clip)": "this is the logarithm of the ratio, clipped at c: the ratio itself, "
         "clipped, is wanted",
     },

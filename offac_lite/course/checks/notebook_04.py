@@ -5,7 +5,9 @@ from collections.abc import Callable
 import torch
 
 from offac_lite import equations
-from offac_lite.course.checks.exercise import Exercise, Observations, Refused, call, numbers, observer
+from offac_lite.course.checks import resampling
+from offac_lite.course.checks.exercise import Exercise
+from offac_lite.course.checks.observing import Observations, Observer, call, numbers, observer, same
 from offac_lite.networks import Categorical
 
 __all__ = ["expected_value", "mean_change", "next_action", "q_target"]
@@ -20,38 +22,6 @@ def _q_target(reward, terminated, next_q, gamma):
 _REWARD, _TERMINATED = torch.tensor([1.0, -2.0, 0.5, 3.0]), torch.tensor([False, True, False, True])
 _NEXT_Q = torch.tensor([[10.0, 20.0, -4.0, 7.0], [4.0, -9.0, 6.0, 1.0], [-2.0, 3.0, 1.0, 30.0]])
 _TWO_SEEDS = torch.stack([_REWARD, _REWARD + 1]), torch.stack([_TERMINATED, ~_TERMINATED])
-_targets = observer(
-    {
-        "(one a′)": (_REWARD, _TERMINATED, _NEXT_Q[0], 0.9),
-        "(M = 3)": (_REWARD, _TERMINATED, _NEXT_Q, 0.9),
-        "(two seeds, one a′)": (*_TWO_SEEDS, _NEXT_Q[:2], 0.9),
-        "(two seeds, M = 2)": (*_TWO_SEEDS, torch.stack([_NEXT_Q[:2], 2 * _NEXT_Q[1:]]), 0.9),
-    },
-    "the target",
-    {2: "the gradient that reaches Q(s′, a′)"},
-)
-
-
-def _observe_targets(function: Callable) -> Observations:
-    try:
-        return _targets(function)
-    except RuntimeError as error:
-        if _averages_over_the_batch(function):
-            words = "with M next actions your mean runs over the last axis, the batch; the axis of M comes before it"
-            raise Refused(words) from error
-        raise
-
-
-def _averages_over_the_batch(function: Callable) -> bool:
-    """Tell whether M values are averaged along the wrong axis, which raises no error where M = B."""
-    next_q = torch.tensor([[1.0, 5.0, 0.0], [2.0, 9.0, 7.0], [3.0, 1.0, 2.0]])
-    try:
-        y = call(function, torch.zeros(3), torch.zeros(3, dtype=torch.bool), next_q, 0.9)
-    except Exception:
-        return False
-    return y.shape == (3,) and torch.allclose(y.detach(), 0.9 * next_q.mean(-1))
-
-
 _OVER_SEEDS = (
     "your mean runs over the seeds, for (S, B) has two axes as well: there is an axis of M only where next_q has one "
     "axis more than reward"
@@ -61,7 +31,17 @@ q_target = Exercise(
     doc="Check notebook 04's `my_q_target(reward, terminated, next_q, gamma)`, y = r + γ (1 − d) · mean of Q(s′, a′).",
     right=equations.q_target,
     plain=_q_target,
-    observe=_observe_targets,
+    observe=observer(
+        {
+            "(M = 3)": (_REWARD, _TERMINATED, _NEXT_Q, 0.9),
+            "(one a′)": (_REWARD, _TERMINATED, _NEXT_Q[0], 0.9),
+            "(two seeds, one a′)": (*_TWO_SEEDS, _NEXT_Q[:2], 0.9),
+            "(two seeds, M = 2)": (*_TWO_SEEDS, torch.stack([_NEXT_Q[:2], 2 * _NEXT_Q[1:]]), 0.9),
+            "(a batch of one, M = 3)": (_REWARD[:1], _TERMINATED[:1], _NEXT_Q[:, :1], 0.9),
+        },
+        "the target",
+        {2: "the gradient that reaches Q(s′, a′)"},
+    ),
     mistakes={
         "torch.where(terminated, 0.0, next_q.detach()) → next_q.detach()": "you bootstrap past a terminal state: where "
         "an episode has terminated there is no next action to rate",
@@ -77,7 +57,6 @@ q_target = Exercise(
         "episode has terminated",
         "return torch.where(terminated, 0.0, reward + gamma * next_q.detach())": "the mask takes the reward away as "
         "well: the last reward of an episode is real",
-        "reward + →": "the reward is missing",
         "reward + → reward -": "a sign is wrong: the next Q is added",
         ".mean(-2) → .amax(-2)": "you take the largest of the M values: that is Q-learning's target, and the Q of "
         "another policy; a sampled a′ stands for an average over π",
@@ -91,6 +70,10 @@ q_target = Exercise(
         "next_q.ndim > reward.ndim → next_q.ndim > 1": _OVER_SEEDS,
         "next_q.ndim > reward.ndim → next_q.ndim == 2": _OVER_SEEDS,
         ".mean(-2) →": "with M next actions their mean is wanted: one y for each transition",
+        ".mean(-2) → .mean(-1)": "with M next actions your mean runs over the last axis, the batch; the axis of M "
+        "comes before it",
+        ".mean(-2) → [..., -1, :]": "of the M next actions you use the last alone: the others are there to be averaged "
+        "with it",
         ".mean(-2) → .mean(0)": "your mean runs over the first axis: with seeds in front that is not the axis of M",
         "return (reward + gamma * torch.where(terminated, 0.0, next_q.detach())).mean()": "you average over the batch: "
         "every transition has a target of its own",
@@ -99,39 +82,88 @@ q_target = Exercise(
 )
 
 
-def _next_action(policy, obs, next_obs, stored_next_action, generator):
+def _next_action(policy, old_policy, obs, next_obs, stored_next_action, generator):
     return policy(next_obs).sample(generator=generator)
 
 
-def _planted_next_action(policy, obs, next_obs, stored_next_action, generator):
+def _planted_next_action(policy, old_policy, obs, next_obs, stored_next_action, generator):
     return policy(obs).sample(generator=generator)
 
 
-def _observe_next_action(function: Callable) -> Observations:
-    """Call it 100 times: which actions ever occur at each of the transitions? (Any way of drawing them will do.)"""
-    table = torch.tensor([[0.7, 0.3, 0.0, 0.0], [0.0, 0.7, 0.3, 0.0], [0.3, 0.0, 0.0, 0.7], [0.0, 0.3, 0.7, 0.0]])
-    obs, next_obs, stored = torch.tensor([0, 1, 2]), torch.tensor([1, 2, 3]), torch.tensor([2, 0, 1])
-    generator, occurs = torch.Generator().manual_seed(0), torch.zeros(3, 4)
-    for _ in range(100):
-        action = call(function, lambda s: Categorical(table[s].log()), obs, next_obs, stored, generator)
-        if action.shape != obs.shape or action.dtype != torch.int64:
-            break
-        occurs += torch.nn.functional.one_hot(action, 4)
-    return {
-        "what you return": torch.zeros(action.shape),
-        "its dtype (whole numbers are wanted)": torch.tensor(action.dtype == torch.int64),
-        "the set of actions that you draw": occurs > 0,
-    }
+_NOW = torch.tensor([[0.7, 0.3, 0.0, 0.0], [0.0, 0.7, 0.3, 0.0], [0.3, 0.1, 0.0, 0.6], [0.05, 0.25, 0.7, 0.0]])
+_THEN = torch.tensor([[0.1, 0.1, 0.4, 0.4], [0.4, 0.1, 0.1, 0.4], [0.1, 0.4, 0.4, 0.1], [0.4, 0.1, 0.1, 0.4]])
+_AT, _NEXT, _DONE = torch.tensor([0, 1, 2]), torch.tensor([1, 2, 3]), torch.tensor([2, 0, 1])
+_TIMES = 2_000  # each of three transitions stands so often in the batch that its frequencies are known to about 0.02
+
+
+def _one_next_action(function: Callable, lead: tuple[int, ...]) -> Observations:
+    """Observe how often each action is drawn at each of three transitions. (Any way of drawing them will do.)"""
+    obs, next_obs, stored = (x.repeat(*lead, _TIMES) for x in (_AT, _NEXT, _DONE))
+    policies = [lambda s, table=table: Categorical(table[s].log()) for table in (_NOW, _THEN)]
+    generator = torch.Generator().manual_seed(0)
+    before = generator.get_state()
+    action = call(function, *policies, obs, next_obs, stored, generator)
+    seen = {"what you return": torch.zeros(action.shape), "its dtype": torch.tensor(action.dtype == torch.int64)}
+    if action.shape != obs.shape or action.dtype != torch.int64:
+        return seen | {"how often you draw each action": torch.full((3, 4), -1.0)} | {_USED: torch.tensor(True)}
+    often = torch.nn.functional.one_hot(action.reshape(-1, 3), 4).double().mean(0)
+    used = torch.tensor(not torch.equal(before, generator.get_state()))
+    often = torch.zeros(3, 4) if used and (often.amax(-1) == 1).all() else _known(often)  # 0: one draw for all copies
+    return seen | {"how often you draw each action": often.double(), _USED: used}
+
+
+def _drawn(weights: Callable) -> Callable:
+    """Draw at s′ with weights made of π's probabilities."""
+
+    def draw(policy, old_policy, obs, next_obs, stored_next_action, generator):
+        wanted = weights(policy(next_obs).probs)
+        flat = torch.multinomial(wanted.reshape(-1, 4), 1, replacement=True, generator=generator)
+        return flat.reshape(next_obs.shape)
+
+    return draw
+
+
+_USED = "whether the given generator is used"
+
+
+def _known(often: torch.Tensor) -> torch.Tensor:
+    """Return the distribution of which these may be the frequencies; the frequencies themselves where none is known."""
+    at = _NOW[_NEXT].double()
+    known = [at, _NOW[_AT].double(), _THEN[_NEXT].double(), _THEN[_AT].double(), torch.full((3, 4), 0.25).double()]
+    known += [p / p.sum(-1, keepdim=True) for p in (at.sqrt(), at.square(), (at > 0).double(), at.exp())]
+    known += [at.flip(0), at.roll(1, 0), at.roll(-1, 0)]
+    known += [torch.nn.functional.one_hot(p.argmax(-1), 4).double() for p in known]
+    known += [torch.nn.functional.one_hot(_DONE, 4).double()]
+    return next((p for p in known if (often - p).abs().max() < 0.045), often)
+
+
+def _explain_next_action(seen: Observations, right: Observations) -> str | None:
+    """Say which action comes too often, where all else is in order."""
+    key = "how often you draw each action (B transitions)"
+    if key not in seen or seen[key].min() < 0 or not seen[key].any() or same(seen, {key: right[key]}):
+        return None
+    never = (right[key] == 0) & (seen[key] > 0)
+    if never.any():
+        return "some of these actions π never takes at s′: they have to come from π"
+    at = (seen[key] - right[key]).abs().argmax()
+    return (
+        "the actions are not drawn with π's probabilities: one that π takes at s′ with probability "
+        f"{right[key].flatten()[at]:.2f} comes with {seen[key].flatten()[at]:.2f}"
+    )
 
 
 next_action = Exercise(
     "next_action",
-    doc="Check notebook 04's repaired `my_next_action(policy, obs, next_obs, stored_next_action, generator)`.",
+    doc="Check notebook 04's `my_next_action(policy, old_policy, obs, next_obs, stored_next_action, generator)`.",
     right=_next_action,
-    observe=_observe_next_action,
+    observe=Observer({"(B transitions)": ((),), "(two seeds of B)": ((2,),)}, _one_next_action, probes=False),
     mistakes={
         _planted_next_action: "this action is drawn at s: that is the actor's resampled action; a′ belongs to the "
         "state in which it is taken, s′",
+        "policy(next → old_policy(next": "this action is drawn from the old policy: with it Q becomes the old policy's "
+        "value; a′ comes from π as it is now",
+        "policy(next_obs) → old_policy(obs)": "this action is drawn at s, and from the old policy: a′ comes from π as "
+        "it is now, at s′",
         "return stored_next_action": "this is what the old policy did next: with it Q becomes the old policy's value, "
         "not π's",
         "return policy(next_obs).mode()": "this is π's favourite action: it gives the value of the greedy policy, and "
@@ -139,15 +171,28 @@ next_action = Exercise(
         "return policy(obs).mode()": "this is π's favourite action at s: a′ has to be drawn, and at s′",
         "return torch.randint(4, next_obs.shape, generator=generator)": "some of these actions π never takes at s′: "
         "they have to come from π",
+        _drawn(lambda p: (p > 0).float()): "all actions that π might take are equally frequent: draw them as often as "
+        "π does",
+        _drawn(torch.sqrt): "rare actions of π come too often: draw with π's probabilities themselves",
+        _drawn(torch.square): "frequent actions of π come too often: draw with π's probabilities themselves",
+        _drawn(torch.exp): "a softmax of probabilities is taken: they are probabilities already, so draw with them",
+        "return policy(next_obs).sample(generator=generator)[..., :3].repeat(*[1] * (next_obs.ndim - 1), "
+        "next_obs.shape[-1] // 3)": "the same draw serves many transitions: each of them needs a draw of its own",
+        "return policy(next_obs.flip(-1)).sample(generator=generator)": "the actions are drawn at the states of other "
+        "transitions: each belongs to its own s′",
+        "generator=generator → generator=torch.Generator().manual_seed(0)": "the given generator is not used: one with "
+        "a fixed seed draws the same numbers at every call, and without any a run cannot be repeated",
         "sample(generator → sample(1, generator": "right, but with an axis of M = 1 in front: here one action for each "
-        "transition is wanted, of shape (B,)",
+        "transition is wanted, of the shape of next_obs",
         "return policy(next_obs).sample(generator=generator).unsqueeze(-1)": "one action for each transition is (B,), "
         "and yours came as (B, 1)",
         "return policy(next_obs).sample(generator=generator).double()": "actions are whole numbers, and yours have "
         "another dtype",
         "return policy(next_obs).probs": "these are π's probabilities at s′: an action drawn with them is wanted",
     },
-    praise="right: from π, now, at s′",
+    generic=False,
+    explain=_explain_next_action,
+    praise="right: from π, now, at s′, one draw for each transition",
     planted=_planted_next_action,
 )
 
@@ -164,29 +209,18 @@ expected_value = Exercise(
     right=_expected_value,
     observe=observer(
         {
-            "": (_PROBS, _Q),
-            "of a batch of 2": (_PROBS[:2], _Q[:2]),
-            "with a seed axis": (torch.stack([_PROBS, _PROBS.flip(0)]), torch.stack([_Q, 2 * _Q])),
+            "(three states)": (_PROBS, _Q),
+            "(a batch of one)": (_PROBS[:1], _Q[:1]),
+            "(with a seed axis)": (torch.stack([_PROBS, _PROBS.flip(0)]), torch.stack([_Q, 2 * _Q])),
         },
         "the value",
     ),
     mistakes={
-        "return q.amax(-1)": "this is the best action's Q, the target of Q-learning: π does not always take the best "
-        "action",
-        "return q.mean(-1)": "every action counts the same: that is the value of the uniform policy, not of π",
-        "return q.sum(-1)": "the Qs are added up without π's probabilities",
-        ".sum(-1) → .mean(-1)": "the probabilities already make it an average: dividing by the number of actions once "
-        "more is too much",
-        ".sum(-1) →": "these are the terms; their sum over the actions is wanted",
+        **resampling.MEAN_UNDER_PI,
         ".sum(-1) → .sum(-1, keepdim=True)": "the numbers are correct, but there is an axis of 1 at the end: "
         "subtracted from a (B,) it would broadcast to (B, B)",
-        ".sum(-1) → .sum(-2)": "you add up the states of the batch: the sum runs over the actions",
-        ".sum(-1) → .sum()": "you add up everything: every state has a value of its own",
-        "return q.gather(-1, probs.argmax(-1, keepdim=True)).squeeze(-1)": "this is the Q of π's favourite action "
-        "alone: the others are taken too, as often as π says",
-        "probs * q → torch.softmax(q, -1) * q": "the weights come from Q, and they have to be π's",
-        "probs * q → probs.log() * q": "the weights are π itself, not log π",
     },
+    extras=resampling.SOFT_VALUE,
     praise="right: every action, as often as π takes it",
 )
 

@@ -6,7 +6,8 @@ import torch
 
 from offac_lite import equations
 from offac_lite.course.checks import resampling
-from offac_lite.course.checks.exercise import Exercise, Observations, Refused, numbers, observer, same
+from offac_lite.course.checks.exercise import Exercise
+from offac_lite.course.checks.observing import Observer, numbers, observer
 from offac_lite.networks import of_actions
 
 __all__ = ["leave_one_out", "resampled_advantage", "resampled_loss", "total_variance"]
@@ -36,8 +37,8 @@ def _of_tables(function: Callable) -> Callable:
         def policy(obs):
             return resampling.Categorical(torch.take_along_dim(logits, obs.long(), -2), script)
 
-        script, obs = 8 * list(draws.unbind(-2)), states.unsqueeze(-1)
-        loss = resampling.with_generator(function, policy, _critic(q_table), obs, stored_action, action_samples)
+        script, obs = resampling.Script(8 * list(draws.unbind(-2))), states.unsqueeze(-1)
+        loss = script.given_to(function, policy, _critic(q_table), obs, stored_action, action_samples)
         one_for_each_seed = states.ndim == 2 and loss.shape == states.shape[:1]
         return loss.mean() if one_for_each_seed else loss  # train takes both
 
@@ -46,34 +47,32 @@ def _of_tables(function: Callable) -> Callable:
 
 _BATCH = resampling.LOGITS, resampling.Q_TABLE, torch.arange(3.0), torch.tensor([1, 2, 0]), resampling.DRAWS
 _TWO_SEEDS = [torch.stack([table, table.flip(-1)]) for table in _BATCH]
-_GRADIENTS = {0: "the gradient with respect to the policy", 1: "the gradient that reaches Q"}
-_without_seeds = observer({f"(K = {k})": (*_BATCH, k) for k in (1, 6)}, "the loss", _GRADIENTS, loss=True)
-_with_seeds = observer(
-    {"(K = 6, with an axis of seeds in front, as in notebook 06)": (*_TWO_SEEDS, 6)}, "the loss", _GRADIENTS, loss=True
+_WITH_SEEDS = "(with an axis of seeds in front, as in notebook 06: obs is (S, B, …), actions are (S, K, B))"
+_losses = observer(
+    {
+        "(K = 6)": (*_BATCH, 6),
+        "(K = 1)": (*_BATCH, 1),
+        "(a batch of one)": (*(x[..., :1] if x.ndim == 1 else x for x in _BATCH[:-1]), resampling.DRAWS[:, :1], 6),
+        _WITH_SEEDS: (*_TWO_SEEDS, 6),
+    },
+    "the loss",
+    {0: "the gradient with respect to the policy", 1: "the gradient that reaches Q"},
+    loss=True,
 )
-
-
-def _observe_resampled_loss(function: Callable) -> Observations:
-    """Observe it with seeds too, where it is right without them."""
-    seen = _without_seeds(_of_tables(function))
-    if not same(seen, _without_seeds(_of_tables(_resampled_loss))):
-        return seen | {what: torch.zeros_like(x) for what, x in _with_seeds(_of_tables(_resampled_loss)).items()}
-    try:
-        return seen | _with_seeds(_of_tables(function))
-    except Exception as error:
-        raise Refused(f"{_SEEDS}. Your function stops there with {type(error).__name__}: {error}") from error
-
-
-_SEEDS = (
-    "correct without seeds. But notebook 06 puts an axis of seeds in front: obs is (S, B, …), actions are (S, K, B)"
-)
+_NAMES = "the logits", "Q", "the states", "the stored action", "the draws", "K"
+_SEEDS = "correct without seeds, but notebook 06 puts an axis of seeds in front"
 _COUNT = "count the axes from the end, or average over everything"
 resampled_loss = Exercise(
     "resampled_loss",
     doc="Check notebook 05's `my_resampled_loss(policy, critic, obs, stored_action, action_samples, generator)`.",
     right=_right_resampled_loss,
     plain=_resampled_loss,
-    observe=_observe_resampled_loss,
+    observe=Observer(_losses.cases, lambda function, *given: _losses.one(_of_tables(function), *given), names=_NAMES),
+    extras={
+        "q.detach() → (q - log_prob).detach()": resampling.ENTROPY,
+        ".mean() → .mean() + (log_prob.exp() * log_prob).mean()": resampling.ENTROPY,
+        ".mean() → .mean() + log_prob.mean()": resampling.ENTROPY,
+    },
     mistakes={
         "pi.sample(action_samples, generator=generator) → stored_action": "you use the stored action: it was drawn "
         "from an old policy, and the policy gradient needs one from π now",
@@ -85,6 +84,7 @@ resampled_loss = Exercise(
         ".detach() →": "a gradient flows into Q: the actor's loss would move the critic",
         ".mean() → .sum()": resampling.SUM,
         "critic(obs, action) → critic(obs, pi.sample(action_samples, generator=generator))": resampling.TWO_DRAWS,
+        "pi.log_prob(action) → pi.log_prob(pi.sample(action_samples, generator=generator))": resampling.TWO_DRAWS,
         "q.detach() → (q - q.mean(-2, keepdim=True)).detach()": "you subtract a baseline that contains the action's "
         "own Q. This exercise wants Q itself as the weight",
         "q.detach() → (q - (q.sum(-2, keepdim=True) - q) / (q.shape[-2] - 1)).detach()": "you subtract the mean of the "
@@ -99,6 +99,7 @@ resampled_loss = Exercise(
         ".mean() → .sum() / (action_samples * obs.shape[-2])": f"{_SEEDS}. You add up over the seeds: the step would "
         "grow with their number",
     },
+    only_gradients=True,
     praise="right: K fresh actions from π at every replayed state, and Q a constant",
 )
 
@@ -115,7 +116,12 @@ leave_one_out = Exercise(
     right=equations.leave_one_out,
     plain=_leave_one_out,
     observe=observer(
-        {"": (_Q,), "of two actions": (_Q[:2],), "with a seed axis": (torch.stack([_Q, 2 * _Q.flip(0)]),)},
+        {
+            "(K = 4)": (_Q,),
+            "(K = 2)": (_Q[:2],),
+            "(with a seed axis)": (torch.stack([_Q, 2 * _Q.flip(0)]),),
+            "(a batch of one)": (_Q[:, :1],),
+        },
         "the advantage",
     ),
     mistakes={
@@ -153,7 +159,10 @@ total_variance = Exercise(
     "total_variance",
     doc="Check notebook 05's `my_total_variance(across_states, across_actions, batch_size, action_samples)`.",
     right=_total_variance,
-    observe=numbers([(0.3, 5.0, 1, 1), (0.3, 5.0, 8, 1), (0.3, 5.0, 1, 4), (0.7, 11.0, 8, 4)], "the variance"),
+    spoken={"across_states": "the states' term", "across_actions": "the actions' term"},
+    observe=numbers(
+        [(0.3, 5.0, 1, 1), (0.3, 5.0, 8, 1), (0.3, 5.0, 1, 4), (0.7, 11.0, 8, 4), (7.0, 2.0, 4, 8)], "the variance"
+    ),
     mistakes={
         "return (s + a) / (n * k)": "K divides the states' term too: more actions tell nothing new about states",
         "return s / n + a / k": "N is missing from the second term: every state brings actions of its own",
@@ -168,6 +177,7 @@ total_variance = Exercise(
         "return (s + a / k**0.5) / n**0.5": "that is how a standard deviation shrinks; a variance shrinks without the "
         "root",
         "return (s + a / k**2) / n**2": "a mean of n independent terms has 1/n of the variance, not 1/n²",
+        "return s * n + a * n * k": "you multiply by N and K: a mean over more terms has less variance, so they divide",
         "return s + a": "neither N nor K appears yet",
     },
     praise="right: K divides one term, N both",
@@ -184,7 +194,7 @@ def _planted_advantage(critic, obs, action_resampled, reward, next_value, value,
 
 _OLD_REWARD = "r and s′ belong to the stored action: only Q(s, aᵖ) knows what the resampled action is worth"
 _ACTIONS, _REWARD = torch.tensor([[0, 1, 2], [2, 0, 1]]), torch.tensor([0.5, -1.0, 2.0])
-_VALUE, _NEXT_VALUE = torch.tensor([1.5, 4.0, 2.5]), torch.tensor([7.0, -3.0, 1.0])
+_VALUE, _NEXT_VALUE = torch.tensor([-1.5, 4.0, 1.5]), torch.tensor([7.0, -3.0, 1.0])
 resampled_advantage = Exercise(
     "resampled_advantage",
     doc="Check notebook 05's repaired `advantage(critic, obs, action_resampled, reward, next_value, value, gamma)`.",

@@ -1,13 +1,14 @@
 """The exercises of notebook 07: right answers, what to observe, and the mistakes people make."""
 
-import itertools
+import math
 from collections.abc import Callable
 
 import torch
 
 from offac_lite import networks
 from offac_lite.course.checks import resampling
-from offac_lite.course.checks.exercise import Exercise, Observations, call_loss, gradient, observer, same
+from offac_lite.course.checks.exercise import Exercise
+from offac_lite.course.checks.observing import Observations, Observer, Refused, call_loss, gradient, observer
 from offac_lite.equations import leave_one_out
 
 __all__ = ["reparameterized_loss", "score_function_loss", "squashed_log_prob"]
@@ -20,7 +21,9 @@ def _right_log_prob(action, mean, log_std, mid, half):
 def _log_prob(action, mean, log_std, mid, half):
     t = (action - mid) / half
     u = torch.atanh(t)
-    gaussian = torch.distributions.Normal(mean, log_std.exp()).log_prob(u)
+    std = log_std.exp()
+    z = (u - mean) / std
+    gaussian = -0.5 * z.square() - std.log() - 0.5 * math.log(2 * math.pi)
     slope = 1 - torch.tanh(u).square()
     return (gaussian - slope.log() - half.log()).sum(-1)
 
@@ -78,7 +81,9 @@ squashed_log_prob = Exercise(
         "torch.tanh(u) → torch.tanh(t)": "you take tanh of a number to which tanh has been applied already: the slope "
         "is that of tanh at u",
         "torch.tanh(u) → torch.tanh(action)": "you take tanh of the action itself: the slope is that of tanh at u",
-        ".square() →": "the square is missing: the slope of tanh is 1 − tanh² u",
+        "std = log_std.exp() → std = torch.distributions.Normal(mean, log_std).scale": "log σ stands where σ belongs: "
+        "a standard deviation is positive",
+        "tanh(u).square() → tanh(u)": "the square is missing: the slope of tanh is 1 − tanh² u",
         "- slope.log() - half.log() → - slope * half": "you subtract the slope itself: log π needs its *logarithm*",
         ".sum(-1) → .sum(-1).exp()": "this is the density: its logarithm is wanted",
         ".sum(-1) → .sum(-1).detach()": "the value is correct, but no gradient reaches the mean or log σ: an actor "
@@ -89,82 +94,66 @@ squashed_log_prob = Exercise(
 )
 
 
-class TanhGaussian(networks.TanhGaussian):
-    """A policy whose noise is written down, as in `resampling.Categorical`.
-
-    If `marked`, the actions of `sample` differ from those of `rsample`.
-    """
-
-    def __init__(self, mean, log_std, script: list[torch.Tensor], marked: bool):
-        super().__init__(mean, log_std, _doubles(-2.0), _doubles(2.0))
-        self.script, self.marked = script, marked
-
-    def rsample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
-        """Return actions of the next noise, (..., B, 1) or (..., K, B, 1)."""
-        return self._squashed(resampling.next_draws(self.script, action_samples, -3))
-
-    @torch.no_grad()
-    def sample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
-        """Return actions through which no gradient flows; if `marked`, of minus the next noise."""
-        noise = resampling.next_draws(self.script, action_samples, -3)
-        return self._squashed(-noise if self.marked else noise)
-
-    def _squashed(self, noise: torch.Tensor) -> torch.Tensor:
-        return self.mid + self.half * torch.tanh(self.mean + self.log_std.exp() * noise)
-
-
-class _Critic(torch.nn.Module):
-    """A critic whose parameters one may freeze; `sign` −1 turns Q round, and with it the sign of most losses."""
-
-    def __init__(self, sign: int):
-        super().__init__()
-        self.weights = torch.nn.Parameter(_doubles(0.8, -0.3, 1.1))
-        self.sign = sign
-
-    def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-        best, height, width = self.weights
-        where = (action - best - 0.5 * obs)[..., 0]
-        return self.sign * (7 + height * where.square() + torch.sin(2 * width * where))
-
-
 _OBS, _STORED = _doubles(0.0, 1.0, 2.0)[:, None], _doubles(1.5, -0.4, 0.2)[:, None]
 _PARAMETERS = _doubles([0.3, -0.6, 0.1], [-0.7, -0.2, -1.0])
 _NOISE = _doubles(
-    [0.4, -1.1, 0.3], [1.2, 0.2, -0.8], [-0.5, 0.9, 1.4], [-1.3, -0.1, 0.7], [0.6, 1.6, -0.2], [0.1, -0.9, -1.5]
+    [0.4, -1.1, 0.3],
+    [1.2, 0.2, -0.8],
+    [-0.5, 0.9, 1.4],
+    [-1.3, -0.1, 0.7],
+    [0.6, 1.6, -0.2],
+    [0.1, -0.9, -1.5],
+    [-0.7, 0.5, 1.1],
 )
 
 
-def _observe_loss(function: Callable, action_samples: int, sign: int, marked: bool) -> Observations:
-    parameters, critic, script = _PARAMETERS.clone().requires_grad_(), _Critic(sign), 8 * list(_NOISE[..., None])
+def _one_loss(function: Callable, action_samples: int, sign: int, marked: bool, lead: tuple[int, ...]) -> Observations:
+    """Observe a loss for states (*lead, 3); each of two seeds has parameters and noise of its own."""
+    turned = _doubles(1.0, -0.5)[: lead[0], None] if lead else 1.0
+    parameters = [(turned * x).clone().requires_grad_() for x in _PARAMETERS]
+    critic = resampling.ContinuousQCritic(sign)
+    script = resampling.Script(8 * [(turned * noise)[..., None] for noise in _NOISE])
 
-    def policy(obs: torch.Tensor) -> TanhGaussian:
-        return TanhGaussian(*parameters[:, obs[:, 0].long(), None], script, marked)
+    def policy(obs: torch.Tensor) -> resampling.TanhGaussian:
+        of_obs = [torch.take_along_dim(x, obs[..., 0].long(), -1)[..., None] for x in parameters]
+        return resampling.TanhGaussian(*of_obs, script, marked)
 
-    loss = call_loss(function, policy, critic, _OBS.clone(), _STORED.clone(), action_samples, torch.Generator())
+    obs, stored = (x.expand(*lead, 3, 1).clone() for x in (_OBS, _STORED))
+    loss = call_loss(lambda *a: script.given_to(function, policy, critic, *a), obs, stored, action_samples)
+    if not critic.weights.requires_grad:
+        raise Refused("your function freezes the critic and leaves it frozen: after it, the critic learns no more")
+    loss = loss.mean() if lead and loss.shape == lead else loss  # train takes one number for each seed, too
     return {
-        "the gradient with respect to the policy": gradient(loss, parameters),
-        "the gradient that reaches Q": gradient(loss, critic.weights.requires_grad_()),  # zero for a frozen critic
+        "the gradient with respect to the policy": torch.stack([gradient(loss, x) for x in parameters]),
+        "the gradient that reaches Q": gradient(loss, critic.weights),
         "the loss": loss.detach(),
     }
 
 
-def _observe_losses(function: Callable, samples: tuple[int, ...], marked: bool) -> Observations:
-    """Observe the loss for some numbers of actions, with Q and with −Q."""
-    return {
-        f"{what} (K = {k}{which})": tensor
-        for k, (sign, which) in itertools.product(samples, ((1, ""), (-1, ", another critic")))
-        for what, tensor in _observe_loss(function, k, sign, marked).items()
-    }
+def _losses(samples: tuple[int, int], marked: bool) -> Observer:
+    """Observe a loss for some numbers of actions, with Q and with −Q, and with seeds."""
+    many, few = samples
+    return Observer(
+        {
+            f"(K = {many})": (many, 1, marked, ()),
+            f"(K = {few})": (few, 1, marked, ()),
+            f"(K = {many}, another critic)": (many, -1, marked, ()),
+            f"(K = {few}, another critic)": (few, -1, marked, ()),
+            f"(K = {many}, {_WITH_SEEDS})": (many, 1, marked, (2,)),
+        },
+        _one_loss,
+        probes=False,
+    )
 
 
-def _observe_reparameterized(function: Callable) -> Observations:
-    """Observe the loss too, but only beside a wrong gradient: a constant added to the loss is no mistake."""
-    seen, right = (_observe_losses(f, (1, 6), marked=True) for f in (function, _reparameterized_loss))
-    gradients = {what: wanted for what, wanted in right.items() if "policy" in what}
-    losses = {what: tensor for what, tensor in seen.items() if "loss" in what}
-    if same(seen, gradients):
-        losses = {what: torch.zeros_like(loss) for what, loss in losses.items()}
-    return {what: seen[what] for what in gradients} | losses
+_WITH_SEEDS = "with an axis of seeds in front, as in the training below: obs is (S, B, …), actions are (S, K, B, D)"
+_reparameterized_losses = _losses((6, 1), marked=True)
+
+
+def _one_reparameterized(function: Callable, *given) -> Observations:
+    """Leave out the gradient that reaches Q: nobody takes a step along it."""
+    seen = _reparameterized_losses.one(function, *given)
+    return {what: tensor for what, tensor in seen.items() if "reaches" not in what}
 
 
 def _reparameterized_loss(policy, critic, obs, stored_action, action_samples, generator):
@@ -180,7 +169,7 @@ reparameterized_loss = Exercise(
     "reparameterized_loss",
     doc="Check notebook 07's `my_reparameterized_loss(policy, critic, obs, stored_action, action_samples, generator)`.",
     right=_reparameterized_loss,
-    observe=_observe_reparameterized,
+    observe=Observer(_reparameterized_losses.cases, _one_reparameterized, probes=False),
     mistakes={
         "-q → q": "the sign is flipped: an optimiser walks downhill, so this makes Q smaller",
         ".mean() → .detach().mean()": "the value is correct, but no gradient reaches the policy: it has to flow from Q "
@@ -200,10 +189,18 @@ reparameterized_loss = Exercise(
         ".mean() → .sum()": resampling.SUM,
         **resampling.AVERAGING,
         **resampling.ONE_DRAW,
+        "return -leave_one_out(q).mean()": "a baseline that carries a gradient cancels that of Q: here none is "
+        "needed, and with K = 1 there is none",
         "return -(q - q.mean(-2, keepdim=True)).mean()": "your baseline carries a gradient too, and it cancels that of "
         "Q: a baseline has to be a constant (and here it does nothing)",
         ".mean() → .mean().abs()": f"{_ONE_SIGN} positive: where Q is negative, it goes the wrong way",
         "return q.mean().abs()": f"{_ONE_SIGN} negative: where Q is positive, it goes the wrong way",
+    },
+    only_gradients=True,
+    extras={
+        "return -q.mean() + pi.log_prob(action).mean()": resampling.ENTROPY,
+        "return -q.mean() + pi.log_prob(action.detach()).mean()": resampling.ENTROPY,
+        "return -q.mean() + pi.log_std.mean()": resampling.ENTROPY,
     },
     praise="right: the gradient goes through the action, into the policy",
 )
@@ -227,12 +224,16 @@ _THROUGH = (
     "a gradient still flows through the action into log π: for the score function an action is a plain number, and "
     "only the policy's parameters are varied"
 )
+_CANCELS = (
+    "no gradient reaches the policy: the leave-one-out weights of a state add up to zero, and here everything cancels. "
+    "That happens where log π is missing, where it is that of the stored action, and where the K actions are one draw"
+)
 _ATTACHED = "pi.sample → pi.rsample", ".detach() →"
 score_function_loss = Exercise(
     "score_function_loss",
     doc="Check notebook 07's repaired `my_score_loss(policy, critic, obs, stored_action, action_samples, generator)`.",
     right=_score_loss,
-    observe=lambda function: _observe_losses(function, (2, 6), marked=False),
+    observe=_losses((6, 2), marked=False),
     mistakes={
         _planted_score_loss: _THROUGH,
         _ATTACHED: f"{_THROUGH}; and another through Q",
@@ -245,10 +246,19 @@ score_function_loss = Exercise(
         "-(log_prob → (log_prob": resampling.SIGN,
         ".mean() → .sum()": resampling.SUM,
         **resampling.WEIGHTING,
-        (*_ATTACHED, "return -leave_one_out(q).mean()"): "log π is missing: the leave-one-out weights of a state add "
-        "up to zero, and so do their gradients",
+        "return -leave_one_out(q).mean()": _CANCELS,
+        "pi.log_prob(action) → pi.log_prob(pi.sample(action_samples, generator=generator))": resampling.TWO_DRAWS,
+        "critic(obs, action).detach() → critic(obs, pi.sample(action_samples, generator=generator)).detach()": (
+            resampling.TWO_DRAWS
+        ),
         ".mean() → .mean().abs()": f"{_ONE_SIGN} positive: where it should be, it goes the wrong way",
         ("-(log → (log", ".mean() → .mean().abs()"): f"{_ONE_SIGN} negative: where it should be, it goes the wrong way",
+    },
+    only_gradients=True,
+    extras={
+        ".mean() → .mean() + log_prob.mean()": resampling.ENTROPY,
+        "leave_one_out(q) → (leave_one_out(q) - log_prob.detach())": resampling.ENTROPY,
+        "leave_one_out(q) → leave_one_out(q - log_prob.detach())": resampling.ENTROPY,
     },
     praise="right: the action is a plain number, and log π alone carries the gradient",
     planted=_planted_score_loss,

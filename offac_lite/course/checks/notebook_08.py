@@ -7,7 +7,8 @@ import torch
 from offac_lite import equations
 from offac_lite.course import clinic
 from offac_lite.course.checks import resampling
-from offac_lite.course.checks.exercise import Exercise, Observations, Refused, gradient, observer, something, to_tensor
+from offac_lite.course.checks.exercise import Exercise
+from offac_lite.course.checks.observing import Observations, Observer, Refused, gradient, observer, something, to_tensor
 from offac_lite.networks import Categorical, of_actions
 
 __all__ = ["patient_a", "patient_b", "patient_c", "patient_d", "patient_e", "patient_f", "patient_g", "patient_h"]
@@ -36,10 +37,8 @@ patient_a = Exercise(
         "~ended → ended": "the mask is inverted: you bootstrap only where the episode is over",
         "return (reward + gamma * next_value) * ~ended": "the last reward is lost: the mask takes away r as well, and "
         "r was really paid",
-        "gamma * →": "the discount is missing",
         "return reward": "nothing is bootstrapped at all: y looks one step ahead and no further",
         "return gamma * (reward + next_value * ~ended)": "r is discounted too; it is paid now, only V(s′) comes later",
-        "reward + → reward -": "the future is subtracted",
         "* ~ended → - ended.double()": "you subtract d itself: y is lower at the end, and the value of s′ is still in "
         "it",
     },
@@ -67,8 +66,11 @@ def _planted_f(log_prob, q, value):
     return -(log_prob * (q - value).detach()).sum()
 
 
-_LOG_PROB = torch.tensor([[-0.3, -1.2, -0.7], [-2.0, -0.1, -0.4]])
-_DRAWN_Q, _VALUE = torch.tensor([[1.0, 4.0, -2.0], [0.5, 3.0, 6.0]]), torch.tensor([0.75, 2.0, 1.0])
+_LOG_PROB = torch.tensor([[-0.3, -1.2, -0.7], [-2.0, -0.1, -0.4], [-0.9, -0.6, -1.7], [-1.1, -0.2, -0.5]])
+_DRAWN_Q, _VALUE = (
+    torch.tensor([[1.0, 4.0, -2.0], [0.5, 3.0, 6.0], [2.5, 1.5, 0.0], [-1.0, 5.0, 3.5]]),
+    torch.tensor([0.75, 2.0, 1.0]),
+)
 _RARER = "where it should be, good actions get rarer"
 _observe_actor_loss = observer(
     {"": (_LOG_PROB, _DRAWN_Q, _VALUE), "(another batch)": (_LOG_PROB, -_DRAWN_Q, -_VALUE)},  # above zero, and below
@@ -100,6 +102,12 @@ patient_b, patient_c, patient_f = (
         plain=_actor_loss,
         observe=_observe_actor_loss,
         mistakes=_ACTOR_MISTAKES,
+        only_gradients=True,
+        extras={
+            ".mean() → .mean() + log_prob.mean()": resampling.ENTROPY,
+            "(q - value) → (q - value - log_prob)": resampling.ENTROPY,
+            ".mean() → .mean() + (log_prob.exp() * log_prob).mean()": resampling.ENTROPY,
+        },
         praise="healed: the sign is right, no gradient reaches the critic, and the loss is a mean",
         planted=planted,
     )
@@ -134,7 +142,6 @@ patient_d = Exercise(
     mistakes={
         _planted_d: "one of the two has shape (B, 1) and the other (B,): they still broadcast to (B, B), and every "
         "prediction is pulled to every target",
-        ".mean() → .sum()": "you add up over the batch where the mean is wanted",
         "0.5 * →": "the factor ½ is missing: every step is twice as long",
         "(q - → (q_all.amax(-1) -": "you train the best action's Q; y belongs to the action that was taken",
         "(q - target) → (q_all - target.unsqueeze(-1))": "you pull all the actions of a state to y: it belongs to one "
@@ -144,7 +151,6 @@ patient_d = Exercise(
         "(q - → (q_all.gather(0, action.unsqueeze(0)) -": "the action picks a row of the table here; the rows are "
         "states, and the actions stand side by side",
         ".square().mean() → .mean().square()": "you square the mean: the mean of the squares is wanted",
-        ".square() → .abs()": "this is the distance, and its square is wanted",
         ".mean() →": "one number is wanted, the mean over the batch: yours is one for each row",
         "(q - → (q.detach() -": "no gradient reaches Q",
     },
@@ -168,18 +174,15 @@ def _planted_e(pi, q_all, action_samples, generator):
     return log_prob, q
 
 
-def _observe_resample(function: Callable) -> Observations:
-    seen = {}
-    for k in (1, 4):
-        logits = resampling.LOGITS.clone().requires_grad_()
-        pi = resampling.Categorical(logits, 2 * list(resampling.DRAWS))
-        pair = something(resampling.with_generator(function, pi, resampling.Q_TABLE.clone(), k))
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise Refused("two tensors are wanted: log π of the actions, and Q of the actions")
-        log_prob, q = map(to_tensor, pair)
-        seen |= {f"log π (K = {k})": log_prob.detach(), f"Q (K = {k})": q.detach()}
-        seen[f"the gradient of log π (K = {k})"] = gradient(log_prob, logits)
-    return seen
+def _one_resample(function: Callable, k: int, size: int, lead: tuple[int, ...] = ()) -> Observations:
+    logits = resampling.LOGITS[:size].expand(*lead, size, 3).clone().requires_grad_()
+    q_all, rows = resampling.Q_TABLE[:size].expand_as(logits).clone(), resampling.DRAWS[:, :size]
+    script = resampling.Script(2 * [torch.stack([row, (row + 1) % 3]) if lead else row for row in rows])
+    pair = something(script.given_to(function, resampling.Categorical(logits, script), q_all, k))
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise Refused("two tensors are wanted: log π of the actions, and Q of the actions")
+    log_prob, q = map(to_tensor, pair)
+    return {"log π": log_prob.detach(), "Q": q.detach(), "the gradient of log π": gradient(log_prob, logits)}
 
 
 _DRAWN_IS_WANTED = "the same for all actions of a state: Q of the action that was drawn is wanted"
@@ -188,7 +191,11 @@ patient_e = Exercise(
     doc="Check the repair of patient E, `my_resample(pi, q_all, action_samples, generator)`.",
     right=clinic.resample,
     plain=_resample,
-    observe=_observe_resample,
+    observe=Observer(
+        {"(K = 4)": (4, 3), "(K = 1)": (1, 3), "(a batch of one)": (4, 1), "(two seeds in front)": (4, 3, (2,))},
+        _one_resample,
+        probes=False,
+    ),
     mistakes={
         _planted_e: resampling.TWO_DRAWS,
         "pi.log_prob(action) → pi.log_prob(pi.sample(action_samples, generator=generator))": resampling.TWO_DRAWS,
@@ -205,7 +212,6 @@ patient_e = Exercise(
         "return log_prob.mean(0), q.mean(0)": "you average over the drawn actions: one log π and one Q for each of "
         "them are wanted",
         "return log_prob.detach(), q": resampling.DETACHED,
-        "return log_prob.exp(), q": "this is π, and log π is wanted",
     },
     praise="healed: one draw, and both factors use it",
     planted=_planted_e,
@@ -216,8 +222,8 @@ patient_e = Exercise(
 
 
 def _next_value(policy, target_critic, next_obs, stored_next_action):
-    pi, q_all = policy(next_obs), target_critic.all_actions(next_obs)
-    return (pi.probs * q_all).sum(-1)
+    probs, q = policy(next_obs).probs, target_critic.all_actions(next_obs)
+    return (probs * q).sum(-1)
 
 
 def _planted_g(policy, target_critic, next_obs, stored_next_action):
@@ -237,19 +243,11 @@ patient_g = Exercise(
     observe=observer({"": (_policy, clinic.TableCritic(resampling.Q_TABLE), _NEXT_OBS, _STORED)}, "V(s′)"),
     mistakes={
         _planted_g: "a′ is still the stored one: the critic would learn the value of the policies that wrote the data",
-        "return q_all.amax(-1)": "this is the best action's Q: it makes Q-learning's target, the value of the greedy "
-        "policy and not of π",
-        "return target_critic(next_obs, pi.mode())": "this is Q of π's most probable action; the mean over all "
-        "actions that π might take is wanted",
-        "return q_all.mean(-1)": "all actions count alike: each is to be weighted by its probability under π",
-        "return q_all.sum(-1)": "the actions are added up without π's weights",
-        ".probs → .log_probs": "you weight by log π, and a mean under π is weighted by π",
-        ".sum(-1) → .mean(-1)": "you average the weighted values, which divides by the number of actions once too "
-        "often: add them up",
-        "return of_actions(pi.probs * q_all, stored_next_action)": "only the stored action is in it, weighted by π: "
-        "the others are missing",
-        ".sum(-1) →": "the sum over actions is missing: one number for each state is wanted",
+        **resampling.MEAN_UNDER_PI,
+        "return of_actions(probs * q, stored_next_action)": "only the stored action is in it, weighted by π: the "
+        "others are missing",
     },
+    extras=resampling.SOFT_VALUE,
     praise="healed: a′ comes from π as it is now, all of it at once",
     planted=_planted_g,
 )
@@ -263,21 +261,12 @@ def _planted_h(terminated, truncated):
 
 
 _TERMINATED, _TRUNCATED = torch.tensor([[False, True], [False, True]]), torch.tensor([[False, False], [True, True]])
-_ends = observer({"": (_TERMINATED, _TRUNCATED)}, "d")
-
-
-def _observe_ended(function: Callable) -> Observations:
-    seen = _ends(function)
-    if seen["d"].dtype != torch.bool:
-        raise Refused("d has to be a bool tensor, and yours holds numbers")
-    return seen
-
-
 patient_h = Exercise(
     "patient H",
     doc="Check the repair of patient H, `my_ended(terminated, truncated)`.",
     right=clinic.ended,
-    observe=_observe_ended,
+    observe=observer({"": (_TERMINATED, _TRUNCATED)}, "d"),
+    spoken={"terminated": "terminated"},
     mistakes={
         _planted_h: "a time limit still counts as an end: the world would have gone on, only the recording stopped",
         "return truncated": "this is the time limit alone: falling is an end, and the limit is none",
