@@ -657,9 +657,15 @@ def of_q(**more):
 
 
 CALLS |= {
-    "Outcomes.from_gymnasium": lambda: call(
-        Outcomes.from_gymnasium, called={"env_id": "env"}, env_id=Thing("FrozenLake-v1")
+    "Outcomes": lambda: call(
+        Outcomes,
+        probability=Probs(outcomes().probability, dict.fromkeys(LISTS, REFUSED)),
+        reward=Table(outcomes().reward, dict.fromkeys(LISTS, REFUSED)),
+        next_obs=Whole(outcomes().next_obs, {"int32": REFUSED}),
+        terminated=Mask(outcomes().terminated),
+        initial=Probs(outcomes().initial, dict.fromkeys(LISTS, REFUSED)),
     ),
+    "Outcomes.from_gymnasium": lambda: call(Outcomes.from_gymnasium, env=Thing("FrozenLake-v1")),
     "Outcomes.play": lambda: call(
         outcomes().play, probs=Probs(pi2()), episodes=Count(2), generator=Thing(rng()), max_steps=Count(3)
     ),

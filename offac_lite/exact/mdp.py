@@ -7,6 +7,7 @@ import torch
 
 from offac_lite import _check
 from offac_lite.exact._types import Logits, Numbers, PerState, PerStateAction, Probs, Table
+from offac_lite.exact.tables import read_table
 
 LONGEST_EPISODE = 1e12  # discounted steps; beyond it, float64 cannot tell I − γP from a singular matrix
 
@@ -19,29 +20,6 @@ def advantages(probs: torch.Tensor, q: torch.Tensor) -> PerStateAction:
     """
     _check.same_shape(probs=probs, q=q)
     return q - (probs * q).sum(-1, keepdim=True)
-
-
-def with_table(env: str | gymnasium.Env, **kwargs: Any) -> Any:
-    """Return the unwrapped Gymnasium environment, which has a transition table `P`. If `env` is an id, make it first.
-
-    Raises `ValueError` for an environment that cannot be made, or that has no table `P` with an
-    `initial_state_distrib`.
-    """
-    if isinstance(env, str):
-        try:
-            env = gymnasium.make(env, **kwargs)
-        except (gymnasium.error.Error, ImportError, KeyError, TypeError) as error:  # which one depends on what is wrong
-            reason = f"{type(error).__name__}: {error}"
-            raise ValueError(f"env: gymnasium cannot make {env!r} with {kwargs}: {reason}") from None
-    elif kwargs:
-        raise TypeError(f"env is already made, so {', '.join(kwargs)} would be ignored; pass an id instead")
-    base = getattr(env, "unwrapped", env)
-    if getattr(base, "P", None) is None or getattr(base, "initial_state_distrib", None) is None:
-        raise ValueError(
-            f"env {base!r} has no transition table: wanted attributes P and initial_state_distrib, "
-            "which FrozenLake, CliffWalking and Taxi have"
-        )
-    return base
 
 
 class TabularMDP:
@@ -94,28 +72,27 @@ class TabularMDP:
     def from_gymnasium(cls, env: str | gymnasium.Env, gamma: float = 0.99, **kwargs: Any) -> "TabularMDP":
         """Read the transition table of a Gymnasium environment, such as FrozenLake, CliffWalking or Taxi.
 
-        `env` is an environment, or an id with `**kwargs` for `gymnasium.make`. A transition flagged *terminated*
-        becomes missing mass. A time limit is *truncation*, not termination, so the MDP has none. Wrappers are ignored,
-        also those that change rewards. Raises `ValueError` for an environment that cannot be made, or that has no
-        table `P` with an `initial_state_distrib`.
+        `env` is an environment, or an id with `**kwargs` for `gymnasium.make`; an object of your own needs the
+        attributes that `tables.read_table` names, and gets its errors. A transition flagged *terminated* becomes
+        missing mass. A time limit is *truncation*, not termination, so the MDP has none. Wrappers are ignored, also
+        those that change rewards.
 
         >>> mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4")
         >>> uniform = torch.full((16, 4), 0.25, dtype=torch.float64)
         >>> round(mdp.expected_return(uniform).item(), 7)
         0.0123561
         """
-        base = with_table(env, **kwargs)
-        table = base.P
-        n_states, n_actions = len(table), len(table[0])
+        rows, initial = read_table(env, **kwargs)
+        n_states, n_actions = len(rows), len(rows[0])
         transition = torch.zeros(n_states, n_actions, n_states, dtype=torch.float64)
         reward = torch.zeros(n_states, n_actions, dtype=torch.float64)
-        for state, actions in table.items():
-            for action, outcomes in actions.items():
+        for state, actions in enumerate(rows):
+            for action, outcomes in enumerate(actions):
                 for probability, next_state, step_reward, terminated in outcomes:
                     reward[state, action] += probability * step_reward
                     if not terminated:
                         transition[state, action, next_state] += probability
-        return cls(transition, reward, base.initial_state_distrib, gamma)
+        return cls(transition, reward, initial, gamma)
 
     def with_reward_offset(self, offset: float) -> "TabularMDP":
         """Return the same MDP with `offset` added to the reward of every step.
