@@ -104,11 +104,11 @@ def not_negative(name: str, value: Any) -> float:
 
 
 def discount(name: str, value: Any) -> float:
-    """Return `value` as a float in [0, 1), or raise."""
+    """Return `value` as a float in [0, 1], or raise."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number in [0, 1), got {value!r}")
-    if not 0 <= float(value) < 1:
-        raise ValueError(f"{name} must lie in [0, 1), got {value}")
+        raise TypeError(f"{name} must be a number in [0, 1], got {value!r}")
+    if not 0 <= float(value) <= 1:
+        raise ValueError(f"{name} must lie in [0, 1], got {value}")
     return float(value)
 
 

@@ -302,8 +302,6 @@ def latest_episodes(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 1
 def discounted_steps_left(lengths: Sequence[int], gamma: float) -> float:
     """Return the mean of 1 + γ + γ² + … over all states of episodes of these lengths.
 
-    This is the discounted sum of the rewards to come where every step of an episode gives a reward of 1.
-
     This is the mean discounted return from a state if each step gives the reward 1.
 
     >>> discounted_steps_left([2], gamma=0.5)  # 1 + 0.5 in the first state, 1 in the second
@@ -312,5 +310,5 @@ def discounted_steps_left(lengths: Sequence[int], gamma: float) -> float:
     gamma, lengths = _check.discount("gamma", gamma), _check.sizes("lengths", lengths)
     if not lengths:
         raise ValueError("lengths is empty, wanted at least one episode")
-    left = torch.cat([torch.arange(1, length + 1) for length in lengths]).double()
-    return ((1 - gamma**left) / (1 - gamma)).mean().item()
+    sums = (gamma ** torch.arange(max(lengths), dtype=torch.float64)).cumsum(0)
+    return torch.cat([sums[:length] for length in lengths]).mean().item()

@@ -104,7 +104,7 @@ class NotNegative(Number):
 
 
 class Discount(Number):
-    outside = (-0.1, 1.0, 1.5)
+    outside = (-0.1, 1.0 + 1e-9, 1.5)
 
 
 class Rate(Number):

@@ -29,20 +29,20 @@ class TabularMDP:
     ----------
     transition : (S, A, S)
         P(s′ | s, a). A row may sum to less than 1: the missing mass is the probability that the episode
-        *terminates*. So no value is ever bootstrapped across a termination.
+        *terminates*. So no value is ever bootstrapped across a termination. A sum within 1e-6 of 1 counts as 1.
     reward : (S, A)
         Expected reward r(s, a), in reward units.
     initial : (S,)
         Distribution of the first state.
-    gamma : float in [0, 1)
-        Discount per step.
+    gamma : float in [0, 1]
+        Discount per step. With γ = 1, every episode must end under the policy that is evaluated.
 
     The three tables are copied. Everything is float64, on the CPU. Methods take a policy as `probs`, π(a|s), of shape
     (..., S, A). Leading axes are independent policies, and results have the same leading axes. Every result is
     differentiable with respect to `probs`.
 
     Raises `TypeError` or `ValueError` and names the argument, for a wrong shape, NaN, a negative probability, a row of
-    `transition` above 1, an `initial` that does not sum to 1, and γ outside [0, 1). Methods raise the same errors for
+    `transition` above 1, an `initial` that does not sum to 1, and γ outside [0, 1]. Methods raise the same errors for
     a policy, and `ValueError` if the episode neither terminates nor is discounted.
 
     >>> mdp = TabularMDP([[[0.5], [0.0]]], [[1.0, 0.0]], [1.0], gamma=0.5)  # a = 0: reward 1, half the time again
@@ -66,6 +66,9 @@ class TabularMDP:
         self.initial = _check.finite_tensor("initial", initial).clone()
         _check.shape("initial", self.initial, (n_states,), "(S,)")
         _check.probabilities("transition", self.transition, at_most=True)
+        total = self.transition.sum(-1, keepdim=True)
+        rounded = ((total - 1).abs() > 1e-12) & ((total - 1).abs() <= 1e-6)  # in float32, say: it ends no episode
+        self.transition = torch.where(rounded, self.transition / total, self.transition)
         _check.probabilities("initial", self.initial)
 
     @classmethod
@@ -131,7 +134,7 @@ class TabularMDP:
     def occupancy(self, probs: Probs) -> PerState:
         """Compute the discounted visitation ρ_π(s) = Σ_t γ^t P(s_t = s), shape (..., S). Equation (1.2).
 
-        It is not normalised: its sum is the discounted expected length of an episode, at most 1 / (1 − γ).
+        It is not normalised: its sum is the discounted expected length of an episode.
 
         >>> mdp = TabularMDP([[[0.5], [0.0]]], [[1.0, 0.0]], [1.0], gamma=0.5)
         >>> mdp.occupancy([[1.0, 0.0]])
@@ -158,18 +161,21 @@ class TabularMDP:
     def optimal_values(self) -> PerState:
         """Compute V*(s), shape (S,), by policy iteration: exact evaluation, greedy improvement, until nothing changes.
 
+        It begins with uniform actions, which end every episode that can end. With γ = 1 the maximum is over the
+        policies that end every episode.
+
         >>> TabularMDP([[[0.0], [0.0]]], [[1.0, 3.0]], [1.0], gamma=0.5).optimal_values()
         tensor([3.], dtype=torch.float64)
         """
-        greedy = torch.zeros(self.n_states, dtype=torch.long)
+        probs = torch.full((self.n_states, self.n_actions), 1 / self.n_actions, dtype=torch.float64)
         while True:
-            probs = torch.nn.functional.one_hot(greedy, self.n_actions).double()
             q = self.action_values(probs)
-            current = q.gather(1, greedy[:, None])[:, 0]
+            current = (probs * q).sum(1)
             better = q.max(1).values > current + 1e-10 * (1 + current.abs())
             if not better.any():
                 return current
-            greedy = torch.where(better, q.argmax(1), greedy)
+            greedy = torch.nn.functional.one_hot(q.argmax(1), self.n_actions).double()
+            probs = torch.where(better[:, None], greedy, probs)
 
     def policy_path(self, n_steps: int, step_size: float) -> torch.Tensor:
         """Return the logits of a uniform policy and of its successive improvements: shape (n_steps + 1, S, A).
@@ -209,6 +215,7 @@ class TabularMDP:
         if not ((length > 0) & (length < LONGEST_EPISODE)).all():
             raise ValueError(
                 f"gamma={self.gamma!r}: the system I − γP is singular to working precision, because from some "
-                "state the episode neither terminates nor is discounted; lower gamma"
+                "state the episode neither terminates nor is discounted. Lower gamma, or let the last step of an "
+                "episode terminate: its row of transition sums to less than 1"
             )
         return answer

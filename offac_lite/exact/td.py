@@ -38,7 +38,7 @@ def target_variance(
 
     The first part comes from the environment and does not depend on M. M lowers the second part, and the exact sum over
     a′ is M → ∞. Equation (4.4), the law of total variance. Raises `TypeError` or `ValueError` and names the argument,
-    for a wrong shape, NaN, probabilities that do not sum to 1, γ outside [0, 1), and M below 1.
+    for a wrong shape, NaN, probabilities that do not sum to 1, γ outside [0, 1], and M below 1.
 
     >>> lake = Outcomes.from_gymnasium("FrozenLake-v1", map_name="4x4", is_slippery=False)
     >>> world, actions = target_variance(lake, torch.full((16, 4), 0.25), torch.rand(16, 4), 0.99)
