@@ -181,9 +181,9 @@ class ReplayBuffer:
             raise ValueError(f"n = {n} transitions requested, wanted at least 1 and at most the {len(self)} stored")
         generator = self._generator if generator is None else generator
         if self.n_seeds is None and newest is None:
-            return self._read(0, torch.randint(len(self), (n,), generator=generator).numpy())
+            return self._read(0, torch.randint(len(self), (n,), generator=generator, device="cpu").numpy())
         # The same random numbers whatever the lengths: a seed's draws do not depend on the other seeds' data.
-        uniform = torch.rand(len(self._added), n, dtype=torch.float64, generator=generator).numpy()
+        uniform = torch.rand(len(self._added), n, dtype=torch.float64, generator=generator, device="cpu").numpy()
         stored = np.minimum(self._added, self.capacity)[:, None]
         if newest is None:
             slot = (uniform * stored).astype(np.int64)

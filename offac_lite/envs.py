@@ -151,8 +151,8 @@ class VectorEnv:
         self._obs_type = np.int64 if isinstance(obs, Discrete) else np.float32
         self.action_dtype = torch.int64 if isinstance(action, Discrete) else torch.float32
         low, high = (0, action.n - 1) if isinstance(action, Discrete) else (action.low, action.high)
-        self.action_low = torch.tensor(low, dtype=self.action_dtype)
-        self.action_high = torch.tensor(high, dtype=self.action_dtype)
+        self.action_low = torch.tensor(low, dtype=self.action_dtype, device="cpu")
+        self.action_high = torch.tensor(high, dtype=self.action_dtype, device="cpu")
         self._action_bounds = np.asarray(low), np.asarray(high)
 
     @property
@@ -280,7 +280,7 @@ def recent_returns(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 10
     tensor([15., 30., nan])
     """
     returns = [[e.episode_return for e in own] for own in latest_episodes(episodes, n_seeds, last)]
-    return torch.tensor([sum(r) / len(r) if r else float("nan") for r in returns])
+    return torch.tensor([sum(r) / len(r) if r else float("nan") for r in returns], dtype=torch.float32, device="cpu")
 
 
 def latest_episodes(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 10) -> list[list[Episode]]:
@@ -310,5 +310,5 @@ def discounted_steps_left(lengths: Sequence[int], gamma: float) -> float:
     gamma, lengths = _check.discount("gamma", gamma), _check.sizes("lengths", lengths)
     if not lengths:
         raise ValueError("lengths is empty, wanted at least one episode")
-    sums = (gamma ** torch.arange(max(lengths), dtype=torch.float64)).cumsum(0)
+    sums = (gamma ** torch.arange(max(lengths), dtype=torch.float64, device="cpu")).cumsum(0)
     return torch.cat([sums[:length] for length in lengths]).mean().item()

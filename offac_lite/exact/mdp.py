@@ -6,7 +6,7 @@ import gymnasium
 import torch
 
 from offac_lite import _check
-from offac_lite.exact._types import Logits, Numbers, PerState, PerStateAction, Probs, Table
+from offac_lite.exact._types import F64, Logits, Numbers, PerState, PerStateAction, Probs, Table
 from offac_lite.exact.tables import read_table
 
 LONGEST_EPISODE = 1e12  # discounted steps; beyond it, float64 cannot tell I − γP from a singular matrix
@@ -87,8 +87,8 @@ class TabularMDP:
         """
         rows, initial = read_table(env, **kwargs)
         n_states, n_actions = len(rows), len(rows[0])
-        transition = torch.zeros(n_states, n_actions, n_states, dtype=torch.float64)
-        reward = torch.zeros(n_states, n_actions, dtype=torch.float64)
+        transition = torch.zeros(n_states, n_actions, n_states, **F64)
+        reward = torch.zeros(n_states, n_actions, **F64)
         for state, actions in enumerate(rows):
             for action, outcomes in enumerate(actions):
                 for probability, next_state, step_reward, terminated in outcomes:
@@ -167,7 +167,7 @@ class TabularMDP:
         >>> TabularMDP([[[0.0], [0.0]]], [[1.0, 3.0]], [1.0], gamma=0.5).optimal_values()
         tensor([3.], dtype=torch.float64)
         """
-        probs = torch.full((self.n_states, self.n_actions), 1 / self.n_actions, dtype=torch.float64)
+        probs = torch.full((self.n_states, self.n_actions), 1 / self.n_actions, **F64)
         while True:
             q = self.action_values(probs)
             current = (probs * q).sum(1)
@@ -188,7 +188,7 @@ class TabularMDP:
         >>> mdp.policy_path(1, 2.0)[1]
         tensor([[ 1., -1.]], dtype=torch.float64)
         """
-        path = [torch.zeros(self.n_states, self.n_actions, dtype=torch.float64)]
+        path = [torch.zeros(self.n_states, self.n_actions, **F64)]
         for _ in range(_check.count("n_steps", n_steps, at_least=0)):
             probs = torch.softmax(path[-1], -1)
             path.append(path[-1] + step_size * advantages(probs, self.action_values(probs)))
@@ -207,7 +207,7 @@ class TabularMDP:
         starts in every state. Both are positive, and finite unless the system is singular.
         """
         induced = torch.einsum("...sa,sat->...st", probs, self.transition)
-        system = torch.eye(self.n_states, dtype=torch.float64) - self.gamma * induced
+        system = torch.eye(self.n_states, **F64) - self.gamma * induced
         if forward:
             system = system.transpose(-1, -2)
         both = torch.stack([constant, torch.ones_like(constant)], -1)

@@ -37,7 +37,8 @@ class Transitions:
     def sample(self, shape: int | tuple[int, ...], generator: torch.Generator) -> "Transitions":
         """Draw transitions with replacement, of the given shape, such as 64 or (seeds, 64)."""
         shape = (shape,) if isinstance(shape, int) else shape
-        index = torch.randint(len(self), shape, generator=_check.generator("generator", generator))
+        _check.generator("generator", generator)
+        index = torch.randint(len(self), shape, generator=generator, device=generator.device)
         return Transitions(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
@@ -94,7 +95,8 @@ class Outcomes:
         padded = [[[*cell.items(), *[empty] * (most - len(cell))] for cell in row] for row in merged]
 
         def table(pick: Callable[[tuple[int, float, bool], float], float], dtype: torch.dtype) -> torch.Tensor:
-            return torch.tensor([[[pick(*item) for item in cell] for cell in row] for row in padded], dtype=dtype)
+            numbers = [[[pick(*item) for item in cell] for cell in row] for row in padded]
+            return torch.tensor(numbers, dtype=dtype, device="cpu")
 
         return cls(
             table(lambda outcome, p: p, torch.float64),

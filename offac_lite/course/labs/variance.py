@@ -13,6 +13,7 @@ from offac_lite import _check
 from offac_lite.course import plots
 from offac_lite.course.labs.buttons import baseline_buttons, baseline_of
 from offac_lite.course.stage.lab import Lab, selected_controls
+from offac_lite.exact._types import F64
 from offac_lite.exact.estimators import ESTIMATORS, Estimator, GradientMoments, break_even_actions, gradient_moments
 from offac_lite.exact.mdp import TabularMDP
 
@@ -69,9 +70,9 @@ class VarianceModel:
         self.path = path if policy == "half trained" else torch.zeros_like(path)
         generator = torch.Generator().manual_seed(seed)
         largest = VARIANCE_KS[-1]
-        self.state_uniforms = torch.rand(n_points, largest, generator=generator, dtype=torch.float64)
-        self.action_uniforms = torch.rand(n_points, largest, largest, generator=generator, dtype=torch.float64)
-        self.q_noise = torch.randn(self.path[-1].shape, generator=generator, dtype=torch.float64)
+        self.state_uniforms = torch.rand(n_points, largest, generator=generator, **F64)
+        self.action_uniforms = torch.rand(n_points, largest, largest, generator=generator, **F64)
+        self.q_noise = torch.randn(self.path[-1].shape, generator=generator, **F64)
         self.world = functools.lru_cache(maxsize=512)(self._world)
 
     def _world(self, reward_offset: float, q_error: float, age: int) -> "_World":

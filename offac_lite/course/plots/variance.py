@@ -23,6 +23,7 @@ from offac_lite.course.plots.base import (
     zero_lines,
 )
 from offac_lite.course.plots.style import course_style
+from offac_lite.exact._types import F64
 
 __all__ = ["Plane", "VarianceView", "gradient_cloud", "variance_against_k"]
 
@@ -124,7 +125,7 @@ class VarianceView:
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
         m, unit = result.moments, result.scale
-        origin = torch.zeros(2, dtype=torch.float64)
+        origin = torch.zeros(2, **F64)
         for artist, xy in (
             (self.points, result.points),
             (self.mean, result.mean[None]),
