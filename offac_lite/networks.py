@@ -200,8 +200,9 @@ class MLP(nn.Module):
         self.shapes = [shape for fan_in, fan_out in pairwise(sizes) for shape in ((fan_out, fan_in), (fan_out, 1))]
         bounds = [1 / math.sqrt(fan_in) for fan_in in sizes[:-1] for _ in ("weight", "bias")]
         bounds[-2:] = [out_gain * bound for bound in bounds[-2:]]
+        like: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # whatever PyTorch's defaults are
         parts = [
-            bound * (2 * torch.rand(n_seeds or 1, math.prod(shape), generator=generator) - 1)
+            bound * (2 * torch.rand(n_seeds or 1, math.prod(shape), generator=generator, **like) - 1)
             for bound, shape in zip(bounds, self.shapes, strict=True)
         ]
         theta = torch.cat(parts, 1)
@@ -413,7 +414,8 @@ class ContinuousQCritic(QCritic):
     ):
         super().__init__()
         obs_size, self.action_size = _check.count("obs_size", obs_size), _check.count("action_size", action_size)
-        in_scale = torch.cat([_scale("obs_scale", obs_scale, obs_size).expand(obs_size), torch.ones(action_size)])
+        scale = _scale("obs_scale", obs_scale, obs_size).expand(obs_size)
+        in_scale = torch.cat([scale, scale.new_ones(action_size)])
         self.net = MLP(obs_size + action_size, hidden, 1, in_scale=in_scale, **mlp)
 
     def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
