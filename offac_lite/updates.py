@@ -3,6 +3,7 @@
 A step that needs actions of the current policy draws them itself. Losses are summed over the seeds, so that no
 gradient crosses seeds. A step returns the losses (...), detached, and updates nothing if one of them is not finite.
 `alive` (...), bool, is False for seeds that were stopped: their losses do not count, and their gradients are 0.
+A step takes gradients also where `torch.set_grad_enabled(False)` is on.
 """
 
 from collections.abc import Callable
@@ -24,6 +25,7 @@ class NotFiniteError(ValueError):
         self.seeds = ~torch.isfinite(loss)
 
 
+@torch.enable_grad()
 def critic_step(
     critic: QCritic,
     target_critic: QCritic,
@@ -70,6 +72,7 @@ def critic_step(
     return descend(optimizer, loss, alive)
 
 
+@torch.enable_grad()
 def v_critic_step(
     critic: VCritic,
     target_critic: VCritic,
@@ -107,6 +110,7 @@ def v_critic_step(
     return descend(optimizer, equations.critic_loss(value, target), alive)
 
 
+@torch.enable_grad()
 def actor_step(
     policy: Policy,
     critic: QCritic,
@@ -194,6 +198,7 @@ def actor_weight(
     return leave_one_out(weight) if baseline == "leave-one-out" else weight
 
 
+@torch.enable_grad()
 def reparameterized_actor_step(
     policy: Policy,
     critic: QCritic,
@@ -240,6 +245,7 @@ def reparameterized_actor_step(
     return descend(optimizer, reparameterized_loss(objective), alive)
 
 
+@torch.enable_grad()
 def stored_actor_step(
     policy: Policy,
     optimizer: torch.optim.Optimizer,
@@ -314,13 +320,18 @@ def descend(optimizer: torch.optim.Optimizer, loss: Tensor, alive: Tensor | None
     tensor([0., 0.])
     """
     if not loss.requires_grad:
-        raise ValueError("loss carries no gradient: it was computed without any parameter that learns")
+        reason = "it was computed without any parameter that learns"
+        if torch.is_inference_mode_enabled() or not torch.is_grad_enabled():
+            reason = "torch.inference_mode, torch.no_grad or torch.set_grad_enabled(False) was on"
+        raise ValueError(f"loss carries no gradient: {reason}")
     if alive is not None:
-        loss = loss.where(alive, 0.0)
+        with torch.enable_grad():
+            loss = loss.where(alive, 0.0)
     if not torch.isfinite(loss).all():
         raise NotFiniteError(loss.detach())
     optimizer.zero_grad()
-    loss.sum().backward()
+    with torch.enable_grad():
+        loss.sum().backward()
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if all(parameter.grad is None for parameter in parameters):
         raise ValueError("loss depends on no parameter of optimizer: was it made for another network?")
