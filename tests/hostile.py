@@ -8,6 +8,7 @@ A kind is a right value and how wrong it can go. Each way to spoil it is a label
 - PASSED: refused, or passed on: NaN or infinity in, NaN or infinity out, and no ordinary number.
 """
 
+import contextlib
 import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -306,3 +307,20 @@ RC_PARAMS = {
     },
 }
 """Settings of Matplotlib, each of which changes every figure that obeys it."""
+
+
+@contextlib.contextmanager
+def _default_dtype():
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+TORCH = {
+    "set_default_dtype": _default_dtype,
+    "set_default_device": lambda: torch.device("meta"),  # a device that holds no numbers: nothing can be read from it
+    "set_grad_enabled": torch.no_grad,
+}
+"""Settings of PyTorch, each as a context."""

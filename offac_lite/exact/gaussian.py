@@ -66,7 +66,8 @@ def slope(q: QFunction, action: torch.Tensor) -> torch.Tensor:
     tensor([ 1., -0., -2.])
     """
     action = action.detach().requires_grad_()
-    total = _values(q, action).sum()
+    with torch.enable_grad():
+        total = _values(q, action).sum()
     return torch.autograd.grad(total, action)[0] if total.requires_grad else torch.zeros_like(action)
 
 

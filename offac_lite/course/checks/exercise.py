@@ -16,6 +16,8 @@ from pathlib import Path
 
 import torch
 
+from offac_lite.course.checks.settings import ordinary_torch, unusual_settings
+
 _HERE = Path(__file__).parent
 _MARKS = {True: "✓", False: "✗", None: "…"}
 
@@ -221,6 +223,15 @@ def diagnose(exercise: Exercise, function: Callable) -> tuple[bool | None, str]:
     """
     if not callable(function):
         return False, f"a function is wanted, and this is a {type(function).__name__}"
+    settings = unusual_settings()
+    with ordinary_torch():
+        verdict, words = _diagnose(exercise, function)
+    if verdict is False and settings:
+        words += f" (This session has {settings}, and the checks run without it.)"
+    return verdict, words
+
+
+def _diagnose(exercise: Exercise, function: Callable) -> tuple[bool | None, str]:
     if untouched(function, exercise.planted):
         return None, "not attempted yet: the bug is still there"
     right = exercise.observe(exercise.right)

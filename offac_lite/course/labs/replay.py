@@ -35,8 +35,8 @@ class Comparison:
     def of(cls, update: torch.Tensor, exact: torch.Tensor) -> "Comparison":
         """Compare two gradients, (S, A) each."""
         unit, length = exact.norm(), update.norm()
-        cosine = (update * exact).sum() / (length * unit) if length > 0 else torch.tensor(0.0)
-        return cls(cosine.item(), (length / unit).item(), ((update - exact).norm() / unit).item())
+        cosine = ((update * exact).sum() / (length * unit)).item() if length > 0 else 0.0
+        return cls(cosine, (length / unit).item(), ((update - exact).norm() / unit).item())
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +194,7 @@ class BufferModel:
         stratum = (self.written / width).long().clamp_max(self.n_strata - 1)
         total = torch.zeros(self.n_strata, **F64).index_add_(0, stratum[:stored], difference)
         batch = (self.uniforms * stored).long()
-        position_and_angle = torch.tensor([0, 2])
+        position_and_angle = slice(0, 3, 2)
         return BufferResult(
             steps=self.steps[moment],
             written=self.written[batch],
