@@ -171,7 +171,8 @@ class MLP(nn.Module):
 
     Weights start uniform in ±1/√in, those of the output layer times `out_gain`. `generator` is a local
     `torch.Generator` on the CPU, where a network is made; `.to(device)` moves it. The input is multiplied by `in_scale`
-    first (a number or one per feature), so that features of different units start equal.
+    first (a number or one per feature), so that features of different units start equal. It may have any dtype; the
+    result has that of `theta`, float32.
 
     >>> net = MLP(3, (8,), 2, n_seeds=5, generator=torch.Generator().manual_seed(0))
     >>> net(torch.zeros(5, 7, 3)).shape, net.theta.shape  # 3 · 8 + 8, then 8 · 2 + 2
@@ -215,7 +216,8 @@ class MLP(nn.Module):
             seeds = "" if self.n_seeds is None else f"{n_seeds}, "
             raise ValueError(f"obs has shape {tuple(x.shape)}, wanted ({seeds}..., {self.in_size})")
         rows = lead.numel() if self.n_seeds is None else lead[1:].numel()
-        x = (x * self.in_scale).reshape(n_seeds, rows, self.in_size).mT  # features before batch: the faster way round
+        x = (x.to(self.theta.dtype) * self.in_scale).reshape(n_seeds, rows, self.in_size)
+        x = x.mT  # features before batch: the faster way round
         for i, (weight, bias) in enumerate(self.layers()):
             x = torch.baddbmm(bias, weight, x if i == 0 else functional.relu(x))
         return x.mT.reshape(*lead, x.shape[1])
