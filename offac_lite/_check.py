@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
@@ -16,15 +17,31 @@ Numbers = torch.Tensor | ArrayLike
 def finite_tensor(name: str, value: Numbers, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     """Return `value` as a tensor of `dtype` on the CPU. A tensor keeps its graph.
 
-    Raises `TypeError` for what is not numeric and `ValueError` for NaN or infinity.
+    Raises `TypeError` for what is not numeric and `ValueError` for NaN, infinity, and whole numbers that are too large
+    for `dtype`.
     """
     try:
         tensor = torch.as_tensor(value, dtype=dtype, device="cpu")
+    except OverflowError:
+        raise ValueError(f"{name} holds a number that is too large for {dtype}") from None
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must be numeric, got {type(value).__name__}: {error}") from None
     if not torch.isfinite(tensor).all():
         raise ValueError(f"{name} holds NaN or infinity; every entry must be finite")
+    whole_numbers_fit(name, value, 2**24 if dtype == torch.float32 else 2**53)
     return tensor
+
+
+def whole_numbers_fit(name: str, value: Numbers, largest: int = 2**24) -> None:
+    """Raise `ValueError` where `value` holds integers beyond `largest`, which floating-point numbers would round."""
+    if isinstance(value, torch.Tensor):
+        if value.is_floating_point():
+            return
+        value = value.numpy(force=True)
+    array = np.asarray(value)
+    if array.dtype.kind in "iu" and array.size and (array.max() > largest or array.min() < -largest):
+        limit = f"{largest} = 2**{largest.bit_length() - 1}"
+        raise ValueError(f"{name} holds integers beyond {limit}, which would be rounded")
 
 
 def tensor(name: str, value: Any) -> torch.Tensor:

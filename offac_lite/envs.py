@@ -159,7 +159,8 @@ class VectorEnv:
     def spaces(self) -> Spaces:
         """The sizes and bounds from which networks are made.
 
-        Raises `ValueError` for observations that are not a Box, and for actions without finite bounds.
+        Raises `ValueError` for observations that are not a Box, and for actions without finite bounds or with a
+        dimension that is fixed.
 
         >>> VectorEnv("CartPole-v1", 1).spaces
         Spaces(obs_shape=(4,), action_shape=(), n_actions=2, low=(), high=())
@@ -169,8 +170,10 @@ class VectorEnv:
         if self.n_actions is not None:
             return Spaces(self.obs_shape, self.action_shape, self.n_actions)
         low, high = self.action_low.flatten().tolist(), self.action_high.flatten().tolist()
-        if not all(map(math.isfinite, low + high)):
-            raise ValueError(f"the actions of {self.env_id} reach from {low} to {high}: train needs finite bounds")
+        span = self.action_high - self.action_low
+        if not (torch.isfinite(span) & (span > 0)).all():
+            wanted = "train needs finite bounds, with low < high in each dimension and a finite distance between them"
+            raise ValueError(f"the actions of {self.env_id} reach from {low} to {high} in float32: {wanted}")
         return Spaces(self.obs_shape, self.action_shape, None, tuple(low), tuple(high))
 
     @property
@@ -191,14 +194,14 @@ class VectorEnv:
         obs, _ = self.gym_env.reset(seed=None if seed is None else self._env_seeds(seed))
         self._done = np.zeros(self._size, bool)
         self._returns, self._lengths = np.zeros(self._size), np.zeros(self._size, int)
-        self._obs = first = self._tensor(obs, self._obs_type)
+        self._obs = first = self._observed(obs)
         return first
 
     def step(self, action: Numbers) -> Step:
         """Take one action in every environment and return `Step(obs, reward, next_obs, terminated, truncated, valid)`.
 
         `action`: (*batch_shape, *action_shape), integers in [0, n_actions) or numbers in [action_low, action_high].
-        Rounding may put a number outside by up to 1e-5; it is then clipped. Where `valid` is False, the action was
+        A number that rounding to float32 has put outside is clipped. Where `valid` is False, the action was
         ignored. Afterwards `env.obs` is the tensor `next_obs`. After an episode's end that is the final observation
         once more, for the action that is ignored.
 
@@ -212,7 +215,7 @@ class VectorEnv:
         for i in np.flatnonzero(self._done).tolist():
             self._episodes.append(Episode(*divmod(i, self.n_envs), float(self._returns[i]), int(self._lengths[i])))
             self._returns[i] = self._lengths[i] = 0
-        self._obs = after = self._tensor(next_obs, self._obs_type)
+        self._obs = after = self._observed(next_obs)
         ends = self._tensor(terminated, np.bool_), self._tensor(truncated, np.bool_)
         return Step(obs, self._tensor(reward, np.float32), after, *ends, self._tensor(valid, np.bool_))
 
@@ -241,6 +244,11 @@ class VectorEnv:
         obs, action = self.gym_env.single_observation_space, self.gym_env.single_action_space
         return f"VectorEnv({self.env_id!r}, n_envs={self.n_envs}{seeds}): obs {obs}, action {action}"
 
+    def _observed(self, obs: np.ndarray) -> torch.Tensor:
+        if self.n_obs is None:
+            _check.whole_numbers_fit(f"an observation of {self.env_id}", obs)
+        return self._tensor(obs, self._obs_type)
+
     def _tensor(self, array: np.ndarray, dtype: type) -> torch.Tensor:
         """Copy, because an environment may go on writing into its own array."""
         array = np.array(array, dtype)
@@ -265,11 +273,23 @@ class VectorEnv:
             raise ValueError(f"action has shape {action.shape}, wanted {wanted} = batch_shape + action_shape")
         low, high = self._action_bounds
         near = np.clip(action, low, high)
-        if not (np.isfinite(action).all() and (np.abs(near - action) <= (0 if discrete else 1e-5)).all()):
+        slack = 0.0 if discrete else rounding(low, high)
+        if not (np.isfinite(action).all() and (np.abs(near - action) <= slack).all()):
             bounds = f"{low.tolist()} to {high.tolist()}"
             raise ValueError(f"action holds {action.min():g} to {action.max():g}, wanted {bounds}")
         dtype = self.gym_env.single_action_space.dtype
         return near.astype(dtype, copy=False).reshape(self._size, *self.action_shape)
+
+
+def rounding(low: Numbers, high: Numbers) -> np.ndarray:
+    """Return by how much float32 may round an action out of its bounds: a little of their size and of their distance.
+
+    >>> rounding([-2.0], [2.0])
+    array([4.2e-05])
+    """
+    low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
+    sizes = [np.where(np.isfinite(x), np.abs(x), 0.0) for x in (low, high, high - low)]
+    return 1e-6 * np.maximum(sizes[0], sizes[1]) + 1e-5 * sizes[2]
 
 
 def recent_returns(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 10) -> torch.Tensor:

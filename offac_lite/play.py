@@ -11,7 +11,7 @@ from torch import Tensor
 from offac_lite import _check
 from offac_lite.buffer import ReplayBuffer
 from offac_lite.config import Config, Prefill, SavedName
-from offac_lite.envs import Spaces, Step, VectorEnv
+from offac_lite.envs import Spaces, Step, VectorEnv, rounding
 from offac_lite.networks import Categorical, Pi
 
 Behavior = Callable[[Tensor], Pi] | Sequence[float] | Tensor | None
@@ -250,7 +250,7 @@ def _check_buffer(config: Config, old: ReplayBuffer, spaces: Spaces) -> None:
         low, high = spaces.low, spaces.high
         if spaces.n_actions is not None:
             low, high = (0,), (spaces.n_actions - 1,)
-        slack = 0 if discrete else 1e-5  # what rounding may put outside
+        slack = 0.0 if discrete else torch.from_numpy(rounding(low, high))
         if not (
             (action >= torch.tensor(low, device="cpu") - slack) & (action <= torch.tensor(high, device="cpu") + slack)
         ).all():
