@@ -118,8 +118,10 @@ class VectorEnv:
             self.gym_env: Any = gymnasium.make_vec(env_id, num_envs=self._size, **kwargs)
         except gymnasium.error.UnregisteredEnv as error:
             raise ValueError(f"env_id = {env_id!r} is not an environment Gymnasium knows: {error}") from None
-        except (gymnasium.error.Error, ImportError) as error:
+        except (gymnasium.error.Error, ImportError, TypeError, AttributeError, AssertionError) as error:
             raise ValueError(f"env_id = {env_id!r} cannot be made: {type(error).__name__}: {error}") from error
+        if isinstance(self.gym_env.unwrapped, SyncVectorEnv):
+            self.gym_env.unwrapped.envs = [_Checked(env, env_id) for env in self.gym_env.unwrapped.envs]
         try:
             self._read_spaces()
         except ValueError:
@@ -172,8 +174,8 @@ class VectorEnv:
         low, high = self.action_low.flatten().tolist(), self.action_high.flatten().tolist()
         span = self.action_high - self.action_low
         if not (torch.isfinite(span) & (span > 0)).all():
-            wanted = "train needs finite bounds, with low < high in each dimension and a finite distance between them"
-            raise ValueError(f"the actions of {self.env_id} reach from {low} to {high} in float32: {wanted}")
+            wanted = "train needs finite bounds, with low < high in each dimension and a finite distance, in float32"
+            raise ValueError(f"the actions of {self.env_id} reach from {low} to {high}: {wanted}")
         return Spaces(self.obs_shape, self.action_shape, None, tuple(low), tuple(high))
 
     @property
@@ -279,6 +281,60 @@ class VectorEnv:
             raise ValueError(f"action holds {action.min():g} to {action.max():g}, wanted {bounds}")
         dtype = self.gym_env.single_action_space.dtype
         return near.astype(dtype, copy=False).reshape(self._size, *self.action_shape)
+
+
+class _Checked(gymnasium.Wrapper):
+    """Check what the first `reset` and the first `step` of an environment return; afterwards it costs nothing."""
+
+    def __init__(self, env: gymnasium.Env, env_id: str):
+        super().__init__(env)
+        self.env_id = env_id
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        answer = self._answer("reset", seed=seed, options=options)
+        self.reset = self.env.reset  # type: ignore[method-assign]
+        return answer
+
+    def step(self, action: Any) -> Any:
+        answer = self._answer("step", action)
+        self.step = self.env.step  # type: ignore[method-assign]
+        return answer
+
+    def _answer(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call the method. Raise `ValueError` where the environment has the interface of the old Gym."""
+        try:
+            answer = getattr(self.env, method)(*args, **kwargs)
+        except Exception:
+            # A wrapper of Gymnasium's trips over what it did not expect. Ask the environment itself what that is.
+            try:
+                answer = getattr(self.unwrapped, method)(*args, **kwargs)
+            except TypeError as error:
+                if "unexpected keyword" in str(error):
+                    raise self._refusal(f"{method} does not take what it is given ({error})") from None
+                raise
+            if _well_formed(method, answer):
+                raise
+        if not _well_formed(method, answer):
+            values = ", ".join(type(value).__name__ for value in (answer if isinstance(answer, tuple) else (answer,)))
+            raise self._refusal(f"{method} returned {values}")
+        if np.shape(answer[0]) != self.observation_space.shape:
+            wanted = f"{self.observation_space.shape}, that of its observation_space"
+            raise ValueError(f"{self.env_id} gave an observation of shape {np.shape(answer[0])}, wanted {wanted}")
+        return answer
+
+    def _refusal(self, words: str) -> ValueError:
+        return ValueError(
+            f"{self.env_id} does not have Gymnasium's interface: its {words}. Wanted are reset(self, *, seed=None, "
+            "options=None), which returns (obs, info), and step(self, action), which returns (obs, reward, terminated, "
+            "truncated, info), with terminated and truncated True or False"
+        )
+
+
+def _well_formed(method: str, answer: Any) -> bool:
+    if method == "reset":
+        return isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[1], dict)
+    flags: tuple[Any, ...] = answer[2:4] if isinstance(answer, tuple) and len(answer) == 5 else (None,)
+    return all(np.ndim(flag) == 0 and np.asarray(flag).dtype.kind in "biu" for flag in flags)
 
 
 def rounding(low: Numbers, high: Numbers) -> np.ndarray:
