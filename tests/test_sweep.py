@@ -176,3 +176,20 @@ def test_an_interrupted_sweep_keeps_what_is_done(tmp_path, n_jobs):
 def test_bad_input(arguments, error, message):
     with pytest.raises(error, match=message):
         sweep(**arguments)
+
+
+def refuse(*arguments, **options):
+    raise PermissionError(13, "Permission denied")
+
+
+def test_a_folder_where_nothing_can_be_written_is_refused_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr("offac_lite.sweep.train", None)
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(ValueError, match="folder: nothing can be written to .*: Permission denied"):
+        sweep({"a": {}}, folder=tmp_path, n_jobs=1, progress=False)
+
+
+def test_a_run_that_cannot_be_saved_in_the_end_is_not_lost(tmp_path, monkeypatch):
+    monkeypatch.setattr("offac_lite.run.Run.save", refuse)
+    row = sweep({"a": {}}, folder=tmp_path, n_jobs=1, progress=False, seeds=2, total_steps=400, evaluations=1)["a"]
+    assert row.error == "not saved: [Errno 13] Permission denied" and row.run.returns.shape == (2, 1)
