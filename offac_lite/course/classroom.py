@@ -130,7 +130,7 @@ def run(notebook: NotebookNode, folder: Path, timeout: int = 300) -> str:
     """Run a notebook in place, in `folder`, up to its last check. Return "", or the reason why the run stopped before.
 
     This runs all code in the notebook. After a cell that raises, the run goes on. A cell that takes longer than
-    `timeout` seconds is interrupted.
+    `timeout` seconds is interrupted; on a busy machine that may be a correct one, so the reason names it.
     """
     kernels = KernelSpecManager(kernel_dirs=[])  # this Python, whichever kernels are installed
     last = max((n for n, names in enumerate(_checked_in(notebook.cells)) if names), default=-1)
@@ -144,6 +144,7 @@ def run(notebook: NotebookNode, folder: Path, timeout: int = 300) -> str:
         resources={"metadata": {"path": str(folder)}},
         extra_arguments=["--IPKernelApp.log_level=ERROR"],  # otherwise every kernel warns about TCP
         timeout=timeout,
+        startup_timeout=max(60, timeout),
         interrupt_on_timeout=True,
         allow_errors=True,
     )
@@ -151,7 +152,9 @@ def run(notebook: NotebookNode, folder: Path, timeout: int = 300) -> str:
         client.execute(cleanup_kc=True)  # stops the kernel; the client does so by itself only for its own manager
     except (CellTimeoutError, DeadKernelError) as error:
         return f"{type(error).__name__}: {str(error).splitlines()[0]}"
-    return ""
+    ended = [[output.get("ename") for output in cell.get("outputs", ())] for cell in notebook.cells]
+    cut = [str(number) for number, names in enumerate(ended, 1) if "KeyboardInterrupt" in names]
+    return f"cell {', '.join(cut)} was interrupted after {timeout} s (see --timeout)" if cut else ""
 
 
 def verdicts(notebook: NotebookNode) -> dict[str, tuple[str, str]]:
