@@ -173,7 +173,7 @@ def train_parser() -> argparse.ArgumentParser:
         help="in scaled reward per nat (default 0.05; Pendulum-v1: 0.02); 0 for stored continuous actions",
     )
     add("--seed", type=int, help="starts all random streams (default 0)")
-    add("--threads", type=int, default=1, help="PyTorch's threads (default 1, the fastest for small networks)")
+    add("--threads", type=int, help="PyTorch's threads (default 1, the fastest for small networks)")
     default = Path("learning_curves.png")
     add("--figure", type=Path, default=default, help="where to save the learning curves (default %(default)s)")
     add("--save", type=Path, default=None, help="where to save the run, for Run.load (default: nowhere)")
@@ -184,13 +184,10 @@ def train_command(arguments: list[str]) -> None:
     """Run `train ...`: a progress bar, a table, the learning curves."""
     parser = train_parser()
     options = vars(parser.parse_args(arguments))
-    env, threads, figure, save = (options.pop(name) for name in ("env", "threads", "figure", "save"))
+    env, figure, save = (options.pop(name) for name in ("env", "figure", "save"))
     for name, path in ("--figure", figure), ("--save", save):
         if path is not None and (fault := _check.unwritable(path)):
             parser.error(f"{name}: {fault}")
-    if threads < 1:
-        parser.error(f"--threads must be at least 1, got {threads}")
-    torch.set_num_threads(threads)
     try:
         run = train({"Pendulum-v1": PENDULUM}.get(env, env), **options)
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The networks of S agents with their optimisers, and the two steps that the options of a run ask for."""
+"""The networks of S agents with their optimiser, and the update that the options of a run ask for."""
 
 import copy
 import functools
@@ -18,10 +18,12 @@ from offac_lite.networks import (
     CategoricalPolicy,
     ContinuousQCritic,
     DiscreteQCritic,
+    Pi,
     Policy,
     TanhGaussianPolicy,
     TwinQCritic,
     VCritic,
+    evaluate_together,
 )
 
 
@@ -44,7 +46,7 @@ def make_networks(config: Config, spaces: Spaces, generator: torch.Generator) ->
 
 
 class Agent:
-    """S policies and critics, their target networks and optimisers; `config` says how they learn.
+    """S policies and critics, their target networks and optimiser; `config` says how they learn.
 
     `generator`, on the device of `config`, draws every action; `init_generator`, on the CPU, the first parameters.
     """
@@ -55,117 +57,105 @@ class Agent:
         self.policy = policy.to(config.device)
         self.critic: Any = critic.to(config.device)  # a QCritic, or with critic="v" a VCritic
         self.target_critic: Any = copy.deepcopy(self.critic).requires_grad_(False)
-        self.optimizer = Adam(self.policy.parameters(), config.actor_lr, fused=True)
-        self.critic_optimizer = Adam(self.critic.parameters(), config.critic_lr, fused=True)
+        actor = {"params": self.policy.parameters(), "lr": config.actor_lr}
+        self.optimizer = Adam([actor, {"params": self.critic.parameters(), "lr": config.critic_lr}], fused=True)
         self.alive: Tensor | None = None  # (S,) bool once a seed was stopped
 
-    def critic_step(self, batch: Transition) -> Tensor:
-        """Take the critic step that the options ask for, and return the loss (S,)."""
+    @torch.enable_grad()  # whatever torch.set_grad_enabled says
+    def update(self, batch: Transition) -> Tensor:
+        """Take the critic step and the actor step that the options ask for, and return the critic's loss (S,).
+
+        Both gradients are computed with the networks as they are, and one optimiser step moves both. So the actor
+        learns from the critic before its step.
+        """
+        pi, critic = evaluate_together(self.policy, self.critic, batch.obs)  # π and Q at s
+        critic_loss = self.critic_loss(pi, critic, batch)
+        updates.descend(self.optimizer, critic_loss + self.actor_loss(pi, critic, batch), self.alive)
+        return critic_loss.detach()
+
+    def critic_loss(self, pi: Pi, critic: Any, batch: Transition) -> Tensor:
+        """Return the critic's loss (S,) that the options ask for; see `updates.critic_step`, `updates.v_critic_step`.
+
+        `pi` and `critic` are π(·|s) and this agent's critic at the states of the batch, see `evaluate_together`.
+        """
         c = self.config
         if c.critic == "v":
-            return updates.v_critic_step(
-                self.critic,
-                self.target_critic,
-                self.critic_optimizer,
-                batch,
-                gamma=c.gamma,
-                weight=self.weight(batch),
-                v_target=c.v_target or equations.v_target,
-                alive=self.alive,
-            )
+            v_target = c.v_target or equations.v_target
+            return updates.v_critic_loss(critic, self.target_critic, batch, c.gamma, self.weight(pi, batch), v_target)
         assert c.next_action_samples != "auto"  # the config is resolved
-        return updates.critic_step(
-            self.critic,
-            self.target_critic,
-            self.policy,
-            self.critic_optimizer,
+        with torch.no_grad():
+            next_pi, target_critic = evaluate_together(self.policy, self.target_critic, batch.next_obs)
+        return updates.q_critic_loss(
+            critic,
+            target_critic,
+            next_pi,
             batch,
-            gamma=c.gamma,
-            next_action_samples=c.next_action_samples,
+            c.gamma,
+            c.next_action_samples,
             generator=self.generator,
             q_target=c.q_target or equations.q_target,
-            alive=self.alive,
         )
 
-    def actor_step(self, batch: Transition) -> Tensor:
-        """Take the actor step that the options ask for, and return the loss (S,). Only its gradient has a meaning."""
+    def actor_loss(self, pi: Pi, critic: Any, batch: Transition) -> Tensor:
+        """Return the actor's loss (S,) that the options ask for; only its gradient has a meaning.
+
+        Arguments as in `critic_loss`. See `updates.actor_step`, `updates.stored_actor_step` and
+        `updates.reparameterized_actor_step`.
+        """
         c = self.config
         if c.uses_stored_actions:
-            return self.stored_actor_step(batch)
+            advantage, weight = self.stored_advantage(pi, critic, batch), self.weight(pi, batch)
+            own_loss = c.policy_gradient_loss or equations.policy_gradient_loss
+            return updates.stored_actor_loss(pi, batch, advantage, weight, c.entropy_bonus, own_loss)
         if c.resampled_loss is not None:
-            return self.own_actor_step(batch)
+            return self.own_actor_loss(batch)
         if c.gradient == "reparameterized":
-            return updates.reparameterized_actor_step(
-                self.policy,
-                self.critic,
-                self.optimizer,
-                batch.obs,
-                action_samples=int(c.action_samples),
-                entropy_bonus=c.entropy_bonus,
-                generator=self.generator,
-                alive=self.alive,
-            )
-        return updates.actor_step(
-            self.policy,
-            self.critic,
-            self.optimizer,
+            n_samples, bonus = int(c.action_samples), c.entropy_bonus
+            return updates.reparameterized_actor_loss(pi, critic, batch.obs, n_samples, bonus, generator=self.generator)
+        return updates.resampled_actor_loss(
+            pi,
+            critic,
             batch.obs,
             action_samples=c.action_samples,
             baseline=c.baseline,
             entropy_bonus=c.entropy_bonus,
-            generator=self.generator,
             policy_gradient_loss=c.policy_gradient_loss or equations.policy_gradient_loss,
             leave_one_out=c.leave_one_out or equations.leave_one_out,
-            alive=self.alive,
+            generator=self.generator,
         )
 
-    def stored_actor_step(self, batch: Transition) -> Tensor:
-        """Take the actor step at the buffer's own actions."""
-        c = self.config
-        return updates.stored_actor_step(
-            self.policy,
-            self.optimizer,
-            batch,
-            self.stored_advantage(batch),
-            weight=self.weight(batch),
-            entropy_bonus=c.entropy_bonus,
-            policy_gradient_loss=c.policy_gradient_loss or equations.policy_gradient_loss,
-            alive=self.alive,
-        )
-
-    @torch.enable_grad()  # whatever torch.set_grad_enabled says
-    def own_actor_step(self, batch: Transition) -> Tensor:
-        """Take the actor step down a loss of the user's own, plus the entropy bonus."""
+    def own_actor_loss(self, batch: Transition) -> Tensor:
+        """Return a loss of the user's own, (S,), less the entropy bonus. It trains the policy alone."""
         c, own_loss = self.config, self.config.resampled_loss
         assert own_loss is not None
-        loss = own_loss(self.policy, self.critic, batch.obs, batch.action, c.action_samples, self.generator)
+        with updates.frozen(self.critic):
+            loss = own_loss(self.policy, self.critic, batch.obs, batch.action, c.action_samples, self.generator)
         loss = loss.expand(c.seeds)  # of a mean over seeds, each seed gets its full gradient
         if c.entropy_bonus:
             loss = loss - c.entropy_bonus * self.entropy(batch.obs, self.generator).mean(-1)
-        return updates.descend(self.optimizer, loss, self.alive)
+        return loss
 
     @torch.no_grad()
-    def weight(self, batch: Transition) -> Tensor | None:
+    def weight(self, pi: Pi, batch: Transition) -> Tensor | None:
         """Return ρ = π(a|s) / β(a|s) of the stored actions, (S, B), or None where the options ask for no weight."""
         if self.config.action != "importance":
             return None
-        log_prob = self.policy(batch.obs).log_prob(batch.action)
-        return equations.importance_ratio(log_prob, batch.log_prob, self.config.importance_clip)
+        return equations.importance_ratio(pi.log_prob(batch.action), batch.log_prob, self.config.importance_clip)
 
     @torch.no_grad()
-    def stored_advantage(self, batch: Transition) -> Tensor:
+    def stored_advantage(self, pi: Pi, critic: Any, batch: Transition) -> Tensor:
         """Return the advantage of the stored actions, (S, B), by the critic as it is now.
 
         Critic V: the TD error. Critic Q: Q − V. With baseline=None: the TD target, or Q.
         """
         c = self.config
         if c.critic == "q":
-            q = self.critic(batch.obs, batch.action)
-            return q - self.value(batch.obs, self.generator) if c.baseline == "value" else q
-        next_value, v_target = self.critic(batch.next_obs), c.v_target or equations.v_target
+            q = critic(batch.obs, batch.action)
+            return q - self._value(pi, critic, batch.obs, self.generator) if c.baseline == "value" else q
+        next_value, v_target = critic(batch.next_obs), c.v_target or equations.v_target
         if c.baseline != "value":
             return v_target(batch.reward, batch.terminated, next_value, c.gamma)
-        value = self.critic(batch.obs)
+        value = critic(batch.obs)
         return equations.td_advantage(batch.reward, batch.terminated, value, next_value, c.gamma, v_target)
 
     @torch.no_grad()
@@ -173,10 +163,12 @@ class Agent:
         """Estimate V^π(s), (S, B): by V, by Σ π Q, or by the mean Q of actions that `generator` draws from π."""
         if self.config.critic == "v":
             return self.critic(obs)
-        pi = self.policy(obs)
+        return self._value(self.policy(obs), self.critic, obs, generator)
+
+    def _value(self, pi: Pi, critic: Any, obs: Tensor, generator: torch.Generator) -> Tensor:
         if isinstance(pi, Categorical):
-            return updates.expected_q(pi, self.critic.all_actions(obs))
-        return self.critic(obs, pi.sample(self.config.action_samples, generator=generator)).mean(-2)
+            return updates.expected_q(pi, critic.all_actions(obs))
+        return critic(obs, pi.sample(int(self.config.action_samples), generator=generator)).mean(-2)
 
     def entropy(self, obs: Tensor, generator: torch.Generator) -> Tensor:
         """Estimate the entropy of π(·|s) in nats, (S, B): exact for discrete actions, else by one sample."""
@@ -185,8 +177,8 @@ class Agent:
 
     def anneal(self, fraction: float) -> None:
         """Set both learning rates to `fraction` of those in `config`."""
-        self.optimizer.param_groups[0]["lr"] = fraction * self.config.actor_lr
-        self.critic_optimizer.param_groups[0]["lr"] = fraction * self.config.critic_lr
+        actor, critic = self.optimizer.param_groups
+        actor["lr"], critic["lr"] = fraction * self.config.actor_lr, fraction * self.config.critic_lr
 
     @torch.no_grad()
     def non_finite_seeds(self, obs: Tensor) -> Tensor:
@@ -202,8 +194,7 @@ class Agent:
         self.alive = ~seeds if self.alive is None else self.alive & ~seeds
         networks = self.policy, self.critic, self.target_critic
         numbers = [p for network in networks for p in network.parameters()]
-        for optimizer in (self.optimizer, self.critic_optimizer):
-            numbers += [t for state in optimizer.state.values() for t in state.values() if t.ndim]
+        numbers += [t for state in self.optimizer.state.values() for t in state.values() if t.ndim]
         for number in numbers:
             number.view(-1, len(seeds), number.shape[-1])[:, seeds] = 0
 

@@ -213,6 +213,8 @@ class Config:
     """Starts all random streams."""
     device: str = option("cpu", lambda name, value: str(value), fixed=True)
     """PyTorch device of networks and batches; environments and buffer stay on the CPU."""
+    threads: int = option(1, _whole)
+    """PyTorch's threads while it trains; the number set before is restored. More gain nothing for small networks."""
 
     def __post_init__(self) -> None:
         """Check every field, bring it into its one form, and refuse what cannot be combined in any environment."""

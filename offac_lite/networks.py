@@ -43,7 +43,10 @@ _NOT_FINITE = "the policy's parameters, or the observations, are not finite, or 
 
 
 class Categorical:
-    """π(·|s) over A discrete actions, from logits (..., B, A)."""
+    """π(·|s) over A discrete actions, from logits (..., B, A).
+
+    `probs` and `log_probs` (..., B, A) are π(a|s) and its logarithm for every action; both carry gradient.
+    """
 
     def __init__(self, logits: torch.Tensor):
         if logits.ndim < 2 or not logits.shape[-1]:
@@ -53,11 +56,7 @@ class Categorical:
         if torch.isnan(self.log_probs.sum()):
             largest = "NaN" if torch.isnan(logits).any() else f"{logits.abs().max():g}"
             raise ValueError(f"logits holds {largest}: {_NOT_FINITE}")
-
-    @property
-    def probs(self) -> torch.Tensor:
-        """π(a|s) of every action, (..., B, A); carries gradient."""
-        return self.log_probs.exp()
+        self.probs = self.log_probs.exp()
 
     def sample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
         """Draw a ~ π(·|s) now: (..., B), or with `action_samples=K` K independent actions, (..., K, B). No gradient.
@@ -86,7 +85,7 @@ class Categorical:
 
     def mode(self) -> torch.Tensor:
         """Pick the most probable action, (..., B)."""
-        return self.log_probs.argmax(-1)
+        return self.log_probs.max(-1).indices
 
 
 class TanhGaussian:
@@ -217,17 +216,35 @@ class MLP(nn.Module):
             raise ValueError(f"obs has shape {tuple(x.shape)}, wanted ({seeds}..., {self.in_size})")
         rows = lead.numel() if self.n_seeds is None else lead[1:].numel()
         x = (x.to(self.theta.dtype) * self.in_scale).reshape(n_seeds, rows, self.in_size)
-        x = x.mT  # features before batch: the faster way round
-        for i, (weight, bias) in enumerate(self.layers()):
-            x = torch.baddbmm(bias, weight, x if i == 0 else functional.relu(x))
-        return x.mT.reshape(*lead, x.shape[1])
+        y = _through(self.layers(), x.mT)  # features before batch: the faster way round
+        return y.mT.reshape(*lead, y.shape[1])
 
-    def layers(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Return weight (S, out, in) and bias (S, out, 1) of each layer, as views of `theta`; S = 1 without seeds."""
-        n_seeds = self.n_seeds or 1
-        rows = self.theta.view(n_seeds, -1).split([math.prod(shape) for shape in self.shapes], 1)
-        parts = [row.view(n_seeds, *shape) for row, shape in zip(rows, self.shapes, strict=True)]
+    def forward_with(self, other: "MLP", x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return `self(x)`, (S, B, out), and the outputs of `other`, (n, S, B, out), computed at once.
+
+        `other` holds n · S networks of the same layers and the same `in_scale`; x is (S, B, in_size).
+        """
+        theta = torch.cat([self.theta, other.theta])
+        copies = len(theta) // len(x)
+        y = _through(self.layers(theta), (x * self.in_scale).mT.repeat(copies, 1, 1)).mT
+        return y[: len(x)], y[len(x) :].unflatten(0, (-1, len(x)))
+
+    def layers(self, theta: torch.Tensor | None = None) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Return weight (S, out, in) and bias (S, out, 1) of each layer, as views of theta (S, P); S = 1 without seeds.
+
+        `theta`: that of another stack of the same layers; None is this one's own.
+        """
+        theta = self.theta.view(self.n_seeds or 1, -1) if theta is None else theta
+        rows = theta.split([math.prod(shape) for shape in self.shapes], 1)
+        parts = [row.view(len(theta), *shape) for row, shape in zip(rows, self.shapes, strict=True)]
         return list(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _through(layers: list[tuple[torch.Tensor, torch.Tensor]], x: torch.Tensor) -> torch.Tensor:
+    """Pass x (S, in, B) through the layers of S networks: (S, out, B)."""
+    for i, (weight, bias) in enumerate(layers):
+        x = torch.baddbmm(bias, weight, x if i == 0 else functional.relu_(x))
+    return x
 
 
 def _scale(name: str, value: Numbers, size: int) -> torch.Tensor:
@@ -458,11 +475,11 @@ class TwinQCritic(QCritic):
 
     def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Evaluate the smaller Q(s, a), Equation (6.1): (..., B) or (..., K, B)."""
-        return self.each(obs, action).amin(0)
+        return torch.minimum(*self.each(obs, action))
 
     def all_actions(self, obs: torch.Tensor) -> torch.Tensor:
         """Evaluate the smaller Q(s, a) of every action, (..., B, A); for discrete actions only."""
-        return self._split(self.both.all_actions(self._twice("obs", obs))).amin(0)
+        return torch.minimum(*self._split(self.both.all_actions(self._twice("obs", obs))))
 
     def _twice(self, name: str, x: torch.Tensor) -> torch.Tensor:
         """Repeat the input of S seeds for the 2 · S stacked networks."""
@@ -475,3 +492,56 @@ class TwinQCritic(QCritic):
     def _split(self, x: torch.Tensor) -> torch.Tensor:
         """Return the output of the stacked networks as (2, S, ...), or (2, ...) without seeds."""
         return x if self.n_seeds is None else x.unflatten(0, (2, self.n_seeds))
+
+
+class EvaluatedQCritic:
+    """A Q-critic at `obs` alone, where Q of every action is known already: q (n, ..., B, A) of n networks.
+
+    `each` carries the gradient of q. The value itself, the smaller of two, carries none: it is for targets and actors.
+
+    >>> obs, q = torch.zeros(3, 4), torch.tensor([[[1.0, 2.0]] * 3, [[0.0, 5.0]] * 3])
+    >>> EvaluatedQCritic(obs, q).all_actions(obs)[0]
+    tensor([0., 2.])
+    """
+
+    def __init__(self, obs: torch.Tensor, q: torch.Tensor):
+        self.obs, self.q = obs, q
+        self.smaller = q.detach()[0] if len(q) == 1 else torch.minimum(*q.detach())
+
+    def each(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Look up Q(s, a) of every network, (n, ..., B) or (n, ..., K, B)."""
+        self._check_obs(obs)
+        return of_actions(self.q, action.expand(len(self.q), *action.shape))
+
+    def __call__(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Look up the smaller Q(s, a), (..., B) or (..., K, B)."""
+        return of_actions(self.all_actions(obs), action)
+
+    def all_actions(self, obs: torch.Tensor) -> torch.Tensor:
+        """Return the smaller Q(s, a) of every action, (..., B, A)."""
+        self._check_obs(obs)
+        return self.smaller
+
+    def _check_obs(self, obs: torch.Tensor) -> None:
+        if obs is not self.obs:
+            raise ValueError("obs are not the observations at which this critic was evaluated")
+
+
+def evaluate_together(policy: Policy, critic: nn.Module, obs: torch.Tensor) -> tuple[Pi, Any]:
+    """Return π(·|s) and a critic to use at obs (S, B, obs_size), from one forward pass where that is possible.
+
+    It is possible where both have the same layers: for discrete actions and Q-critics. Other critics are returned as
+    they are, to be evaluated later.
+
+    >>> gen = torch.Generator().manual_seed(0)
+    >>> policy = CategoricalPolicy(4, 2, (8,), n_seeds=3, generator=gen)
+    >>> critic = DiscreteQCritic(4, 2, (8,), n_seeds=3, generator=gen)
+    >>> pi, evaluated = evaluate_together(policy, critic, obs := torch.ones(3, 5, 4))
+    >>> torch.allclose(evaluated.all_actions(obs), critic.all_actions(obs)), torch.equal(pi.probs, policy(obs).probs)
+    (True, True)
+    """
+    single = critic.both if isinstance(critic, TwinQCritic) else critic
+    if not (isinstance(policy, CategoricalPolicy) and isinstance(single, DiscreteQCritic)):
+        return policy(obs), critic
+    logits, q = policy.net.forward_with(single.net, obs)
+    return Categorical(logits), EvaluatedQCritic(obs, q)

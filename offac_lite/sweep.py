@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-import torch
 from tqdm.auto import tqdm
 
 from offac_lite import _check, stats
@@ -144,8 +143,6 @@ def sweep(
 
 def _one(name: str, config: Config | str, changes: dict[str, Any], path: Path | None) -> Row:
     """Train one variant, where joblib sends it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     try:
         if path is not None and (fault := _check.unwritable(path)):  # on the machine that runs it
             raise ValueError(fault)
@@ -158,8 +155,6 @@ def _one(name: str, config: Config | str, changes: dict[str, Any], path: Path | 
         return Row(name, run, INTERRUPTED if run.interrupted else None)
     except Exception as error:
         return Row(name, error=f"{type(error).__name__}: {error}")
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _kept(config: Config | str, changes: dict[str, Any], path: Path) -> Run | None:

@@ -1,11 +1,11 @@
-"""Train many seeds at once: collect, store, sample, critic step, actor step, target network; with evaluations."""
+"""Train many seeds at once: collect, store, sample, critic and actor step, target network; with evaluations."""
 
 import copy
 import ctypes
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +33,8 @@ def train(config: Config | str = CARTPOLE, /, *, progress: bool = True, **change
 
     Each step acts in `n_envs` environments per seed with the current policy, and stores what happened. After
     `random_steps` it also learns. It repeats `updates_per_step` times: draw a batch of old transitions, take a critic
-    step, take an actor step, update the target network. `progress` shows a bar.
+    and an actor step, update the target network. The two steps are taken at once: the actor learns from the critic
+    before its step (see `updates`). `progress` shows a bar.
 
     Functions of your own take the place of those in `equations` (options `q_target`, `v_target`,
     `policy_gradient_loss`, `leave_one_out`) or of the whole actor step (`resampled_loss`). They are tried on a small
@@ -42,9 +43,9 @@ def train(config: Config | str = CARTPOLE, /, *, progress: bool = True, **change
     Interrupting it (Ctrl-C, the stop button) returns the run so far. A seed whose numbers are no longer finite is
     stopped, with a warning; the others go on.
 
-    The same config gives the same run, bit for bit, on one machine with the same number of threads and the same
-    versions. Elsewhere rounding differs, and single seeds differ; only statistics over seeds agree. All S seeds share
-    one random stream, so seed 3 of 16 is not seed 3 of 4.
+    The same config gives the same run, bit for bit, on one machine with the same versions. Elsewhere rounding differs,
+    and single seeds differ; only statistics over seeds agree. All S seeds share one random stream, so seed 3 of 16 is
+    not seed 3 of 4.
 
     Raises `TypeError` or `ValueError`, before anything runs, for an option that is unknown or makes no sense.
 
@@ -98,6 +99,12 @@ class Learner:
         started = time.perf_counter()
         c = changed(config, changes)
         _check.device("device", c.device)
+        with torch_threads(c.threads):
+            self._make(c)
+        self.run.seconds = time.perf_counter() - started
+
+    def _make(self, c: Config) -> None:
+        """Make environments, buffer and agents."""
         # One random stream each for: environments, evaluations, actions, networks, batches, old data, measurements.
         seeds = np.random.SeedSequence(c.seed).generate_state(7).tolist()
         env_seed, eval_seed, action_seed, network_seed, batch_seed, prefill_seed, log_seed = seeds
@@ -127,7 +134,6 @@ class Learner:
         self.fresh = torch.zeros(c.seeds, dtype=torch.int64, device="cpu")  # stored since the last on-policy batch
         self.critic_loss = torch.full((c.seeds,), torch.nan, dtype=torch.float32, device="cpu")
         keep_freed_memory()
-        self.run.seconds = time.perf_counter() - started
 
     @property
     def config(self) -> Config:
@@ -151,35 +157,39 @@ class Learner:
         self.run.config = config
 
     def __iter__(self) -> Iterator[int]:
-        """Run the algorithm: collect → store → sample → critic step → actor step → target network."""
-        env, agent, buffer = self.env, self.agent, self.buffer
-        env.reset()
+        """Run the algorithm: collect → store → sample → critic and actor step → target network."""
+        self.env.reset()
         while self.n_done < self.n_iterations:
-            started, c = time.perf_counter(), self.config
-            try:
-                if c.collect:
-                    policy = None if self._acts_at_random() else agent.policy
-                    action, log_prob = act(policy, env, agent.generator)  # collect
-                    step = env.step(action)
-                    store(buffer, step, action, log_prob, env)  # store
-                    self.fresh += step.valid.sum(1)
-                for batch in self._batches():  # sample: old states, old actions
-                    agent.anneal(1 - self.n_done / self.n_iterations if c.lr_decay else 1.0)
-                    self.critic_loss = agent.critic_step(batch)  # fix 1: a′ ~ π(·|s′), drawn now or summed over
-                    agent.actor_step(batch)  # fix 2: aᵖ ~ π(·|s), resampled now
-                    polyak_update(agent.target_critic, agent.critic, c.tau)
-            except ValueError as error:
-                self._stop_non_finite_seeds(env, error)
-            self.n_done += 1
-            self.run.seconds += time.perf_counter() - started
-            if self._evaluation_is_due():
-                self._evaluate()
-                if len(self.run.stopped) == c.seeds:
-                    return
+            with torch_threads(self.config.threads):
+                self._step()
+                if evaluated := self._evaluation_is_due():
+                    self._evaluate()
+            if evaluated and len(self.run.stopped) == self.config.seeds:
+                return
             yield self.n_done
         if not self.has_learned:
             words = "nothing was learned: there never were batch_size transitions to learn from"
             warnings.warn(words, RuntimeWarning, stacklevel=2)
+
+    def _step(self) -> None:
+        """Take one step in every environment, and make the updates."""
+        started, c = time.perf_counter(), self.config
+        env, agent, buffer = self.env, self.agent, self.buffer
+        try:
+            if c.collect:
+                policy = None if self._acts_at_random() else agent.policy
+                action, log_prob = act(policy, env, agent.generator)  # collect
+                step = env.step(action)
+                store(buffer, step, action, log_prob, env)  # store
+                self.fresh += step.valid.sum(1)
+            for batch in self._batches():  # sample: old states, old actions
+                agent.anneal(1 - self.n_done / self.n_iterations if c.lr_decay else 1.0)
+                self.critic_loss = agent.update(batch)  # fix 1: a′ ~ π(·|s′) now; fix 2: aᵖ ~ π(·|s) resampled now
+                polyak_update(agent.target_critic, agent.critic, c.tau)
+        except ValueError as error:
+            self._stop_non_finite_seeds(env, error)
+        self.n_done += 1
+        self.run.seconds += time.perf_counter() - started
 
     def _batches(self) -> Iterator[Transition]:
         """Yield the batches to learn from after this step, rewards scaled. On-policy: the newest data, once."""
@@ -288,6 +298,28 @@ class Learner:
         """Release the environments."""
         self.env.close()
         self.eval_env.close()
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let PyTorch use `count` threads inside `with`, and as many as before afterwards.
+
+    A second thread gains next to nothing for small networks. On a busy machine the threads wait for each other, and
+    that costs many times the work.
+
+    >>> before = torch.get_num_threads()
+    >>> with torch_threads(1):
+    ...     torch.get_num_threads()
+    1
+    >>> torch.get_num_threads() == before
+    True
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def keep_freed_memory(n_bytes: int = 2**28) -> None:

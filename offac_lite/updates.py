@@ -1,12 +1,18 @@
 """The steps of the algorithm, made of `equations`: critic, actor, target network.
 
+Each step is a loss and `descend`. `train` adds the two losses and descends once, so both are made with the networks
+before the update; here the actor step that follows a critic step sees the critic after it. Each loss has the same
+gradient in both.
+
 A step that needs actions of the current policy draws them itself. Losses are summed over the seeds, so that no
 gradient crosses seeds. A step returns the losses (...), detached, and updates nothing if one of them is not finite.
 `alive` (...), bool, is False for seeds that were stopped: their losses do not count, and their gradients are 0.
 A step takes gradients also where `torch.set_grad_enabled(False)` is on.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -14,7 +20,9 @@ from torch import Tensor
 
 from offac_lite import _check, equations
 from offac_lite.buffer import Transition
-from offac_lite.networks import Categorical, Pi, Policy, QCritic, VCritic, of_actions
+from offac_lite.networks import Categorical, EvaluatedQCritic, Pi, Policy, QCritic, VCritic, of_actions
+
+AnyQCritic = QCritic | EvaluatedQCritic
 
 
 class NotFiniteError(ValueError):
@@ -60,16 +68,34 @@ def critic_step(
     True
     """
     with torch.no_grad():
-        pi: Pi = policy(batch.next_obs)
+        next_pi: Pi = policy(batch.next_obs)
+    m = next_action_samples
+    loss = q_critic_loss(critic, target_critic, next_pi, batch, gamma, m, generator=generator, q_target=q_target)
+    return descend(optimizer, loss, alive)
+
+
+def q_critic_loss(
+    critic: AnyQCritic,
+    target_critic: AnyQCritic,
+    next_pi: Pi,
+    batch: Transition,
+    gamma: float,
+    next_action_samples: int | Literal["all"] = 1,
+    *,
+    generator: torch.Generator,
+    q_target: Callable[..., Tensor] = equations.q_target,
+) -> Tensor:
+    """Return the loss of `critic_step`, (...), with `next_pi` = π(·|s′)."""
+    with torch.no_grad():
         if next_action_samples == "all":
-            next_q = expected_q(pi, target_critic.all_actions(batch.next_obs))
+            next_q = expected_q(next_pi, target_critic.all_actions(batch.next_obs))
         else:
-            next_action = pi.sample(next_action_samples, generator=generator)  # a′ ~ π(·|s′), drawn now
+            next_action = next_pi.sample(next_action_samples, generator=generator)  # a′ ~ π(·|s′), drawn now
             next_q = target_critic(batch.next_obs, next_action)
         target = q_target(batch.reward, batch.terminated, next_q, gamma)
     predictions = critic.each(batch.obs, batch.action)  # of both critics, if there are two
-    loss = torch.stack([equations.critic_loss(prediction, target) for prediction in predictions]).sum(0)
-    return descend(optimizer, loss, alive)
+    _check.same_shape(target=target, prediction=predictions[0])
+    return equations.critic_loss(predictions, target.expand(predictions.shape)).sum(0)
 
 
 @torch.enable_grad()
@@ -101,13 +127,25 @@ def v_critic_step(
     >>> torch.allclose(critic(obs), torch.ones(8), atol=0.01)  # s′ is terminal: V(s) = r
     True
     """
+    return descend(optimizer, v_critic_loss(critic, target_critic, batch, gamma, weight, v_target), alive)
+
+
+def v_critic_loss(
+    critic: VCritic,
+    target_critic: VCritic,
+    batch: Transition,
+    gamma: float,
+    weight: Tensor | None = None,
+    v_target: Callable[..., Tensor] = equations.v_target,
+) -> Tensor:
+    """Return the loss of `v_critic_step`, (...)."""
     with torch.no_grad():
         target = v_target(batch.reward, batch.terminated, target_critic(batch.next_obs), gamma)
     value = critic(batch.obs)
     if weight is not None:
         _check.same_shape(value=value, weight=weight)
         value, target = weight.sqrt() * value, weight.sqrt() * target
-    return descend(optimizer, equations.critic_loss(value, target), alive)
+    return equations.critic_loss(value, target)
 
 
 @torch.enable_grad()
@@ -146,7 +184,33 @@ def actor_step(
     >>> torch.equal(policy(obs).mode(), critic.all_actions(obs).argmax(-1))  # it has found what Q prefers
     True
     """
-    pi: Pi = policy(obs)
+    loss = resampled_actor_loss(
+        policy(obs),
+        critic,
+        obs,
+        action_samples=action_samples,
+        baseline=baseline,
+        entropy_bonus=entropy_bonus,
+        generator=generator,
+        policy_gradient_loss=policy_gradient_loss,
+        leave_one_out=leave_one_out,
+    )
+    return descend(optimizer, loss, alive)
+
+
+def resampled_actor_loss(
+    pi: Pi,
+    critic: AnyQCritic,
+    obs: Tensor,
+    *,
+    action_samples: int | Literal["all"] = 1,
+    baseline: str | None = None,
+    entropy_bonus: float = 0.0,
+    generator: torch.Generator,
+    policy_gradient_loss: Callable[..., Tensor] = equations.policy_gradient_loss,
+    leave_one_out: Callable[[Tensor], Tensor] = equations.leave_one_out,
+) -> Tensor:
+    """Return the loss of `actor_step`, (...), with `pi` = π(·|s), which carries gradient."""
     if action_samples == "all":
         with torch.no_grad():
             q_all = critic.all_actions(obs)
@@ -167,13 +231,13 @@ def actor_step(
         loss = policy_gradient_loss(log_prob, weight)
     if entropy_bonus and isinstance(pi, Categorical):
         loss = loss - entropy_bonus * pi.entropy().mean(-1)
-    return descend(optimizer, loss, alive)
+    return loss
 
 
 @torch.no_grad()
 def actor_weight(
     pi: Pi,
-    critic: QCritic,
+    critic: AnyQCritic,
     obs: Tensor,
     action: Tensor,
     log_prob: Tensor,
@@ -229,20 +293,44 @@ def reparameterized_actor_step(
     True
     """
     pi: Pi = policy(obs)
+    loss = reparameterized_actor_loss(
+        pi, critic, obs, action_samples, entropy_bonus, generator=generator, reparameterized_loss=reparameterized_loss
+    )
+    return descend(optimizer, loss, alive)
+
+
+def reparameterized_actor_loss(
+    pi: Pi,
+    critic: QCritic,
+    obs: Tensor,
+    action_samples: int = 1,
+    entropy_bonus: float = 0.0,
+    *,
+    generator: torch.Generator,
+    reparameterized_loss: Callable[[Tensor], Tensor] = equations.reparameterized_loss,
+) -> Tensor:
+    """Return the loss of `reparameterized_actor_step`, (...), with `pi` = π(·|s), which carries gradient."""
     if isinstance(pi, Categorical):
         raise ValueError("a discrete action has no derivative: the reparameterised gradient needs continuous actions")
     action_resampled = pi.rsample(action_samples, generator=generator)
-    trained = [parameter for parameter in critic.parameters() if parameter.requires_grad]
+    with frozen(critic):
+        objective = critic(obs, action_resampled)
+    if entropy_bonus:
+        objective = objective - entropy_bonus * pi.log_prob(action_resampled)
+    return reparameterized_loss(objective)
+
+
+@contextmanager
+def frozen(network: torch.nn.Module) -> Iterator[None]:
+    """Let gradient flow through a network, but not into its parameters, while it is called inside `with`."""
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     try:
         for parameter in trained:
             parameter.requires_grad_(False)
-        objective = critic(obs, action_resampled)
+        yield
     finally:
         for parameter in trained:
             parameter.requires_grad_(True)
-    if entropy_bonus:
-        objective = objective - entropy_bonus * pi.log_prob(action_resampled)
-    return descend(optimizer, reparameterized_loss(objective), alive)
 
 
 @torch.enable_grad()
@@ -275,7 +363,19 @@ def stored_actor_step(
     >>> bool(policy(obs).probs[0, 1] > 0.9)  # action 1 was good, each time
     True
     """
-    pi: Pi = policy(batch.obs)
+    loss = stored_actor_loss(policy(batch.obs), batch, advantage, weight, entropy_bonus, policy_gradient_loss)
+    return descend(optimizer, loss, alive)
+
+
+def stored_actor_loss(
+    pi: Pi,
+    batch: Transition,
+    advantage: Tensor,
+    weight: Tensor | None = None,
+    entropy_bonus: float = 0.0,
+    policy_gradient_loss: Callable[..., Tensor] = equations.policy_gradient_loss,
+) -> Tensor:
+    """Return the loss of `stored_actor_step`, (...), with `pi` = π(·|s), which carries gradient."""
     log_prob = pi.log_prob(batch.action)
     _check.same_shape(log_prob=log_prob, advantage=advantage)
     if weight is not None:
@@ -284,7 +384,7 @@ def stored_actor_step(
     loss = policy_gradient_loss(log_prob.unsqueeze(-2), advantage.unsqueeze(-2))
     if entropy_bonus:
         loss = loss - entropy_bonus * _discrete(pi).entropy().mean(-1)
-    return descend(optimizer, loss, alive)
+    return loss
 
 
 def expected_q(pi: Pi, q_all: Tensor) -> Tensor:
@@ -327,12 +427,14 @@ def descend(optimizer: torch.optim.Optimizer, loss: Tensor, alive: Tensor | None
     if alive is not None:
         with torch.enable_grad():
             loss = loss.where(alive, 0.0)
-    if not torch.isfinite(loss).all():
-        raise NotFiniteError(loss.detach())
-    optimizer.zero_grad()
     with torch.enable_grad():
-        loss.sum().backward()
+        total = loss.sum()
+    if not math.isfinite(total.item()) and not torch.isfinite(loss).all():
+        raise NotFiniteError(loss.detach())
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for parameter in parameters:
+        parameter.grad = None
+    total.backward()
     if all(parameter.grad is None for parameter in parameters):
         raise ValueError("loss depends on no parameter of optimizer: was it made for another network?")
     if alive is not None:

@@ -116,7 +116,7 @@ def test_train_takes_pendulums_own_settings(tmp_path, capsys):
         (["--figure", "no/such/folder/c.png"], "--figure: there is no folder"),
         (["--figure", "."], "--figure: . is a folder, wanted a file"),
         (["--save", "."], "--save: . is a folder, wanted a file"),
-        (["--threads", "0"], "--threads must be at least 1"),
+        (["--threads", "0"], "threads must be at least 1"),
         (["--env", "Pendulum-v1", "--action", "stored"], "set entropy_bonus=0"),
     ],
 )

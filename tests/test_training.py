@@ -266,7 +266,7 @@ def test_learning_rates_fall_linearly_unless_told_not_to(decay):
     for n in learner:
         if learner.batch is not None:
             fraction = 1 - (n - 1) / 100 if decay else 1.0
-            rates = [o.param_groups[0]["lr"] for o in (learner.agent.optimizer, learner.agent.critic_optimizer)]
+            rates = [group["lr"] for group in learner.agent.optimizer.param_groups]
             assert rates == pytest.approx([0.5 * fraction, 0.25 * fraction])
 
 
@@ -558,6 +558,29 @@ def test_a_function_of_the_user_s_own_is_called(name, options):
     assert not torch.equal(theta(other.policy), theta(run.policy))
 
 
+def test_training_bounds_pytorchs_threads_and_restores_them():
+    """At every step, in the evaluations and in own functions; not in the loop's own body."""
+    seen, before = set(), torch.get_num_threads()
+
+    def target(reward, terminated, next_q, gamma):
+        seen.add(torch.get_num_threads())
+        return equations.q_target(reward, terminated, next_q, gamma)
+
+    options = dict(seeds=2, total_steps=480, batch_size=16, eval_episodes=2, evaluations=2, q_target=target)
+    torch.set_num_threads(2)
+    try:
+        train(**options, progress=False)
+        assert seen == {1} and torch.get_num_threads() == 2
+        for _ in Learner(CARTPOLE, **options | {"threads": 3}):
+            assert torch.get_num_threads() == 2
+        assert seen == {1, 3}
+        with pytest.raises(ValueError, match="has shape"):
+            train(obs_scale=(1.0, 2.0))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 # ---------------------------------------------------------------- does it learn?
 
 
@@ -582,17 +605,17 @@ def stored_action(policy, critic, obs, action, action_samples, generator):
     return equations.policy_gradient_loss(log_prob.unsqueeze(-2), q.unsqueeze(-2))
 
 
-def stored_next_action(critic, target_critic, policy, optimizer, batch, *, gamma, q_target, **_):
+def stored_next_action(critic, target_critic, next_pi, batch, gamma, *_, q_target, **__):
     """Bootstrap from the action of the buffer in place of one drawn now."""
     with torch.no_grad():
         y = q_target(batch.reward, batch.terminated, target_critic(batch.next_obs, batch.action), gamma)
-    return updates.descend(optimizer, sum(equations.critic_loss(q, y) for q in critic.each(batch.obs, batch.action)))
+    return sum(equations.critic_loss(q, y) for q in critic.each(batch.obs, batch.action))
 
 
-def reward_of_another(agent, batch):
+def reward_of_another(agent, pi, critic, batch):
     """Resample the action, and rate it by the TD error of the stored one."""
-    fresh, rated = agent.policy(batch.obs).sample(generator=agent.generator), agent.stored_advantage(batch)
-    return updates.stored_actor_step(agent.policy, agent.optimizer, batch._replace(action=fresh), rated)
+    fresh, rated = pi.sample(generator=agent.generator), agent.stored_advantage(pi, critic, batch)
+    return updates.stored_actor_loss(pi, batch._replace(action=fresh), rated)
 
 
 def time_limit_as_end(buffer, step, *given):
@@ -600,7 +623,7 @@ def time_limit_as_end(buffer, step, *given):
 
 
 real_store = training.store
-downhill = functools.partial(updates.reparameterized_actor_step, reparameterized_loss=lambda q: q.mean((-2, -1)))
+downhill = functools.partial(updates.reparameterized_actor_loss, reparameterized_loss=lambda q: q.mean((-2, -1)))
 
 TINY = dict(
     seeds=6, n_envs=8, batch_size=64, hidden=(16,), obs_scale=1.0, reward_scale=1.0, evaluations=1, progress=False
@@ -656,8 +679,8 @@ def test_the_corridor_is_learned(options):
         (OLD | dict(q_target=no_mask), None),
         (OLD_V | dict(v_target=no_mask), None),
         (OLD, (training, "polyak_update", lambda target, source, tau: None)),
-        (OLD, (updates, "critic_step", stored_next_action)),
-        (OLD_V, (Agent, "actor_step", reward_of_another)),
+        (OLD, (updates, "q_critic_loss", stored_next_action)),
+        (OLD_V, (Agent, "actor_loss", reward_of_another)),
     ],
     ids=[
         "sign",
@@ -735,7 +758,7 @@ def test_aiming_is_learned(options):
     [
         (AIM | dict(policy_gradient_loss=wrong_sign), None),
         (AIM | dict(policy_gradient_loss=advantage_of_another), None),
-        (THROUGH, (updates, "reparameterized_actor_step", downhill)),
+        (THROUGH, (updates, "reparameterized_actor_loss", downhill)),
     ],
     ids=["sign", "advantage of another", "downhill"],
 )

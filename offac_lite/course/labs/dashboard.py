@@ -125,7 +125,7 @@ class Dashboard:
                 self.reset()
             self._going.set()
             self._ending.clear()
-            self._worker = threading.Thread(target=self._train, args=(torch.get_num_threads(),), daemon=True)
+            self._worker = threading.Thread(target=self._train, daemon=True)
             self._worker.start()
 
     def pause(self) -> None:
@@ -171,8 +171,8 @@ class Dashboard:
             self.error = f"{error}. The training goes on with the last settings that were possible."
         return {name: getattr(self._config, name) for name in values}
 
-    def _train(self, threads: int) -> None:
-        torch.set_num_threads(threads)
+    def _train(self) -> None:
+        torch.set_num_threads(1)  # of this thread: for what is measured between the steps
         looked = time.monotonic()
         try:
             while not self._ending.is_set() and next(self._iterations, None) is not None:
