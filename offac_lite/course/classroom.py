@@ -187,7 +187,7 @@ def _checked_in(cells: list[NotebookNode]) -> list[list[str]]:
         for words in (part.split() for part in re.sub(r"#.*|[()\\]", "", names).split(",")):
             known = checks.EXERCISES if words == ["*"] else words[:1]
             imported |= {words[-1] if words[1:] else name: name for name in known}  # NAME, or NAME as OTHER
-    modules, names = "|".join(["checks", *_MODULE.findall(source)]), "|".join(imported) or "(?!)"
+    modules, names = "|".join(["checks", *_MODULE.findall(source)]), "|".join(map(re.escape, imported)) or "(?!)"
     call = re.compile(_CALL.format(modules=modules, names=names))
 
     def checked(cell: NotebookNode) -> list[str]:
