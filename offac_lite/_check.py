@@ -1,10 +1,14 @@
 """Argument checks whose errors name the argument, its value, and what was wanted."""
 
 import math
+import os
+import tempfile
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
@@ -16,15 +20,31 @@ Numbers = torch.Tensor | ArrayLike
 def finite_tensor(name: str, value: Numbers, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     """Return `value` as a tensor of `dtype` on the CPU. A tensor keeps its graph.
 
-    Raises `TypeError` for what is not numeric and `ValueError` for NaN or infinity.
+    Raises `TypeError` for what is not numeric and `ValueError` for NaN, infinity, and whole numbers that are too large
+    for `dtype`.
     """
     try:
         tensor = torch.as_tensor(value, dtype=dtype, device="cpu")
+    except OverflowError:
+        raise ValueError(f"{name} holds a number that is too large for {dtype}") from None
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must be numeric, got {type(value).__name__}: {error}") from None
     if not torch.isfinite(tensor).all():
         raise ValueError(f"{name} holds NaN or infinity; every entry must be finite")
+    whole_numbers_fit(name, value, 2**24 if dtype == torch.float32 else 2**53)
     return tensor
+
+
+def whole_numbers_fit(name: str, value: Numbers, largest: int = 2**24) -> None:
+    """Raise `ValueError` where `value` holds integers beyond `largest`, which floating-point numbers would round."""
+    if isinstance(value, torch.Tensor):
+        if value.is_floating_point():
+            return
+        value = value.numpy(force=True)
+    array = np.asarray(value)
+    if array.dtype.kind in "iu" and array.size and (array.max() > largest or array.min() < -largest):
+        limit = f"{largest} = 2**{largest.bit_length() - 1}"
+        raise ValueError(f"{name} holds integers beyond {limit}, which would be rounded")
 
 
 def tensor(name: str, value: Any) -> torch.Tensor:
@@ -104,11 +124,11 @@ def not_negative(name: str, value: Any) -> float:
 
 
 def discount(name: str, value: Any) -> float:
-    """Return `value` as a float in [0, 1), or raise."""
+    """Return `value` as a float in [0, 1], or raise."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number in [0, 1), got {value!r}")
-    if not 0 <= float(value) < 1:
-        raise ValueError(f"{name} must lie in [0, 1), got {value}")
+        raise TypeError(f"{name} must be a number in [0, 1], got {value!r}")
+    if not 0 <= float(value) <= 1:
+        raise ValueError(f"{name} must lie in [0, 1], got {value}")
     return float(value)
 
 
@@ -144,6 +164,27 @@ def device(name: str, value: Any) -> str:
         reason = str(error).split("\n")[0]
         raise ValueError(f"{name} must be one PyTorch can use here, such as 'cpu', got {value!r}: {reason}") from None
     return str(value)
+
+
+def unwritable(path: Path) -> str | None:
+    """Say why no file can be written at `path`; None where one can. What is there stays as it is.
+
+    >>> unwritable(Path("no/such/folder/a.run"))
+    'there is no folder no/such/folder'
+    """
+    if path.is_dir():
+        return f"{path} is a folder, wanted a file"
+    if not path.absolute().parent.is_dir():
+        return f"there is no folder {path.parent}"
+    existed = os.path.lexists(path)
+    try:
+        with path.open("ab"), tempfile.TemporaryFile(dir=path.absolute().parent):  # the file, and another beside it
+            pass
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        return f"nothing can be written to {path}: {error.strerror}"
+    return None
 
 
 def one_of(name: str, value: T, allowed: Sequence[Any]) -> T:

@@ -197,7 +197,10 @@ class Dashboard:
             rows = learner.measure()
             rows["delivered"] = delivered(learner.episodes, seeds, learner.config.gamma)
             rows["delivered"] *= learner.config.reward_scale
-            rows |= {name: torch.full((seeds,), torch.nan) for name in ("states", "actions")}
+            rows |= {
+                name: torch.full((seeds,), torch.nan, dtype=torch.float32, device="cpu")
+                for name in ("states", "actions")
+            }
             if learner.batch is not None:
                 rows |= self.noise()
             with self._lock:  # nobody draws half of it
@@ -258,6 +261,5 @@ def delivered(episodes: Sequence[Episode], seeds: int, gamma: float, last: int =
     tensor([1.2500,    nan])
     """
     latest = latest_episodes(episodes, seeds, last)
-    return torch.tensor(
-        [discounted_steps_left([e.length for e in own], gamma) if own else float("nan") for own in latest]
-    )
+    means = [discounted_steps_left([e.length for e in own], gamma) if own else float("nan") for own in latest]
+    return torch.tensor(means, dtype=torch.float32, device="cpu")
