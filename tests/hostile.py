@@ -286,3 +286,23 @@ class Call(NamedTuple):
 
     def plain(self) -> dict:
         return {name: kind.value if isinstance(kind, Kind) else kind for name, kind in self.arguments.items()}
+
+
+# ------------------------------------------------------------------------------------- what a student may have set
+
+RC_PARAMS = {
+    "dark": {
+        **{"axes.facecolor": "black", "figure.facecolor": "black", "savefig.facecolor": "black", "text.color": "white"},
+        **{"xtick.color": "white", "axes.grid": True, "lines.linewidth": 9, "patch.linewidth": 9},
+    },
+    "TeX": {"text.usetex": True, "axes.formatter.use_mathtext": True, "path.sketch": (1, 100, 2)},
+    "transparent": {
+        **{"axes.facecolor": "none", "figure.facecolor": "none", "savefig.transparent": True, "savefig.bbox": "tight"},
+        **{"text.antialiased": False, "text.hinting": "none", "lines.antialiased": False},
+    },
+    "large": {
+        **{"font.size": 30, "axes.labelsize": 30, "legend.fontsize": 30, "xtick.labelsize": 30, "axes.titlesize": 30},
+        **{"savefig.dpi": 30, "figure.dpi": 300, "figure.autolayout": True},
+    },
+}
+"""Settings of Matplotlib, each of which changes every figure that obeys it."""

@@ -7,10 +7,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from offac_lite.course.plots.base import EXACT, MUTED, NEXT, RESAMPLED, STORED, figure
+from offac_lite.course.plots.style import course_style
 
 __all__ = ["action_map", "bias_against_age", "cosine_against_age", "exact_and_learned_values", "lake_policy"]
 
 
+@course_style()
 def lake_policy(ax, probs, rows: Sequence[str], title: str = "") -> None:
     """Draw a FrozenLake policy (S, A): in each square an arrow for each action, as long as its probability.
 
@@ -32,6 +34,7 @@ def lake_policy(ax, probs, rows: Sequence[str], title: str = "") -> None:
     ax.set_title(title)
 
 
+@course_style()
 def action_map() -> Figure:
     """Draw the source of each action in the algorithm: the stored one, a′, and the resampled one."""
     fig, (ax,) = figure(9.0, 3.7)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -14,7 +13,6 @@ from offac_lite.course.plots.base import (
     RESAMPLED,
     STATES,
     STORED,
-    STYLE,
     SURROGATE,
     NumberTable,
     figure,
@@ -24,6 +22,7 @@ from offac_lite.course.plots.base import (
     whole_decades,
     zero_lines,
 )
+from offac_lite.course.plots.style import course_style
 
 __all__ = ["Plane", "VarianceView", "gradient_cloud", "variance_against_k"]
 
@@ -92,7 +91,7 @@ class VarianceView:
     def __init__(self, ks: Sequence[int], variance_range: tuple[float, float] = (1e-5, 10.0)):
         self.ks, self.variance_range = np.asarray(ks), variance_range
         self.figure, (cloud, self.curve, numbers) = figure(9.8, 4.0, ncols=3, width_ratios=[1, 1.1, 0.62])
-        with matplotlib.rc_context(STYLE):
+        with course_style():
             self._build_cloud(cloud)
             self._build_curve(self.curve)
             self.numbers = NumberTable(numbers)
