@@ -5,6 +5,7 @@ import threading
 
 import ipywidgets
 import matplotlib.figure
+import matplotlib.style
 import numpy as np
 import PIL.Image
 import pytest
@@ -15,6 +16,7 @@ from offac_lite.course.stage.lab import Lab
 from offac_lite.course.stage.picture import on_dark
 from offac_lite.course.stage.question import Question
 from offac_lite.course.stage.screen import Screen
+from tests.browser import made
 from tests.demo_lab import demo_lab
 from tests.test_lab import drawn, pixels, redrawn
 
@@ -168,6 +170,26 @@ def test_on_a_dark_page_a_colour_map_is_reversed_from_its_middle_to_its_ends():
     lower, upper = brightness[:9], brightness[11:]
     assert lower[0] > 2 * lower[-1] and upper[-1] > 2 * upper[0]
     assert (picture[2, 2] == 0x11).all(), "the background is that of the page"
+
+
+@pytest.mark.parametrize("name", ["variance", "critic", "map"])
+def test_the_settings_of_the_reader_do_not_reach_a_lab(name):
+    changes = {"variance": {"batch_size": 4}, "critic": {"age": 3}, "map": {"agent": 1}}[name]
+    plain = made(name)
+    plain.set(**changes)
+    hostile = {
+        "figure.facecolor": "none",
+        "text.usetex": True,
+        "font.size": 30,
+        "lines.linewidth": 9,
+        "axes.grid": True,
+    }
+    with matplotlib.style.context("dark_background"), matplotlib.rc_context(hostile):
+        lab = made(name)
+        lab.set(**changes)
+        assert lab.error is None and lab.png == plain.png
+        lab.screen.picture.page = {"width": 500, "ratio": 1, "dark": False}
+        assert pixels(lab.png)[1, 1].min() > 240
 
 
 def test_until_the_script_runs_a_plain_picture_is_shown():
