@@ -15,6 +15,7 @@ import torch
 from offac_lite import stats
 from offac_lite.config import Config
 from offac_lite.course import plots
+from offac_lite.course.plots.style import course_style
 from offac_lite.course.stage import lifetime
 from offac_lite.course.stage.controls import button_row
 from offac_lite.course.stage.screen import Screen
@@ -218,6 +219,7 @@ class Dashboard:
         actions = noise.actions if c.baseline is None else noise.actions_value
         return {"states": noise.states / c.batch_size, "actions": actions / (c.batch_size * c.action_samples)}
 
+    @course_style()
     def _show(self) -> None:
         with self._lock:
             self._view.update(self.history)

@@ -78,6 +78,7 @@ class Screen:
         box.add_class("offac-lab")
         return box
 
+    @course_style()
     def _arrange(self, narrow: bool) -> None:
         """Lay the figure out, once for each layout, so that nothing jumps later."""
         figure, self._narrow = self._view.figure, narrow
