@@ -107,7 +107,7 @@ def test_on_a_dark_page_a_colour_map_is_reversed_from_its_middle_to_its_ends():
 
 @pytest.mark.parametrize("name", ["variance", "critic", "map"])
 def test_the_settings_of_the_reader_do_not_reach_a_lab(name):
-    changes = {"variance": {"batch_size": 4}, "critic": {"age": 3}, "map": {"agent": 1}}[name]
+    changes = {"variance": {"batch_size": 8}, "critic": {"age": 3}, "map": {"agent": 1}}[name]
     plain = made(name)
     plain.set(**changes)
     hostile = {
