@@ -54,15 +54,15 @@ QUESTIONS = (
         "No. It is right about agents that choose the worse action.",
     ),
     Question(
-        "Put the stored a′ into the target, from the start. Which panel leaves the band?",
+        "Put the stored a′ into the target, from the start. What becomes of V, and of the return?",
         lambda on, scene: scene.broken == "stored" and scene.against_band("value") < 0.75,
-        "V alone: it is the value of the older policies. This data is young, so the agents still learn.",
+        "V stays below the band: it is the value of older policies. The agents still learn, for this data is young.",
     ),
     Question(
-        "Sum the actor's loss instead of averaging it, from the start. Which panel leaves the band?",
+        "Sum the actor's loss instead of averaging it, from the start. What becomes of the entropy, and of the return?",
         lambda on, scene: scene.broken == "sum" and scene.against_band("entropy") < 0.75,
-        "The gradient is K · N times as long, yet the return stays: Adam divides by the size. The entropy falls lower, "
-        "because its bonus was not multiplied.",
+        "The entropy falls lower: the loss was multiplied by K · N, and the entropy's bonus was not. The return stays "
+        "about as high, for Adam divides by the size of the gradient.",
     ),
     Question(
         "While it learns with nothing broken, move K from 4 to 16. Which of the two variances falls?",

@@ -79,7 +79,7 @@ class DashboardView:
     def _build_axes(self, total_steps: int) -> None:
         titles = (
             "return of an episode, exploring",
-            "V promised by the critic, and delivered",
+            "V, and what was delivered",
             "entropy of π, nats",
             "variance of the actor's gradient",
         )
@@ -92,7 +92,6 @@ class DashboardView:
         self.value.axhspan(MOST_VALUE, 12, color="#F6E3E3", lw=0, zorder=0)
         note = {"textcoords": "offset points", "va": "top", "fontsize": 8.5, "color": MUTED}
         self.value.annotate("more than is possible", (0, 12), (4, -3), **note)
-        self.entropy.set_xlabel("environment steps per agent")
         self.noise.set_xlabel("environment steps per agent")
         self.noise.set_yscale("log")
         whole_decades(self.noise, *NOISE, at_least=NOISE)
@@ -124,6 +123,7 @@ class DashboardView:
     def arrange(self, narrow: bool) -> None:
         """Put the panels side by side, or one below the other."""
         stage = self.cart_pole.pole.axes
+        self.entropy.set_xlabel("" if narrow else "environment steps per agent")
         if narrow:
             places = {stage: (14, 26, 368, 129), self.words: (14, 186, 368, 176)}
             for number, ax in enumerate(self.panels):
@@ -157,7 +157,7 @@ class DashboardView:
         self.start.set_text("" if scene.started else "press Start")
         value = history.last("value")
         self.beyond.set_text(f"V is {value:.0f} ↑" if value > 12 else "")
-        self.hint.set_text("\n".join(line for part in scene.hint for line in textwrap.wrap(part, 34)))
+        self.hint.set_text("\n".join(line for part in scene.hint for line in textwrap.wrap(part, 30)))
         self.cart_pole.move(*scene.cart)
         ended = "its episode ends with" if scene.cart_ended else "one agent at play:"
         self.title.set_text(f"{ended} step {scene.cart_step}" if scene.started else "one agent at play")

@@ -67,8 +67,8 @@ class WatchView:
         self.pairs.set(ylim=(0, 1), xlabel="Q(s, right) − Q(s, left)", ylabel="π(right|s)")
         self.pairs.xaxis.set_major_locator(MaxNLocator(4))
         note = {"xycoords": "axes fraction", "ha": "center", "fontsize": 8.5, "color": MUTED}
-        self.pairs.annotate("goes right, by Q better", (0.75, 0.985), va="top", **note)
-        self.pairs.annotate("goes left, by Q better", (0.25, 0.015), va="bottom", **note)
+        self.pairs.annotate("as Q prefers", (0.75, 0.985), va="top", **note)
+        self.pairs.annotate("as Q prefers", (0.25, 0.015), va="bottom", **note)
 
     def arrange(self, narrow: bool) -> None:
         """Put the panels side by side, or one below the other."""
