@@ -192,6 +192,19 @@ def test_each_break_breaks_what_it_says_and_nothing_else(yours):
     assert not torch.equal(seen["stored"][1], target)
 
 
+def test_summing_the_actors_loss_is_the_same_as_a_smaller_entropy_bonus_because_adam_divides_by_the_size():
+    runs = []
+    for broken, bonus in (("sum", 0.05), ("nothing", 0.05 / 512), ("nothing", 0.05)):
+        dashboard = labs.Dashboard(seeds=2, total_steps=480, refresh=1_000.0, band=False)
+        dashboard.learner.config = replace(dashboard.learner.config, entropy_bonus=bonus)
+        dashboard.controls["broken"].value = broken
+        dashboard.start()
+        dashboard.wait(600)
+        runs.append(dashboard.history.curves("value"))
+    theirs = np.nanmax(np.abs(runs[0] - runs[1])), np.nanmax(np.abs(runs[0] - runs[2]))
+    assert theirs[0] < 0.1 * theirs[1], theirs
+
+
 def test_the_stored_next_action_is_that_of_the_next_row_of_its_episode():
     learner = Learner(seeds=2, total_steps=1_200)
     learner.buffer = NextActions(learner.buffer, learner.config.n_envs)
@@ -281,12 +294,16 @@ def test_what_is_broken_is_marked_along_the_axes_and_said(dashboard):
     assert np.isnan(dashboard._view.marks[0].get_ydata()).tolist() == [True, False]
 
 
-def test_the_view_has_two_layouts(dashboard):
-    sizes = []
+def test_the_view_has_two_layouts_and_in_both_the_words_have_room(dashboard):
+    sizes, view = [], dashboard._view
     for width in (960, 390):
         dashboard.screen.picture.page = {"width": width, "ratio": 1.0, "dark": False}
         with PIL.Image.open(io.BytesIO(dashboard.screen.picture.value)) as picture:
             sizes.append(picture.size)
+        for broken in labs.breaks.BREAKS:
+            dashboard.controls["broken"].value = broken
+            words, legend = (one.get_window_extent() for one in (view.hint, view.words.get_legend()))
+            assert broken == "nothing" or (words.y1 < legend.y0 and words.x1 < view.figure.bbox.x1)
     assert sizes == [(960, 484), (390, 1212)]
 
 

@@ -39,6 +39,7 @@ class DashboardView:
         self.figure, axes = figure(8.7, 4.3, nrows=2, ncols=3)
         self.returns, self.value, stage, self.entropy, self.noise, self.words = axes
         self.panels = self.returns, self.value, self.entropy, self.noise
+        self._hint: tuple[str, ...] = ()
         self._top = MOST_STEPS * 1.04 if band is None else _top(np.nanmax(band.curves("exploring_return")))
         with matplotlib.rc_context(STYLE):
             if band is not None:
@@ -123,6 +124,8 @@ class DashboardView:
     def arrange(self, narrow: bool) -> None:
         """Put the panels side by side, or one below the other."""
         stage = self.cart_pole.pole.axes
+        self._characters = 48 if narrow else 30
+        self._write_hint()
         self.entropy.set_xlabel("" if narrow else "environment steps per agent")
         if narrow:
             places = {stage: (14, 26, 368, 129), self.words: (14, 186, 368, 176)}
@@ -134,6 +137,9 @@ class DashboardView:
             places |= {self.entropy: (46, 256, 276, 178), self.noise: (382, 256, 276, 178)}
             places |= {stage: (690, 26, 262, 92), self.words: (690, 160, 262, 274)}
             arrange_axes(self.figure, (960, 484), places)
+
+    def _write_hint(self) -> None:
+        self.hint.set_text("\n".join(line for part in self._hint for line in textwrap.wrap(part, self._characters)))
 
     def update(self, scene) -> None:
         """Draw the history so far, and the cart."""
@@ -157,7 +163,8 @@ class DashboardView:
         self.start.set_text("" if scene.started else "press Start")
         value = history.last("value")
         self.beyond.set_text(f"V is {value:.0f} ↑" if value > 12 else "")
-        self.hint.set_text("\n".join(line for part in scene.hint for line in textwrap.wrap(part, 30)))
+        self._hint = scene.hint
+        self._write_hint()
         self.cart_pole.move(*scene.cart)
         ended = "its episode ends with" if scene.cart_ended else "one agent at play:"
         self.title.set_text(f"{ended} step {scene.cart_step}" if scene.started else "one agent at play")
