@@ -39,8 +39,9 @@ for name, source in LABS.items():
     CELLS[name] = "\n".join([*lines, f"lab, fresh = {last}, {last}", "lab"])
 CELLS |= {
     "play": LABS["watch"],
-    "dashboard": "board = labs.Dashboard(seeds=2, total_steps=100_000)\nboard",
+    "dashboard": "board = labs.Dashboard(seeds=2, total_steps=100_000, band=False)\nboard",
     "meanwhile": "print('the kernel is free:', board.running)",
+    "broken": "print(board.running, board.learner.config.q_target.__name__)",
 }
 
 
@@ -120,11 +121,13 @@ def test_the_dashboard_trains_beside_the_cells_and_obeys(page_and_errors):
         slider = lab.locator(".widget-slider").filter(has_text="K, actions").locator(".noUi-handle")
         slider.focus()
         page.keyboard.press("Home")
+        lab.get_by_role("combobox").select_option("no terminal flag")
         lab.get_by_role("button", name="leave-one-out").click()
         expect(lab.locator(".offac-lab-notice")).to_contain_text("action_samples of at least 2")
         slider.focus()
         page.keyboard.press("ArrowRight")
         expect(lab.locator(".offac-lab-notice")).to_have_count(0)
+        expect(run_named(page, "broken")).to_contain_text("True without_flag")
         button("Pause").click()
         expect(button("Start")).to_be_enabled()
         button("Reset").click()

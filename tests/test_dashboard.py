@@ -1,14 +1,23 @@
 """The training dashboard, by value: it trains beside the cells, and its controls act on what is running."""
 
+import io
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 
+from offac_lite import equations
 from offac_lite.course import labs
+from offac_lite.course.labs.breaks import NextActions
+from offac_lite.course.labs.history import History
+from offac_lite.networks import evaluate_together
 from offac_lite.run import Run
+from offac_lite.training import Learner
+from offac_lite.updates import expected_q
 
 
 @pytest.fixture
@@ -21,7 +30,7 @@ def dashboard():
 @pytest.fixture
 def endless():
     """A training that is not over before it is stopped."""
-    dashboard = labs.Dashboard(seeds=3, total_steps=16_000, refresh=0.05)
+    dashboard = labs.Dashboard(seeds=3, total_steps=16_000, refresh=0.05, band=False)
     yield dashboard
     dashboard.stop()
 
@@ -46,10 +55,15 @@ def until(condition, seconds=300):
         time.sleep(0.01)
 
 
-def test_it_waits_for_start_and_shows_an_empty_figure(dashboard):
-    assert not dashboard.running and dashboard.history.steps == [] and "press Start" in dashboard.in_words()
+def test_it_waits_for_start_and_shows_the_band(dashboard):
+    assert not dashboard.running and dashboard.history.steps == []
+    assert "press Start" in dashboard.in_words() and dashboard._view.start.get_text() == "press Start"
+    assert dashboard.band.steps[-1] == 1_200 and "After 1200 steps" in dashboard.in_words()
     assert bytes(dashboard.screen.picture.value).startswith(b"\x89PNG")
     assert not dashboard._buttons["Start"].disabled and dashboard._buttons["Pause"].disabled
+    again = labs.Dashboard(seeds=3, total_steps=1_200)
+    assert again.band is dashboard.band, "trained once"
+    assert bytes(again.screen.picture.value) == bytes(dashboard.screen.picture.value)
 
 
 def test_a_training_to_its_end_is_an_ordinary_run_and_every_curve_grows(dashboard, tmp_path):
@@ -57,24 +71,240 @@ def test_a_training_to_its_end_is_an_ordinary_run_and_every_curve_grows(dashboar
     dashboard.start()
     dashboard.wait(600)
     history, run = dashboard.history, dashboard.run
-    assert history.steps == sorted(set(history.steps)) and len(history.steps) > 3 and history.steps[-1] == 1_200
+    assert history.steps == [24 * (look + 1) for look in range(50)]
     for name in ("exploring_return", "value", "delivered", "entropy", "states", "actions"):
         assert history.curves(name).shape == (3, len(history.steps))
         assert np.isfinite(history.curves(name)[:, -1]).all()
     assert run.returns.shape == (3, 4) and not run.interrupted and dashboard.error is None
     assert bytes(dashboard.screen.picture.value) != before and "After 1200 steps" in dashboard.screen.line.value
+    assert dashboard._view.start.get_text() == ""
     run.save(tmp_path / "run")
     assert torch.equal(Run.load(tmp_path / "run").returns, run.returns)
 
 
+def trained(broken="nothing", seeds=3, total_steps=1_200, **yours):
+    """Train to the end, with one thing broken from the start."""
+    dashboard = labs.Dashboard(seeds=seeds, total_steps=total_steps, refresh=1_000.0, **yours)
+    dashboard.controls["broken"].value = broken
+    dashboard.start()
+    dashboard.wait(600)
+    assert dashboard.error is None
+    return dashboard
+
+
+def assert_same(history, other, **tolerance):
+    for name in history.rows:
+        np.testing.assert_allclose(history.curves(name), other.curves(name), err_msg=name, **tolerance)
+
+
+def test_the_band_is_the_same_training_with_the_packages_functions():
+    plain = trained()
+    assert_same(plain.history, plain.band, rtol=0, atol=0)
+    own = trained(q_target=equations.q_target, leave_one_out=equations.leave_one_out)
+    assert own.controls["baseline"].value == "leave-one-out" and own.learner.config.leave_one_out is not None
+    assert_same(own.history, own.band, rtol=0, atol=0)
+
+
+def loss_with_q_itself(policy, critic, obs, stored_action, action_samples, generator):
+    pi = policy(obs)
+    action = pi.sample(action_samples, generator=generator)
+    return equations.policy_gradient_loss(pi.log_prob(action), critic(obs, action))
+
+
+def test_a_loss_of_ones_own_is_compared_with_q_itself():
+    own = trained(resampled_loss=loss_with_q_itself)
+    assert own.controls["baseline"].value == "own" and own.learner.config.baseline is None
+    assert_same(own.history, own.band, rtol=0.05)
+
+
+def test_each_function_of_ones_own_is_used_where_its_weight_is_chosen():
+    def own_loss(log_prob, advantage):
+        return equations.policy_gradient_loss(log_prob, advantage)
+
+    yours = dict(
+        policy_gradient_loss=own_loss, leave_one_out=equations.leave_one_out, resampled_loss=loss_with_q_itself
+    )
+    dashboard = labs.Dashboard(seeds=2, total_steps=400, **yours)
+    used = {
+        "own": {"resampled_loss"},
+        "value": {"policy_gradient_loss"},
+        "leave-one-out": {"policy_gradient_loss", "leave_one_out"},
+    }
+    for weight, names in used.items():
+        dashboard.controls["baseline"].value = weight
+        assert dashboard.error is None
+        assert {name for name in yours if getattr(dashboard.learner.config, name) is not None} == names
+
+
+def test_a_function_of_ones_own_that_is_wrong_leaves_the_band_and_one_that_cannot_be_is_refused():
+    own = trained(q_target=lambda reward, terminated, next_q, gamma: 0 * reward)
+    assert abs(own.history.last("value")) < 0.2 < own.band.last("value")
+    with pytest.raises(ValueError, match="q_target returned shape"):
+        labs.Dashboard(seeds=2, total_steps=400, q_target=lambda reward, terminated, next_q, gamma: reward[..., None])
+    with pytest.raises(TypeError, match="takes no q_traget"):
+        labs.Dashboard(q_traget=equations.q_target)
+
+
 def test_watching_changes_nothing():
     runs = []
-    for refresh in (0.01, 1000.0):
-        dashboard = labs.Dashboard(seeds=2, total_steps=480, refresh=refresh)
+    for refresh in (0.0, 1000.0):
+        dashboard = labs.Dashboard(seeds=2, total_steps=480, refresh=refresh, band=False)
         dashboard.start()
         dashboard.wait(600)
+        assert dashboard.band is None and (dashboard._cart.step > 0) == (refresh == 0)
         runs.append(dashboard.run)
     assert torch.equal(runs[0].policy.net.theta, runs[1].policy.net.theta)
+
+
+def gradients(dashboard):
+    """Return the gradient of the actor's loss (S, P) and the target of the critic (S, B), on one batch."""
+    learner, seen = dashboard.learner, {}
+    for iteration in learner:
+        if iteration == 100:
+            break
+    agent, batch = learner.agent, learner.batch
+    for broken in labs.breaks.BREAKS:
+        dashboard.controls["broken"].value = broken
+        agent.config = replace(agent.config, entropy_bonus=0.0)
+        agent.generator.manual_seed(0)
+        pi, critic = evaluate_together(agent.policy, agent.critic, batch.obs)
+        (gradient,) = torch.autograd.grad(agent.actor_loss(pi, critic, batch).sum(), agent.policy.net.theta)
+        with torch.no_grad():
+            next_q = expected_q(agent.policy(batch.next_obs), agent.target_critic.all_actions(batch.next_obs))
+            target = (agent.config.q_target or equations.q_target)(batch.reward, batch.terminated, next_q, 0.99)
+        seen[broken] = gradient, target, next_q
+    return seen, batch, agent, learner
+
+
+@pytest.mark.parametrize("yours", [{}, {"q_target": equations.q_target, "resampled_loss": loss_with_q_itself}])
+def test_each_break_breaks_what_it_says_and_nothing_else(yours):
+    seen, batch, agent, learner = gradients(labs.Dashboard(seeds=2, total_steps=1_200, band=False, **yours))
+    gradient, target, next_q = seen["nothing"]
+    for broken, factor in (("flag", 1), ("stored", 1), ("sign", -1), ("sum", 4 * 128)):
+        torch.testing.assert_close(seen[broken][0], factor * gradient)
+    for broken in ("sign", "sum"):
+        assert torch.equal(seen[broken][1], target)
+    assert batch.terminated.any()
+    assert torch.equal(seen["flag"][1], batch.reward + 0.99 * next_q)
+    action = learner.buffer.of_last_sample
+    stored = agent.target_critic(batch.next_obs, action.clamp(min=0)).where(action >= 0, next_q)
+    assert torch.equal(seen["stored"][1], equations.q_target(batch.reward, batch.terminated, stored, 0.99))
+    assert not torch.equal(seen["stored"][1], target)
+
+
+def test_summing_the_actors_loss_is_the_same_as_a_smaller_entropy_bonus_because_adam_divides_by_the_size():
+    runs = []
+    for broken, bonus in (("sum", 0.05), ("nothing", 0.05 / 512), ("nothing", 0.05)):
+        dashboard = labs.Dashboard(seeds=2, total_steps=480, refresh=1_000.0, band=False)
+        dashboard.learner.config = replace(dashboard.learner.config, entropy_bonus=bonus)
+        dashboard.controls["broken"].value = broken
+        dashboard.start()
+        dashboard.wait(600)
+        runs.append(dashboard.history.curves("value"))
+    theirs = np.nanmax(np.abs(runs[0] - runs[1])), np.nanmax(np.abs(runs[0] - runs[2]))
+    assert theirs[0] < 0.1 * theirs[1], theirs
+
+
+def test_the_stored_next_action_is_that_of_the_next_row_of_its_episode():
+    learner = Learner(seeds=2, total_steps=1_200)
+    learner.buffer = NextActions(learner.buffer, learner.config.n_envs)
+    for iteration in learner:
+        if iteration == 120:
+            break
+    batch, action, rows = learner.buffer.sample(200), learner.buffer.of_last_sample, learner.buffer.all
+    found = 0
+    for seed in range(2):
+        ring = rows(seed)
+        follower = (batch.next_obs[seed][:, None] == ring.obs).all(-1)  # (200, L): CartPole visits no state twice
+        known = follower.any(1)
+        found += known.sum()
+        assert torch.equal(action[seed][known], ring.action[follower.int().argmax(1)][known])
+        assert (known | batch.terminated[seed] | (batch.age[seed] < 16)).all()
+        assert ((action[seed] == -1) <= (batch.age[seed] < 8)).all()
+    assert found > 300
+
+
+def test_the_questions_tick_where_the_training_shows_their_answers():
+    dashboard = labs.Dashboard(seeds=2, total_steps=400)
+    assert not any(dashboard._checklist.ticked) and "○" in dashboard.screen.questions.value
+    states = {  # question → broken, and the last values of yours and of the band
+        1: ("flag", dict(value=20.0, delivered=0.5, exploring_return=9.0)),
+        2: ("sign", dict(value=0.5, delivered=0.5, exploring_return=9.0)),
+        3: ("stored", dict(value=1.0, delivered=5.0, exploring_return=150.0)),
+        4: ("sum", dict(value=3.0, delivered=5.0, exploring_return=150.0, entropy=0.1)),
+    }
+    names = ("exploring_return", "value", "delivered", "entropy", "states", "actions")
+    dashboard.band = History(2)
+    dashboard.band.add(400, {}, **{name: torch.full((2,), 3.0 if name == "value" else 0.3) for name in names})
+    for question, (broken, values) in states.items():
+        dashboard.reset()
+        dashboard.controls["broken"].value = broken
+        assert not dashboard._checklist.ticked[question]
+        rows = {name: torch.full((2,), values.get(name, 1.0)) for name in names}
+        dashboard.history.add(400, dashboard.values, **rows)
+        dashboard._show()
+        ticked = dashboard._checklist.ticked
+        assert [number for number in states if ticked[number]] == [number for number in states if number <= question]
+    assert dashboard.screen.questions.value.count("✓") == 4
+    dashboard.controls["broken"].value = "nothing"
+    dashboard.reset()
+    for steps, k in ((200, 4), (400, 16)):
+        assert not dashboard._checklist.ticked[5]
+        dashboard.history.add(steps, dict(broken="nothing", action_samples=k), **rows)
+        dashboard._show()
+    assert dashboard._checklist.ticked[5]
+
+
+@pytest.mark.slow
+def test_a_whole_training_with_each_break_ticks_its_question():
+    """The claims of notebook 06 about the dashboard, on other seeds than its own."""
+    for question, broken in enumerate(("nothing", "flag", "sign", "stored", "sum")):
+        dashboard = trained(broken, seeds=8, total_steps=5_000, seed=1)
+        assert dashboard._checklist.ticked == [number == question for number in range(6)], (
+            broken,
+            dashboard.in_words(),
+        )
+
+
+def test_axes_stay_while_it_trains_and_widen_only_for_what_would_be_out_of_sight(dashboard):
+    view, panels = dashboard._view, dashboard._view.panels
+    limits = lambda: [(ax.get_xlim(), ax.get_ylim()) for ax in panels]  # noqa: E731
+    before = limits()
+    dashboard.start()
+    dashboard.wait(600)
+    assert limits() == before
+    rows = {name: torch.full((3,), 1.0) for name in dashboard.history.rows} | {
+        "exploring_return": torch.full((3,), 490.0)
+    }
+    dashboard.history.add(1_201, dashboard.values, **rows | {"value": torch.full((3,), 44.0)})
+    dashboard._show()
+    assert view.returns.get_ylim()[1] > 490 and view.noise.get_ylim()[1] >= 1 and view.beyond.get_text() == "V is 44 ↑"
+    assert view.value.get_ylim() == before[1][1] and view.entropy.get_ylim() == before[2][1]
+    dashboard.reset()
+    assert limits() == before and view.beyond.get_text() == ""
+
+
+def test_what_is_broken_is_marked_along_the_axes_and_said(dashboard):
+    dashboard.controls["broken"].value = "flag"
+    assert "no terminal flag" in dashboard._view.hint.get_text()
+    rows = {name: torch.ones(3) for name in ("exploring_return", "value", "delivered", "entropy", "states", "actions")}
+    for steps, broken in ((24, "nothing"), (48, "flag")):
+        dashboard.history.add(steps, dict(broken=broken, action_samples=4), **rows)
+    dashboard._show()
+    assert np.isnan(dashboard._view.marks[0].get_ydata()).tolist() == [True, False]
+
+
+def test_the_view_has_two_layouts_and_in_both_the_words_have_room(dashboard):
+    sizes, view = [], dashboard._view
+    for width in (960, 390):
+        dashboard.screen.picture.page = {"width": width, "ratio": 1.0, "dark": False}
+        with PIL.Image.open(io.BytesIO(dashboard.screen.picture.value)) as picture:
+            sizes.append(picture.size)
+        for broken in labs.breaks.BREAKS:
+            dashboard.controls["broken"].value = broken
+            words, legend = (one.get_window_extent() for one in (view.hint, view.words.get_legend()))
+            assert broken == "nothing" or (words.y1 < legend.y0 and words.x1 < view.figure.bbox.x1)
+    assert sizes == [(960, 484), (390, 1212)]
 
 
 def test_pause_holds_stop_keeps_and_reset_forgets(endless):
@@ -96,19 +326,21 @@ def test_pause_holds_stop_keeps_and_reset_forgets(endless):
 
 
 def test_nobody_draws_a_look_that_is_half_taken_down(endless, monkeypatch):
-    dashboard, half = endless, threading.Event()
+    dashboard, half, look = endless, threading.Event(), labs.history.History.look
 
-    def slow_interval(*arguments, **keywords):  # called in the middle of History.add
+    def slow_look(history, learner, settings):
+        history.steps.append(0)  # a step without its rows
         half.set()
         time.sleep(0.2)
-        return 0.0, 1.0
+        history.steps.pop()
+        look(history, learner, settings)
 
-    monkeypatch.setattr("offac_lite.course.labs.dashboard.stats.interval", slow_interval)
+    monkeypatch.setattr(labs.history.History, "look", slow_look)
     dashboard.start()
     assert half.wait(300)
     dashboard.pause()  # draws, on this thread
     dashboard.stop()
-    assert dashboard.error is None and len(dashboard.history.steps) == len(dashboard.history.low)
+    assert dashboard.error is None and len(dashboard.history.steps) == len(dashboard.history.settings)
 
 
 def test_sliders_act_on_the_running_training_and_an_impossible_choice_says_so(dashboard):
@@ -133,7 +365,7 @@ def test_the_noise_is_that_of_the_settings_of_now(dashboard):
     dashboard.controls["action_samples"].value = 16
     torch.testing.assert_close(dashboard.noise()["actions"], four["actions"] / 4)
     torch.testing.assert_close(dashboard.noise()["states"], four["states"])
-    dashboard.controls["baseline"].value = None
+    dashboard.controls["baseline"].value = "none"
     assert (dashboard.noise()["actions"] > four["actions"]).all()
 
 
@@ -164,7 +396,7 @@ def test_any_buttons_and_sliders_in_any_order_leave_a_dashboard_that_works(dashb
         else:
             control = random.choice(list(dashboard.controls.values()))
             if hasattr(control, "options"):
-                control.set_state({"index": int(random.integers(len(control.options)))})
+                control.index = int(random.integers(len(control.options)))
             else:
                 place = control.min + (control.max - control.min) * random.random()
                 control.value = control.base**place if hasattr(control, "base") else round(place)
@@ -182,5 +414,5 @@ def test_any_buttons_and_sliders_in_any_order_leave_a_dashboard_that_works(dashb
 def test_delivered_rewards():
     from offac_lite.envs import Episode
 
-    found = labs.dashboard.delivered([Episode(0, 0, 3.0, 3), Episode(2, 0, 1.0, 1)], seeds=3, gamma=0.5)
+    found = labs.history.delivered([Episode(0, 0, 3.0, 3), Episode(2, 0, 1.0, 1)], seeds=3, gamma=0.5)
     assert found[0] == pytest.approx((1.75 + 1.5 + 1) / 3) and found[1].isnan() and found[2] == 1

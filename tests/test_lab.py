@@ -554,20 +554,20 @@ def test_without_the_guard_it_would(kernel):
 
 @pytest.mark.slow
 def test_a_dashboard_keeps_out_of_cells_too(kernel):
-    kernel.outputs(kernel.start("from offac_lite.course.labs import Dashboard; dashboard = Dashboard(seeds=2)"))
-    found = kernel.outputs(kernel.start("print(dashboard.controls['action_samples'].model_id)"))
-    kernel.outputs(kernel.move(found[0]["text"].strip(), 8))  # ipykernel from 7.4 on answers the first between cells
+    kernel.outputs(kernel.start("from offac_lite.course.labs import Dashboard; dashboard = Dashboard(2, band=False)"))
+    found = kernel.outputs(kernel.start("print(dashboard.controls['updates_per_step'].model_id)"))
+    kernel.outputs(kernel.move(found[0]["text"].strip(), 4))  # ipykernel from 7.4 on answers the first between cells
     request = kernel.start(
         "import time, matplotlib.pyplot as plt\n"
         "figure, end = plt.figure(), time.monotonic() + 300; print('begun', end='')\n"
-        "while dashboard.controls['action_samples'].value < 16 and time.monotonic() < end: time.sleep(0.01)\n"
-        "time.sleep(0.3); print(plt.get_fignums(), dashboard.controls['action_samples'].value); plt.close()"
+        "while dashboard.controls['updates_per_step'].value < 8 and time.monotonic() < end: time.sleep(0.01)\n"
+        "time.sleep(0.3); print(plt.get_fignums(), dashboard.controls['updates_per_step'].value); plt.close()"
     )
     while kernel.client.get_iopub_msg(timeout=PATIENCE)["content"].get("text") != "begun":
         pass
-    kernel.move(found[0]["text"].strip(), 16)
+    kernel.move(found[0]["text"].strip(), 8)
     (line,) = kernel.outputs(request)
-    assert line["text"] == "[1] 16\n", "the figure of the cell is still there after a message to the dashboard"
+    assert line["text"] == "[1] 8\n", "the figure of the cell is still there after a message to the dashboard"
 
 
 @pytest.mark.slow

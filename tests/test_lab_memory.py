@@ -34,7 +34,7 @@ def run_again(name, times):
     return megabytes()
 
 names = [*LABS, "dashboard"]
-LABS["dashboard"] = "from offac_lite.course import labs\\nlabs.Dashboard(seeds=2)"
+LABS["dashboard"] = "from offac_lite.course import labs\\nlabs.Dashboard(seeds=2, total_steps=400)"
 kept = {}
 for name in names:
     before = run_again(name, 3)
@@ -53,7 +53,7 @@ def test_ten_more_runs_of_a_labs_cell_keep_less_than_two_megabytes_each():
 
 
 @pytest.mark.parametrize(
-    "make", [demo_lab, lambda: ghost_lab(presets={"a": {"k": 4}}), lambda: labs.Dashboard(seeds=2)]
+    "make", [demo_lab, lambda: ghost_lab(presets={"a": {"k": 4}}), lambda: labs.Dashboard(seeds=2, total_steps=400)]
 )
 def test_a_lab_that_nothing_refers_to_ends_and_closes_its_widgets(make):
     lab = make()

@@ -7,8 +7,10 @@ import torch
 
 from offac_lite import train
 from offac_lite.course import labs
-from offac_lite.course.labs.watch import MapResult
+from offac_lite.course.labs.watch import MapResult, PlayedEpisode
 from offac_lite.course.plots.base import png
+from offac_lite.course.plots.watch import _KINDS as KINDS
+from offac_lite.course.plots.watch import _RIGHT as RIGHT
 from offac_lite.envs import VectorEnv
 from offac_lite.play import evaluate, rollout
 from tests.lab_changes import assert_each_change_shows
@@ -97,6 +99,43 @@ def test_controls_move_picture_numbers_and_words(album):
         lab.set(**start)
         assert lab.png == first, "back to the first setting, the first picture"
         assert png(lab._view.figure)
+
+
+def test_the_watch_lab_says_in_which_steps_the_likelier_action_has_the_higher_q():
+    probs = torch.tensor([[0.4, 0.6], [0.7, 0.3], [0.2, 0.8], [0.9, 0.1]])
+    q = torch.tensor([[1.0, 1.5], [2.0, 1.0], [3.0, 2.0], [1.0, 1.2]])
+    played = PlayedEpisode(torch.zeros(4, 4), probs, q, fell=True)
+    assert played.goes_right.tolist() == [True, False, True, False]
+    assert played.agrees.tolist() == [True, True, False, False]
+    torch.testing.assert_close(played.difference, torch.tensor([0.5, -1.0, -1.0, 0.2]))
+
+
+def test_the_watch_lab_draws_each_state_once_in_the_colour_of_its_action(album):
+    lab = labs.watch_lab(album)
+    lab.set(trained=2400, agent=1, step=2)
+    played, view = album.episode(2, 1), lab._view
+    for number, ax in enumerate((view.course, view.pairs)):
+        drawn = [*view.dots[ax], view.above[number], view.below[number]]
+        assert sum(len(line.get_xdata()) for line in drawn) == len(played.obs)
+        for line, (color, filled) in zip(view.dots[ax], KINDS, strict=True):
+            chosen = (played.goes_right == (color == RIGHT)) & (played.agrees == filled)
+            assert len(line.get_xdata()) <= chosen.sum()
+    for line, (color, _) in zip(view.dots[view.pairs], KINDS, strict=True):
+        assert ((line.get_ydata() > 0.5) == (color == RIGHT)).all()
+    assert view.now[0].get_xdata() == [2]
+    words = f"In {100 * played.agrees.double().mean():.0f}% of its steps the likelier action has the higher Q"
+    assert words in lab.summary_text
+
+
+def test_the_axes_of_the_watch_lab_stay_while_an_episode_plays(album):
+    lab = labs.watch_lab(album)
+    limits = []
+    for step in (0, 3, 7):
+        lab.set(step=step)
+        limits.append([(ax.get_xlim(), ax.get_ylim()) for ax in (lab._view.course, lab._view.pairs)])
+    assert limits[0] == limits[1] == limits[2]
+    edge = limits[0][0][1][1]
+    assert edge >= 4 * album.episode(2, 0).difference.abs().median() - 1e-6
 
 
 def test_past_its_end_an_episode_stays_at_its_last_step(album):

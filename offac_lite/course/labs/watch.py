@@ -33,6 +33,21 @@ class PlayedEpisode:
     q: torch.Tensor  # (T, 2), scaled rewards
     fell: bool
 
+    @property
+    def difference(self) -> torch.Tensor:
+        """Q(s, right) − Q(s, left), (T,)."""
+        return self.q[:, 1] - self.q[:, 0]
+
+    @property
+    def goes_right(self) -> torch.Tensor:
+        """Whether right is the more probable action, (T,) bool. The agent takes it then."""
+        return self.probs[:, 1] > self.probs[:, 0]
+
+    @property
+    def agrees(self) -> torch.Tensor:
+        """Whether the more probable action has the higher Q, (T,) bool."""
+        return self.goes_right == (self.difference > 0)
+
 
 class Album:
     """The checkpoints of a CartPole run with a Q-critic, and one episode of each agent at each checkpoint.
@@ -130,12 +145,13 @@ def watch_lab(album: Album) -> Lab:
 def _moment_summary(result: WatchResult) -> str:
     played, now = result.played, result.step
     position, _, angle, _ = played.obs[now].tolist()
-    (left, right), q = played.probs[now].tolist(), played.q[now].tolist()
     end = "fell" if played.fell else "was still up when time ran out"
+    difference, agreement = played.difference, 100 * played.agrees.double().mean()
     return (
-        f"Agent {result.agent} after {result.trained} steps of training {end} (step {len(played.obs)}). Now step "
-        f"{now}: position {position:.2f} m, angle {angle:.3f} rad; π(left) {left:.2f}, π(right) {right:.2f}; "
-        f"Q(left) {q[0]:.3f}, Q(right) {q[1]:.3f}."
+        f"Agent {result.agent} after {result.trained} steps of training {end} (step {len(played.obs)}). In "
+        f"{agreement:.0f}% of its steps the likelier action has the higher Q. Q is {played.q.mean():.2f} on average, "
+        f"and the two differ by {difference.abs().median():.3f} (median). Now step {now}: position {position:.2f} m, "
+        f"angle {angle:.3f} rad; π(right) {played.probs[now, 1]:.2f}, Q(right) − Q(left) {difference[now]:.3f}."
     )
 
 

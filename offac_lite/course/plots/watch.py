@@ -4,86 +4,123 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from offac_lite.course.plots.base import ACTIONS, EXACT, MUTED, STATES, figure
+from offac_lite.course.plots.base import ACTIONS, EXACT, MUTED, STATES, figure, rounded
 from offac_lite.course.plots.cart_pole import CartPole
+from offac_lite.course.plots.cloud import arrange_axes
 from offac_lite.course.plots.style import course_style
 
 __all__ = ["MapView", "WatchView"]
 
 _LEFT, _RIGHT = STATES, ACTIONS
 """The colours of the two actions."""
+_KINDS = [(color, filled) for filled in (True, False) for color in (_LEFT, _RIGHT)]
 
 
 class WatchView:
-    """A cart with its pole, and π(right|s) and both Q over the episode, with a mark at the current step.
+    """A cart with its pole, Q(right) − Q(left) over the episode, and π(right|s) against it.
 
-    It shows a `labs.watch.WatchResult`.
+    Each dot is a state of the episode, in the colour of the more probable action. It is hollow where that action has
+    the lower Q. A triangle lies beyond the edge. It shows a `labs.watch.WatchResult`.
     """
 
     def __init__(self):
-        self.figure, axes = figure(9.4, 4.0, nrows=2, ncols=2, width_ratios=[1.15, 1])
-        self.policy, self.q = axes[1::2]
+        self.figure, (stage, self.course, self.pairs) = figure(8.7, 3.4, ncols=3)
         with course_style():
-            for ax in axes[::2]:  # the cart takes the place of both
-                ax.remove()
-            stage = self.figure.add_subplot(self.q.get_gridspec()[:, 0])
             self.cart_pole = CartPole(stage, color=MUTED, width=5, top=1.8)
             (self.push,) = stage.plot([], [], lw=3, marker=">", markersize=11, markevery=[1])
-            self.title = stage.set_title("step 0")
+            self.title = stage.set_title("")
             stage.set(ylim=(-0.5, 1.8), xlabel="position, m")
             stage.spines["left"].set_visible(False)
-            (self.right,) = self.policy.plot([], [], color=_RIGHT, lw=1.3, label="π(right|s)")
-            self.policy.axhline(0.5, color=MUTED, lw=0.7, ls=":")
-            self.policy.set(ylim=(-0.03, 1.03), title="π(right|s)")
-            (self.q_left,) = self.q.plot([], [], color=_LEFT, lw=1.6, label="Q(s, left)")
-            (self.q_right,) = self.q.plot([], [], color=_RIGHT, lw=1.3, ls="--", label="Q(s, right)")
-            self.q.set(title="Q(s, ·), scaled rewards", xlabel="step of the episode")
-            self.figure.legend(
-                handles=[self.q_left, self.q_right], frameon=False, ncols=2, fontsize=8.5, loc="outside lower right"
-            )
-            self.q.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-            self.policy.set(xticks=[], xlim=(0, 510))
-            self.q.set(xlim=(0, 510), ylim=(0, 10))
-            self.marks = [ax.axvline(0, color=EXACT, lw=1) for ax in (self.policy, self.q)]
-        self.artists = [
-            self.cart_pole.cart,
-            self.cart_pole.pole,
-            self.push,
-            self.title,
-            self.right,
-            self.q_left,
-            self.q_right,
-            *self.marks,
-        ]
+            self._build_course()
+            self._build_pairs()
+        panels = self.course, self.pairs
+        self.dots = {ax: [self._dots(ax, *kind) for kind in _KINDS] for ax in panels}
+        beyond = {"ls": "", "ms": 4.5, "mew": 0, "color": MUTED, "alpha": 0.7, "clip_on": False}
+        self.above = [ax.plot([], [], marker=">" if ax is self.pairs else "^", **beyond)[0] for ax in panels]
+        self.below = [ax.plot([], [], marker="<" if ax is self.pairs else "v", **beyond)[0] for ax in panels]
+        now = {"ls": "", "marker": "o", "ms": 10, "mec": EXACT, "mew": 1.6}
+        self.now = [ax.plot([], [], **now)[0] for ax in panels]
+        self.artists = [self.cart_pole.cart, self.cart_pole.pole, self.push, self.title, self.agreed, self.mark]
+        self.artists += [*self.dots[self.course], *self.dots[self.pairs], *self.above, *self.below, *self.now]
+        self.arrange(narrow=False)
+
+    def _dots(self, ax, color: str, filled: bool):
+        look = {"ls": "", "marker": "o", "ms": 3.6, "mec": color, "mew": 0.8, "mfc": color if filled else "none"}
+        return ax.plot([], [], alpha=0.75, **look)[0]
+
+    def _build_course(self) -> None:
+        self.course.axhline(0, color=MUTED, lw=0.8)
+        self.course.set(xlabel="step of the episode", title="Q(s, right) − Q(s, left)")
+        self.course.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        self.mark = self.course.axvline(0, color=EXACT, lw=1)
+        for y, va, text, color in ((0.99, "top", "right is better", _RIGHT), (0.01, "bottom", "left is better", _LEFT)):
+            self.course.annotate(text, (0.02, y), xycoords="axes fraction", va=va, fontsize=9, color=color)
+
+    def _build_pairs(self) -> None:
+        for left, low in ((0.5, 0.5), (0.0, 0.0)):  # where the likelier action has the higher Q
+            box = Rectangle((left, low), 0.5, 0.5, transform=self.pairs.transAxes, color="#E9E9E9", lw=0, zorder=0)
+            self.pairs.add_patch(box)
+        self.agreed = self.pairs.set_title("")
+        self.pairs.set(ylim=(0, 1), xlabel="Q(s, right) − Q(s, left)", ylabel="π(right|s)")
+        self.pairs.xaxis.set_major_locator(MaxNLocator(4))
+        note = {"xycoords": "axes fraction", "ha": "center", "fontsize": 8.5, "color": MUTED}
+        self.pairs.annotate("as Q prefers", (0.75, 0.985), va="top", **note)
+        self.pairs.annotate("as Q prefers", (0.25, 0.015), va="bottom", **note)
+
+    def arrange(self, narrow: bool) -> None:
+        """Put the panels side by side, or one below the other."""
+        stage = self.title.axes
+        if narrow:
+            places = {stage: (14, 26, 362, 139), self.course: (60, 238, 306, 190), self.pairs: (60, 502, 306, 226)}
+            arrange_axes(self.figure, (390, 780), places)
+        else:
+            places = {stage: (14, 70, 300, 115), self.course: (372, 26, 258, 270), self.pairs: (702, 26, 246, 270)}
+            arrange_axes(self.figure, (966, 346), places)
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
-        played = result.played
-        x, _, angle, _ = played.obs[result.step].tolist()
+        played, now = result.played, result.step
+        x, _, angle, _ = played.obs[now].tolist()
+        right, difference = rounded(played.probs[:, 1]), rounded(played.difference)
+        goes_right, agrees = played.goes_right.numpy(), played.agrees.numpy()
+        steps, edge = np.arange(len(right)), _edge(difference)
+        inside = np.clip(difference, -edge, edge)
         self.cart_pole.move(x, angle)
-        right = played.probs[result.step, 1].item() > 0.5
-        self.push.set_data([x, x + (0.9 if right else -0.9)], [0.15, 0.15])
-        self.push.set_color(_RIGHT if right else _LEFT)
-        self.push.set_marker(">" if right else "<")
-        self.title.set_text(f"step {result.step}, {0.02 * result.step:.2f} s: pushes {'right' if right else 'left'}")
-        steps = np.arange(len(played.obs))
-        curves = played.probs[:, 1], played.q[:, 0], played.q[:, 1]
-        for line, curve in zip((self.right, self.q_left, self.q_right), curves, strict=True):
-            line.set_data(steps, curve)
-        for mark in self.marks:
-            mark.set_xdata([result.step, result.step])
-        limits = (0, 1.02 * (len(steps) - 1))
-        heights = _rounded_outwards(played.q.min().item(), played.q.max().item())
-        if self.q.get_xlim() != limits or self.q.get_ylim() != heights:
-            self.policy.set_xlim(limits)
-            self.q.set(xlim=limits, ylim=heights)
+        self.push.set_data([x, x + (0.9 if goes_right[now] else -0.9)], [0.15, 0.15])
+        self.push.set_color(_RIGHT if goes_right[now] else _LEFT)
+        self.push.set_marker(">" if goes_right[now] else "<")
+        self.title.set_text(f"step {now}, {0.02 * now:.2f} s: pushes {'right' if goes_right[now] else 'left'}")
+        for n, (ax, *place) in enumerate(((self.course, steps, inside), (self.pairs, inside, right))):
+            for dots, (color, filled) in zip(self.dots[ax], _KINDS, strict=True):
+                chosen = (goes_right == (color == _RIGHT)) & (agrees == filled) & (np.abs(difference) <= edge)
+                dots.set_data(*(one[chosen] for one in place))
+            self.above[n].set_data(*(one[difference > edge] for one in place))
+            self.below[n].set_data(*(one[difference < -edge] for one in place))
+            self.now[n].set_data(*([one[now]] for one in place))
+            self.now[n].set_markerfacecolor(_RIGHT if goes_right[now] else _LEFT)
+        self.mark.set_xdata([now, now])
+        self.agreed.set_text(f"likelier is better in {100 * played.agrees.double().mean():.0f}% of steps")
+        self._fit(len(steps), edge)
+
+    def _fit(self, n_steps: int, edge: float) -> None:
+        """Fit the axes to an episode. They stay while it plays."""
+        if self.course.get_xlim()[1] != n_steps or self.course.get_ylim()[1] != edge:
+            self.course.set(xlim=(-1, n_steps), ylim=(-edge, edge))
+            self.pairs.set(xlim=(-edge, edge))
 
 
-def _rounded_outwards(low: float, high: float, step: float = 0.5) -> tuple[float, float]:
-    """Round limits outwards to multiples of `step`, so that they seldom change."""
-    return step * math.floor(low / step), step * math.ceil(high / step)
+def _edge(differences) -> float:
+    """Return where axes for `differences` end: four times their median size or more, 1, 2 or 5 times a power of ten.
+
+    >>> _edge([0.01, -0.02, 3.0]), _edge([0.0])
+    (0.1, 0.001)
+    """
+    wanted = max(4 * np.median(np.abs(differences)), 1e-3)
+    power = 10.0 ** math.floor(math.log10(wanted))
+    return next(float(round(factor * power, 9)) for factor in (1, 2, 5, 10) if factor * power >= wanted - 1e-12)
 
 
 class MapView:
