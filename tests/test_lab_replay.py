@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from offac_lite import ReplayBuffer
-from offac_lite.course import labs, plots
+from offac_lite.course import labs
 from offac_lite.course.labs.replay import Comparison
 from offac_lite.envs import VectorEnv
 from offac_lite.exact import TabularMDP
@@ -233,16 +233,3 @@ def test_a_past_that_is_not_of_this_buffer_is_refused(run):
     buffer, past = run
     with pytest.raises(ValueError, match="but past names"):
         labs.BufferModel(buffer, [*past, (1500, [9999, 9999], past[-1][2])])
-
-
-# ------------------------------------------------------------------------------------------------ the figures
-
-
-def test_the_same_figure_has_the_same_bytes():
-    def draw():
-        yield plots.values_of_old_data(torch.ones(4), torch.zeros(4), torch.rand(4), torch.ones(4))
-
-    torch.manual_seed(0)
-    one = [plots.png(figure) for figure in draw()]
-    torch.manual_seed(0)
-    assert one == [plots.png(figure) for figure in draw()]

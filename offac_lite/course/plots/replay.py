@@ -1,11 +1,10 @@
-"""Figures of old data: its values, and the views of the age lab and the buffer lab."""
+"""The views of the age lab and the buffer lab."""
 
 import math
 
 import matplotlib
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 
 from offac_lite.course.plots.base import (
     DIGITS,
@@ -20,7 +19,7 @@ from offac_lite.course.plots.base import (
     rounded,
 )
 
-__all__ = ["AgeView", "BufferView", "values_of_old_data"]
+__all__ = ["AgeView", "BufferView"]
 
 _BOXES = {  # (critic, actions): colour, line, marker, name
     ("right", "π"): (SURROGATE, "-", "D", "neither wrong: right V, π's actions"),
@@ -30,19 +29,6 @@ _BOXES = {  # (critic, actions): colour, line, marker, name
 }
 _EDGES = (1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)  # edges that the compass can have, so that they seldom change
 _AGE = LinearSegmentedColormap.from_list("age", ["#5B3A00", STORED, "#FBE3B0"])  # dark is old
-
-
-def values_of_old_data(exact, naive, mean, learned) -> Figure:
-    """Draw, for each state, V^π, the naive fixed point, the mean of the writers' values, and the learned V; (S,)."""
-    fig, (ax,) = figure(8.4, 3.2)
-    states = np.arange(len(exact))
-    ax.plot(states, exact, "_", color=EXACT, ms=16, mew=2.5, label="exact V of π, which is wanted")
-    ax.plot(states, naive, "_", color=STORED, ms=16, mew=2.5, label="exact fixed point of the naive target")
-    ax.plot(states, learned, "o", color=STORED, mec="white", ms=7, label="learned from the buffer by TD")
-    ax.plot(states, mean, "x", color=MUTED, ms=6, label="mean of the writers' values")
-    ax.set(xlabel="state", ylabel="V(s), reward units", xticks=states)
-    ax.legend(frameon=False, loc="upper left", fontsize=9)
-    return fig
 
 
 class AgeView:
