@@ -105,6 +105,18 @@ def png(fig: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def apart(heights: Sequence[float], gap: float) -> list[float]:
+    """Raise heights as little as is needed to put neighbours at least `gap` apart, so that labels do not overlap.
+
+    >>> apart([2.0, 0.0, 0.5], 1.0)
+    [2.0, 0.0, 1.0]
+    """
+    raised, last = list(heights), -math.inf
+    for place in np.argsort(heights, kind="stable"):
+        raised[place] = last = max(raised[place], last + gap)
+    return raised
+
+
 class NumberTable:
     """A table of names and numbers in the place of the axes `ax`. `artist` holds the numbers, which change.
 

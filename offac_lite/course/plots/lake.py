@@ -89,6 +89,11 @@ def lake_values(
     return fig
 
 
+def draw_map(ax: Axes, rows: Sequence[str] = LAKE_4X4) -> np.ndarray:
+    """Draw the lake; return the place (x, y) of each state, (S, 2)."""
+    return np.stack(_draw_map(ax, rows)[1:3], -1)
+
+
 def _draw_map(ax: Axes, rows: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[FancyBboxPatch]]:
     """Draw the squares; return where one can walk, the columns and rows of the squares, and their tiles."""
     letters = "".join(rows)
