@@ -20,6 +20,7 @@ __all__ = [
     "STATES",
     "STORED",
     "SURROGATE",
+    "apart",
     "figure",
     "png",
     "short",
