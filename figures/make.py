@@ -22,6 +22,7 @@ HERE = Path(__file__).parent
 LIBRARIES = ("torch", "numpy", "scipy", "gymnasium", "matplotlib", "pillow")
 
 LINES = {"naive": "-", "importance, V": ":", "Q-critic alone": "--", "both": "-"}  # variant: line style
+WORDS = {"naive": "naive", "importance, V": "weights", "Q-critic alone": "fix 1", "both": "both fixes"}
 TITLES = {
     "young": "a young buffer",
     "old data": "20,000 old transitions to start from",
@@ -62,18 +63,23 @@ def fixes_data() -> dict:
 
 
 def each_fix_on_and_off(data: dict) -> bytes:
-    """Draw the learning curves, a panel for each kind of data."""
-    figure, axes = plots.figure(12.5, 3.5, ncols=4, sharey=True)
+    """Draw interquartile means with their intervals, a panel for each kind of data; each line is named at its end."""
+    figure, axes = plots.figure(12.5, 3.3, ncols=4, sharey=True)
     for ax, (group, title) in zip(axes, TITLES.items(), strict=True):
+        ends = {}
         for name, run in data[group].items():
-            curves = run["steps"], run["returns"], plots.FIX_COLORS[name], name
-            plots.learning_curves(ax, *curves, centre="iqm", linestyle=LINES[name])
-        steps = "8 × updates" if group == "random data only" else "environment steps per seed"
-        ax.set(title=title, ylabel="", xlabel=steps, ylim=(0, 515))
-        ax.get_legend().remove()
-        ax.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k")
+            steps, returns = np.asarray(run["steps"]), np.asarray(run["returns"])
+            (low, high), middle, color = stats.interval(returns), stats.iqm(returns), plots.FIX_COLORS[name]
+            ax.fill_between(steps, low, high, color=color, alpha=0.25, lw=0)
+            ax.plot(steps, middle, color=color, lw=2.4, ls=LINES[name], zorder=4 if name == "importance, V" else 3)
+            ends[name] = float(middle[-1])
+        for (name, _), height in zip(ends.items(), plots.apart(list(ends.values()), 36.0), strict=True):
+            ax.annotate(f" {WORDS[name]}", (steps[-1], height), fontsize=9, va="center", annotation_clip=False)
+        ax.set(xlim=(0, steps[-1]), ylim=(0, 560), xticks=np.linspace(0, steps[-1], 3))
+        ax.set_title(title, loc="left", fontsize=10.5)
+        ax.set_xlabel("8 × updates" if group == "random data only" else "environment steps per seed")
+        ax.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x else "0")
     axes[0].set_ylabel("return of greedy play")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     return plots.png(figure)
 
 
@@ -186,7 +192,7 @@ FIGURES = {
         each_fix_on_and_off,
         SEED,
         (
-            "Learning curves of 32 agents each in four panels, and where their interquartile means end. On a young "
+            "Interquartile means of 32 agents each, with 95% intervals, in four panels, and where they end. On a young "
             "buffer: naive replay at 335 of 500, the Q-critic alone at 427, importance weights and both fixes at 500. "
             "With 20,000 old transitions to start from: naive replay at 26, the Q-critic alone at 70, importance "
             "weights at 463, both fixes at 500. With four times the updates: naive replay at 180, the Q-critic alone "

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from offac_lite.course import labs
+from offac_lite.course import labs, plots
 from offac_lite.course.clinic import INSTRUMENTS, Chart
 from tests.lab_changes import assert_each_change_shows
 
@@ -55,6 +55,10 @@ def test_controls_move_picture_numbers_and_words(charts, healthy):
     assert_each_change_shows(lab, changes)
     lab.set(patient="like them", instrument="return", step=300)
     assert lab.png == first, "back to the first setting, the first picture"
+    for patient in ("far", "like them"):  # the axis is the instrument's, whoever the patient is
+        lab.set(patient=patient)
+        limits = lab._view.chart.get_ylim()
+        assert limits[0] < charts["like them"]["return"].min() and limits[1] > charts["far"]["return"].max()
     lab.set(patient="lost", instrument="length")
     assert lab.error is None, "a chart without numbers is drawn as an empty one"
 
@@ -80,3 +84,29 @@ def test_charts_that_do_not_fit_are_refused(healthy):
         labs.clinic_lab({"late": replace(healthy, steps=healthy.steps + 1)}, healthy)
     with pytest.raises(ValueError, match=r"same number of agents, got \[4, 10\]"):
         labs.clinic_lab({"A": chart(1), "B": chart(2, seeds=4)}, healthy)
+
+
+def test_the_questions_about_the_nine_patients_are_ticked_by_their_settings(healthy):
+    nine = {letter: chart(k) for k, letter in enumerate("ABCDEFGHI")}
+    lab = labs.clinic_lab(nine, healthy)
+    first, last, ticked = 100, 300, []
+    for step in (
+        dict(patient="F", instrument="value", step=last),
+        dict(patient="B", instrument="cosine", step=first),
+        dict(patient="I"),
+    ):
+        lab.set(**step)
+        ticked.append(sum(lab._checklist.ticked))
+    assert ticked == [1, 2, 3]
+    assert not labs.clinic_lab({"A": nine["A"]}, healthy)._checklist.questions
+
+
+def test_the_healthy_line_lies_over_the_patients_and_both_are_named(healthy):
+    figure = plots.patient_chart(chart(1), healthy, "Patient X")
+    lines = figure.axes[0].lines
+    thick = max(range(len(lines)), key=lambda k: lines[k].get_linewidth())
+    dashed = [k for k, line in enumerate(lines) if line.is_dashed()]
+    assert dashed == [thick + 1], "drawn later, thinner, and so to be seen"
+    assert [text.get_text() for text in figure.axes[0].texts] == ["patient", "healthy"]
+    alone = plots.patient_chart(healthy, healthy, "The healthy agent")
+    assert [text.get_text() for text in alone.axes[0].texts] == ["median"]

@@ -1,5 +1,8 @@
 """The critic lab, driven by value: what it shows is what the exact solutions say; and notebook 04's figures."""
 
+import itertools
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -50,11 +53,50 @@ def test_there_is_only_one_stored_action(model):
 
 def test_controls_move_picture_numbers_and_words():
     lab = labs.critic_lab()
-    assert lab.result.lake == "slippery", "the lake of the first question"
-    first, changes = lab.png, [dict(next_action_samples=8), dict(age=3), dict(lake="firm"), dict(next_action="stored")]
+    assert lab.result.lake == "firm", "the lake of the first question"
+    first, changes = (
+        lab.png,
+        [dict(next_action_samples=8), dict(age=3), dict(lake="slippery"), dict(next_action="stored")],
+    )
     assert_each_change_shows(lab, changes)
-    lab.set(next_action="resampled", lake="slippery", age=10, next_action_samples=1)
+    lab.set(next_action="resampled", lake="firm", age=10, next_action_samples=1)
     assert lab.png == first, "back to the first setting, the first picture, colours included"
+
+
+def test_questions_are_ticked_by_the_settings_that_answer_them():
+    lab = labs.critic_lab()
+    steps = [dict(next_action_samples=16), dict(lake="slippery"), dict(age=18), dict(next_action="stored"), dict(age=0)]
+    ticked = []
+    for step in steps:
+        lab.set(**step)
+        ticked.append(sum(lab._checklist.ticked))
+    assert ticked == [1, 2, 3, 3, 4]
+
+
+def test_axes_stay_whatever_the_controls_say_and_hold_every_curve(model):
+    view = labs.critic_lab()._view
+    before = [(ax.get_xlim(), ax.get_ylim()) for ax in view.figure.axes]
+    for lake, kind, age, m in itertools.product(
+        ("firm", "slippery"), ("resampled", "stored"), (0, 10, 18, 20), (1, 16)
+    ):
+        result = model(lake, kind, age, m)
+        view.update(result)
+        assert view.curve.get_ylim()[0] < result.distance.min() and result.distance.max() < view.curve.get_ylim()[1]
+        heights = sorted(math.log10(word.get_position()[1]) for word in view.curve_words)
+        assert np.diff(heights).min() > 0.149, "labels apart"
+    assert before == [(ax.get_xlim(), ax.get_ylim()) for ax in view.figure.axes]
+
+
+def test_a_distance_that_is_too_small_for_the_axis_is_told_in_words(model):
+    view = labs.critic_lab()._view
+    view.update(model("firm"))
+    assert [word.get_text() for word in view.curve_words] == [
+        "Q: 0.0387",
+        "mean of Q: under 0.003 ↓",
+        "fixed point: 0 ↓",
+    ]
+    view.pin(None)
+    assert not len(view.ghost.get_xdata()) and not view.ghost_bars.get_data().values.any()
 
 
 @pytest.mark.parametrize(

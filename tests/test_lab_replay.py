@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from offac_lite import ReplayBuffer
-from offac_lite.course import labs, plots
+from offac_lite.course import labs
 from offac_lite.course.labs.replay import Comparison
 from offac_lite.envs import VectorEnv
 from offac_lite.exact import TabularMDP
@@ -152,7 +152,7 @@ def test_an_update_of_length_zero_has_no_direction():
 def test_the_age_labs_controls_move_picture_and_words():
     lab = labs.age_lab()
     seen = {lab.png: lab.summary_text}
-    for change in (dict(age=4), dict(writers="one"), dict(baseline="none"), dict(age=20)):
+    for change in (dict(age=7), dict(writers="one"), dict(baseline="none"), dict(age=20)):
         lab.set(**change)
         assert lab.error is None
         assert lab.png not in seen and lab.summary_text not in seen.values(), change
@@ -163,6 +163,38 @@ def test_the_age_labs_controls_move_picture_and_words():
     for outside, words in ((dict(age=21), "age must"), (dict(writers="some"), "writers must be one of")):
         with pytest.raises(ValueError, match=words):
             labs.AgeModel()(**outside)
+
+
+def test_the_age_labs_axes_stay_and_what_is_beyond_them_is_a_triangle():
+    model, view = labs.AgeModel(), labs.age_lab()._view
+    before = [(ax.get_xlim(), ax.get_ylim()) for ax in view.figure.axes]
+    for age in (0, 8, 20):
+        for writers in ("all", "one"):
+            for baseline in ("value", "none"):
+                result = model(age, writers, baseline)
+                view.update(result)
+                assert (result.naive - result.exact).abs().max() < view.errors.top
+                for box, dot in view.dots.items():
+                    (x,), (y,) = dot.get_data()
+                    off = result.updates[box].distance
+                    if dot.get_marker() == "o":
+                        assert ((x - 1) ** 2 + y**2) ** 0.5 == pytest.approx(off, abs=1e-5), "true distances"
+                    assert view.numbers[box].get_text() == f"{off:.2f}"
+                assert baseline == "none" or {dot.get_marker() for dot in view.dots.values()} == {"o"}
+    assert view.dots["right", "stored"].get_marker() == "<"
+    assert before == [(ax.get_xlim(), ax.get_ylim()) for ax in view.figure.axes]
+    view.pin(result)
+    assert all(len(ghost.get_xdata()) == 1 for ghost in view.ghosts)
+    view.pin(None)
+    assert not any(len(ghost.get_xdata()) for ghost in view.ghosts)
+
+
+def test_the_age_labs_questions_are_ticked_by_the_settings_that_answer_them():
+    lab, ticked = labs.age_lab(), []
+    for step in (dict(age=8), dict(age=20), dict(writers="one"), dict(writers="all", baseline="none"), dict(age=2)):
+        lab.set(**step)
+        ticked.append(sum(lab._checklist.ticked))
+    assert ticked == [1, 2, 3, 3, 4]
 
 
 # --------------------------------------------------------------------------------------------- the buffer lab
@@ -227,22 +259,12 @@ def test_the_buffer_labs_slider_moves_picture_and_words(run):
     lab.set(steps=500)
     assert lab.error is None and lab.png != before[0] and lab.summary_text != before[1]
     assert lab.summary_text.startswith("After 500 steps, 256 of the batch's 256")
+    assert lab._view.count.get_text() == "a batch: 256 of 256 are from the latest 1,000 steps"
+    lab.set(steps=1250)
+    assert lab._checklist.ticked == [False, True], "the whole of this run is shorter than 2,000 steps"
 
 
 def test_a_past_that_is_not_of_this_buffer_is_refused(run):
     buffer, past = run
     with pytest.raises(ValueError, match="but past names"):
         labs.BufferModel(buffer, [*past, (1500, [9999, 9999], past[-1][2])])
-
-
-# ------------------------------------------------------------------------------------------------ the figures
-
-
-def test_the_same_figure_has_the_same_bytes():
-    def draw():
-        yield plots.values_of_old_data(torch.ones(4), torch.zeros(4), torch.rand(4), torch.ones(4))
-
-    torch.manual_seed(0)
-    one = [plots.png(figure) for figure in draw()]
-    torch.manual_seed(0)
-    assert one == [plots.png(figure) for figure in draw()]

@@ -88,34 +88,51 @@ def test_sliders_and_buttons_move_picture_and_words():
     assert_each_change_shows(lab, changes)
 
 
-def test_every_edge_of_the_controls_can_be_drawn(model):
-    view = plots.WeightsView(HORIZONS)
+def test_questions_are_ticked_by_the_settings_that_answer_them():
+    lab = labs.weights_lab()
+    ticked = []
+    for step in (
+        dict(horizon=16),
+        dict(horizon=8, n=1_000),
+        dict(n=100, baseline="value", right=0.6),
+        dict(weighting="clipped", right=0.9),
+    ):
+        lab.set(**step)
+        ticked.append(sum(lab._checklist.ticked))
+    assert ticked == [1, 2, 3, 4]
+
+
+def test_every_edge_of_the_controls_can_be_drawn_on_axes_that_stay(model):
+    view = plots.WeightsView()
+    before = [(ax.get_xlim(), ax.get_ylim()) for ax in view.figure.axes]
     for weighting in ("whole", "causal", "single", "clipped"):
         for right in (0.05, 0.7, 0.95):
             for corner in (dict(horizon=1, n=100_000, clip=0.5), dict(horizon=20, n=1, clip=6.0)):
                 for baseline in ("none", "value"):
                     view.update(model(weighting, baseline, right=right, **corner))
         assert len(plots.png(view.figure)) > 10_000
+    assert before == [(ax.get_xlim(), ax.get_ylim()) for ax in view.figure.axes]
 
 
-def test_n_moves_the_errors_on_an_axis_that_stays(model):
-    view, limits = plots.WeightsView(HORIZONS), set()
-    for n in labs.weights.COUNTS:
-        result = model(n=n)
-        view.update(result)
-        low, high = view.curve.get_ylim()
-        limits.add((low, high))
-        assert low < min(error.min() for error in result.errors.values())
-        assert high > max(error.max() for error in result.errors.values())
-    assert len(limits) == 1
-
-
-def test_an_error_of_zero_does_not_stretch_the_axis(model):
-    result = model(baseline="value")  # with V, and β the mirror of π, one weighting makes no error over one step
-    assert min(error.min() for error in result.errors.values()) < 1e-12
-    view = plots.WeightsView(HORIZONS)
+def test_each_way_to_weight_has_a_lane_with_its_error_in_words(model):
+    view, result = plots.WeightsView(), model("whole", horizon=20, right=0.05, n=1)
     view.update(result)
-    assert view.curve.get_ylim() == pytest.approx((1e-3, 1e4))
+    for name, dot, number in zip(plots.LANES, view.dots, view.numbers, strict=True):
+        error = result.errors[name][19]
+        assert math.hypot(*result.parts[name]) == pytest.approx(error)
+        beyond = not plots.ERRORS[0] <= error <= plots.ERRORS[1]
+        assert (dot.get_marker() == "o") != beyond
+        if not beyond:
+            assert dot.get_xdata()[0] == pytest.approx(error)
+        part = "bias" if result.parts[name][0] > result.parts[name][1] else "noise"
+        assert number.get_text().endswith(part)
+        if error < 1000:
+            assert number.get_text() == f"{plots.short(error)}, {part}"
+    assert view.dots[0].get_marker() == ">", "one estimate with the whole product is off by more than 1,000 lengths"
+    view.pin(result)
+    assert len(view.ghosts.get_xdata()) == 5
+    view.pin(None)
+    assert len(view.ghosts.get_xdata()) == 0
 
 
 @pytest.mark.parametrize(

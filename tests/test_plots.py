@@ -22,7 +22,7 @@ def figures():
     plots.learning_curves(ax, [0, 1, 2], np.array([[1.0, 2, 3], [2, 3, 4], [0, np.nan, 5]]), goal=5)
     yield fig
     yield plots.cart_pole_strip(np.zeros((20, 4)))
-    yield plots.action_map()
+    yield plots.data_flow("on-policy", "naive replay", "fix 1", "both fixes")
     fig, (ax,) = plots.figure()
     plots.lake_policy(ax, np.full((4, 4), 0.25), ("SF", "HG"), "a small lake")
     yield fig
@@ -32,13 +32,22 @@ def figures():
     yield plots.variance_against_k([1, 2], [2.0, 1.0], [2.1, 0.9], floor=0.5, reference=1.5, k_star=1.3)
     yield plots.bias_against_age([0, 1], [0.0, 0.1], [0.0, 0.5])
     yield plots.cosine_against_age([0, 1], [1.0, -0.5], [1.0, 0.5])
-    yield plots.exact_and_learned_values(np.ones(4), np.zeros(4))
+    yield plots.lake_values({"V": np.linspace(0, 1, 16), "error": np.linspace(-0.5, 0.5, 16)})
     fig, (ax,) = plots.figure()
     plots.seed_strips(ax, {"one": np.arange(8.0), "two": np.arange(8.0) ** 2}, goal=40, colors={"one": plots.STORED})
     yield fig
+    there_and_back = [
+        ("a", "b", "there"),
+        ("b", "a", "back"),
+        ("b", "b", "stay"),
+        ("b", "end", "left"),
+        ("b", "end", ""),
+    ]
+    yield plots.small_mdp({"a": (0, 0), "b": (2, 0), "end": (4, 0)}, there_and_back, {"a": "w"})
+    yield plots.states_and_actions([(8, 1), (8, 4)])
 
 
-@pytest.mark.parametrize("index", range(10))
+@pytest.mark.parametrize("index", range(12))
 def test_the_same_figure_has_the_same_bytes(index):
     one, two = (plots.png(list(figures())[index]) for _ in range(2))
     assert one == two and one.startswith(b"\x89PNG") and len(one) > 3_000
@@ -121,6 +130,48 @@ def test_learning_curves_draw_every_seed_and_their_median():
     assert drawn == [*returns.tolist(), [3.0, 6.0]]
 
 
+def words(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def test_lakes_have_a_number_in_each_square_on_which_one_can_walk_and_one_scale():
+    values = np.linspace(0, 0.3, 16)
+    fig = plots.lake_values({"V": values, "error": -2 * values})
+    numbers = [f"{v:.2f}" for v, letter in zip(values, "".join(plots.LAKE_4X4), strict=True) if letter in "SF"]
+    written = [[word for word in words(ax) if word[-1].isdigit()] for ax in fig.axes]
+    assert written[0] == numbers and written[1][1:] == [f"−{2 * float(v):.2f}" for v in numbers[1:]]
+    _, (ax,) = plots.figure()
+    lake = plots.LakeValues(ax, top=0.6)
+    colors = []
+    for value in (0.0, 0.3, 0.3 + 1e-12, 0.6, 5.0, -0.6):
+        lake.update(np.full(16, value))
+        colors.append(lake.tiles[0].get_facecolor())
+    assert colors[1] == colors[2] and colors[3] == colors[4] and len(set(colors)) == 4
+    lake.update(np.full(16, -0.001))
+    assert lake.words[0].get_text() == "0.00"
+    _, (ax,) = plots.figure()
+    assert len(plots.LakeValues(ax, 1.0, shown=np.arange(16) < 6).words) == 5, "square 5 is a hole"
+
+
+def test_each_data_flow_has_one_thick_arrow_which_the_one_before_it_has_not():
+    names = ("on-policy", "naive replay", "fix 1", "both fixes")
+    axes = plots.data_flow(*names).axes
+    thick = [[patch for patch in ax.patches if patch.get_linewidth() > 3] for ax in axes]
+    assert [len(patches) for patches in thick] == [0, 1, 1, 1]
+    wanted = [to_rgb(color) for color in (plots.STORED, plots.NEXT, plots.RESAMPLED)]
+    assert [patches[0].get_edgecolor()[:3] for patches in thick[1:]] == wanted
+    n_patches = [len(ax.patches) for ax in axes]
+    assert np.diff(n_patches).tolist() == [2, 1, 1], "the old policies are a box, too"
+    assert "aᵖ ~ π(·|s)" in words(axes[3]) and "aᵖ ~ π(·|s)" not in words(axes[2])
+    with pytest.raises(ValueError, match="names must be of on-policy"):
+        plots.data_flow("off-policy")
+
+
+def test_a_batch_has_a_dot_for_each_state_and_for_each_action():
+    fig = plots.states_and_actions([(8, 1), (8, 4)])
+    assert [[len(line.get_xdata()) for line in ax.lines] for ax in fig.axes] == [[8, 8], [8, 32]]
+
+
 def test_plane_keeps_lengths_in_the_plane_and_puts_the_target_on_the_first_axis():
     gen = torch.Generator().manual_seed(0)
     target, other = torch.randn(2, 5, 3, generator=gen)
@@ -130,7 +181,7 @@ def test_plane_keeps_lengths_in_the_plane_and_puts_the_target_on_the_first_axis(
 
 
 def test_pyplot_is_never_imported():
-    draw = "from offac_lite.course import plots; plots.png(plots.action_map())"
+    draw = "from offac_lite.course import plots; plots.png(plots.data_flow('on-policy'))"
     code = f"import sys; {draw}; print('matplotlib.pyplot' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"

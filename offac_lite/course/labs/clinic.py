@@ -11,6 +11,7 @@ from offac_lite.course import plots
 from offac_lite.course.clinic import INSTRUMENTS, Chart
 from offac_lite.course.stage.controls import steps_slider
 from offac_lite.course.stage.lab import Lab
+from offac_lite.course.stage.question import Question
 
 __all__ = ["ClinicModel", "clinic_lab"]
 
@@ -100,7 +101,31 @@ def clinic_lab(charts: Mapping[str, Chart], healthy: Chart) -> Lab:
     )
     for row in (controls["patient"], controls["instrument"]):
         row.style.button_width = "max-content"
-    return Lab(controls, model, plots.ClinicView(SHOWN, n_agents.pop(), model.steps.tolist()), _summary)
+    ranges = plots.clinic_ranges(dict(charts) | {"healthy": healthy}, SHOWN)
+    view = plots.ClinicView(ranges, n_agents.pop(), model.steps.tolist())
+    questions = _questions(*model.steps[[0, -1]].tolist()) if set(charts) >= set("ABCDEFGHI") else ()
+    return Lab(controls, model, view, _summary, questions=questions)
+
+
+def _questions(first: int, last: int) -> list[Question]:
+    """Return the questions about the nine patients of notebook 08."""
+    return [
+        Question(
+            "At the end of training, go through the patients. Which two does the value not find?",
+            lambda on, result: (on["instrument"], on["step"]) == ("value", last) and on["patient"] in "FH",
+            "F and H: their value is no further from the healthy agents' than those are from each other.",
+        ),
+        Question(
+            "Patient B, back at the first reading: which instrument has found all ten agents already?",
+            lambda on, result: (on["patient"], on["instrument"], on["step"]) == ("B", "cosine", first),
+            "The cosine. The return looks back on episodes that were played before the bug had time to act.",
+        ),
+        Question(
+            "Still at the first reading: in which patients has some instrument found all ten?",
+            lambda on, result: (on["patient"], on["step"]) == ("I", first),
+            "B, C, E, F and I. In the other four the critic's target or regression is wrong, which takes time to show.",
+        ),
+    ]
 
 
 def _label(instrument: str) -> str:

@@ -9,8 +9,9 @@ import torch
 from offac_lite import _check
 from offac_lite.course import plots
 from offac_lite.course.labs.variance import MAX_AGE
-from offac_lite.course.stage.controls import selected_controls
+from offac_lite.course.stage.controls import log_slider, selected_controls
 from offac_lite.course.stage.lab import Lab
+from offac_lite.course.stage.question import Question
 from offac_lite.exact._types import F64
 from offac_lite.exact.mdp import TabularMDP
 from offac_lite.exact.outcomes import Outcomes
@@ -121,29 +122,56 @@ class CriticModel:
         )
 
 
+_QUESTIONS = (
+    Question(
+        "On the firm lake, with a′ from π, raise M from 1 to 16. How much closer does Q come to Q^π?",
+        lambda on, result: (result.lake, result.next_action, result.next_action_samples) == ("firm", "resampled", 16),
+        "Four times closer: the noise of a′ is all the noise there is, and its standard deviation falls with √M.",
+    ),
+    Question(
+        "Keep M = 16 and a′ from π, and make the lake slippery. Does M change anything there?",
+        lambda on, result: (
+            (result.lake, result.next_action, result.next_action_samples) == ("slippery", "resampled", 16)
+        ),
+        "Next to nothing: the noise of y comes from the ice, and M does not average over the ice.",
+    ),
+    Question(
+        "Slippery lake, a′ from π: does the fixed point depend on the age? At which age does Q end closest?",
+        lambda on, result: result.lake == "slippery" and result.next_action == "resampled" and result.age in (18, 19),
+        "The fixed point is at 0 for every age. Q ends closest at 18 or 19: younger data holds few of the actions that "
+        "π avoids, and uniform data falls into a hole early.",
+    ),
+    Question(
+        "Take the stored next action. At which age is its fixed point Q^π?",
+        lambda on, result: result.next_action == "stored" and result.age == 0,
+        "Only at 0, where β is π. At every other age the target follows the old policy.",
+    ),
+)
+
+
 def critic_lab(controls: Sequence[str] | None = None) -> Lab:
     """Make the critic lab: the noise of a target, and the Q that TD learns from old data, against the exact Q^π.
 
     `controls` names those to show, from lake, next_action, age and next_action_samples; by default all.
 
     >>> lab = critic_lab()
-    >>> lab.set(next_action="stored", age=20)
+    >>> lab.set(lake="slippery", next_action="stored", age=20)
     >>> round(lab.result.fixed_distance, 2)
     0.72
     """
     toggle = ipywidgets.ToggleButtons
     all_controls = dict(
-        lake=toggle(options=list(LAKES), value="slippery", description="the lake"),
+        lake=toggle(options=list(LAKES), value="firm", description="the lake"),
         next_action=toggle(
             options=[("a′ ~ π(·|s′), now", "resampled"), ("the stored next action", "stored")],
             value="resampled",
             description="next action",
         ),
         age=ipywidgets.IntSlider(10, 0, MAX_AGE, description="age of the data, updates"),
-        next_action_samples=ipywidgets.IntSlider(1, 1, MAX_NEXT_ACTIONS, description="M, next actions per target"),
+        next_action_samples=log_slider((1, 2, 4, 8, 16), 1, "M, next actions per target"),
     )
-    view = plots.CriticView(_EDGES.numpy(), N_UPDATES)
-    return Lab(selected_controls(all_controls, controls), CriticModel(), view, _summary)
+    shown, view = selected_controls(all_controls, controls), plots.CriticView(_EDGES.numpy(), N_UPDATES, *_SHOWN)
+    return Lab(shown, CriticModel(), view, _summary, questions=_QUESTIONS if controls is None else (), pinned=True)
 
 
 def _summary(result: CriticResult) -> str:

@@ -1,7 +1,8 @@
 """The labs of notebook 02: a buffer as it fills, and the effect of the data's age on value and gradient."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import ipywidgets
 import torch
@@ -13,6 +14,7 @@ from offac_lite.course.labs.buttons import baseline_of
 from offac_lite.course.labs.variance import MAX_AGE
 from offac_lite.course.stage.controls import selected_controls, steps_slider
 from offac_lite.course.stage.lab import Lab
+from offac_lite.course.stage.question import Question
 from offac_lite.exact._types import F64
 from offac_lite.exact.mdp import TabularMDP
 from offac_lite.exact.replay_bias import buffer_policy, four_updates
@@ -36,8 +38,8 @@ class Comparison:
     def of(cls, update: torch.Tensor, exact: torch.Tensor) -> "Comparison":
         """Compare two gradients, (S, A) each."""
         unit, length = exact.norm(), update.norm()
-        cosine = ((update * exact).sum() / (length * unit)).item() if length > 0 else 0.0
-        return cls(cosine, (length / unit).item(), ((update - exact).norm() / unit).item())
+        cosine = (update * exact).sum() / (length * unit) if length > 0 else torch.tensor(0.0)
+        return cls(cosine.item(), (length / unit).item(), ((update - exact).norm() / unit).item())
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +100,34 @@ class AgeModel:
         )
 
 
+_AGE_QUESTIONS = (
+    Question(
+        "Raise the age. Which update is the first that is further from ∇J than no step at all?",
+        lambda on, result: _all_with_v(on) and result.updates["right", "stored"].distance > 1,
+        "The wrong action with the exact V, from age 8 on. To repair the value alone makes the update worse.",
+    ),
+    Question(
+        "At age 20: does naive replay get that far? Near which end of the way is its V most wrong?",
+        lambda on, result: _all_with_v(on) and result.age == 20,
+        "No: it is off by 0.75. V is most wrong near the start, where most steps by the old policies lie ahead.",
+    ),
+    Question(
+        "Let the buffer hold only the oldest policy, age 20. How long is naive replay's update?",
+        lambda on, result: on.get("writers") == "one" and on.get("baseline", "value") == "value" and result.age == 20,
+        "A tenth of ∇J. It is the gradient of the uniform policy, for which nearly all actions are equally bad.",
+    ),
+    Question(
+        "Every policy again, weight r + γV(s′). From which age on does naive replay go downhill?",
+        lambda on, result: on.get("writers", "all") == "all" and on.get("baseline") == "none" and result.age in (1, 2),
+        "From age 2 on.",
+    ),
+)
+
+
+def _all_with_v(on: Mapping[str, Any]) -> bool:
+    return on.get("writers", "all") == "all" and on.get("baseline", "value") == "value"
+
+
 def age_lab(controls: Sequence[str] | None = None) -> Lab:
     """Make the age lab: the value and gradient of old data against the exact ones.
 
@@ -109,7 +139,7 @@ def age_lab(controls: Sequence[str] | None = None) -> Lab:
     0.153
     """
     all_controls = dict(
-        age=ipywidgets.IntSlider(10, 0, MAX_AGE, description="age of the oldest data, updates"),
+        age=ipywidgets.IntSlider(4, 0, MAX_AGE, description="age of the oldest data, updates"),
         writers=ipywidgets.ToggleButtons(
             options=[("every policy since then", "all"), ("only the oldest policy", "one")],
             value="all",
@@ -119,7 +149,9 @@ def age_lab(controls: Sequence[str] | None = None) -> Lab:
             options=[("r + γV(s′) − V(s)", "value"), ("r + γV(s′)", "none")], value="value", description="weight"
         ),
     )
-    return Lab(selected_controls(all_controls, controls), AgeModel(), plots.AgeView(), _age_summary)
+    shown = selected_controls(all_controls, controls)
+    questions = _AGE_QUESTIONS if controls is None else ()
+    return Lab(shown, AgeModel(), plots.AgeView(), _age_summary, questions=questions)
 
 
 def _age_summary(result: AgeResult) -> str:
@@ -195,7 +227,7 @@ class BufferModel:
         stratum = (self.written / width).long().clamp_max(self.n_strata - 1)
         total = torch.zeros(self.n_strata, **F64).index_add_(0, stratum[:stored], difference)
         batch = (self.uniforms * stored).long()
-        position_and_angle = slice(0, 3, 2)
+        position_and_angle = torch.tensor([0, 2])
         return BufferResult(
             steps=self.steps[moment],
             written=self.written[batch],
@@ -215,7 +247,20 @@ def buffer_lab(
     """
     model = BufferModel(buffer, past, index)
     slider = steps_slider(model.steps, "environment steps")
-    return Lab({"steps": slider}, model, plots.BufferView(slider.max, model.n_strata), _buffer_summary)
+    questions = (
+        Question(
+            "Move to 2,000 steps. How many of the 256 are from the latest 1,000? And at the end?",
+            lambda on, result: on["steps"] <= 2_000,
+            "The same 1,000 steps are half of the batch at 2,000, and a smaller share in every later batch.",
+        ),
+        Question(
+            "Play the run from there. What happens to the disagreement on the oldest data, and on the newest?",
+            lambda on, result: on["steps"] == slider.max,
+            "On the oldest data it grows while π learns. On the newest it stays small: π has just written it.",
+        ),
+    )
+    view = plots.BufferView(slider.max, model.n_strata)
+    return Lab({"steps": slider}, model, view, _buffer_summary, play="steps", questions=questions)
 
 
 def _buffer_summary(result: BufferResult) -> str:

@@ -12,6 +12,7 @@ from offac_lite import _check
 from offac_lite.course import plots
 from offac_lite.course.labs.buttons import baseline_of
 from offac_lite.course.stage.lab import Lab
+from offac_lite.course.stage.question import Question
 from offac_lite.exact._types import F64
 from offac_lite.exact.trajectories import corridor
 from offac_lite.exact.weightings import WeightedMoments, weighting_moments
@@ -40,6 +41,7 @@ class WeightsResult:
     standard_error: float
     cosine: float
     errors: dict[str, np.ndarray]  # {weighting: √(bias² + variance / n) at each horizon}
+    parts: dict[str, tuple[float, float]]  # {weighting: bias and standard error}
 
     @property
     def error(self) -> float:
@@ -96,6 +98,10 @@ class WeightsModel:
         by_name["clipped"] = self.moments("single", right, clip, baseline)
         here, at = by_name[weighting], horizon - 1
         length = here.target[at].norm().item()
+        parts = {
+            name: (m.bias[at].item() / length, math.sqrt(m.variance[at].item() / n) / length)
+            for name, m in by_name.items()
+        }
         log_weight, probability = weight_atoms(weighting, horizon, right, clip)
         weight = np.exp(log_weight)
         mean, square = probability @ weight, probability @ weight**2
@@ -110,10 +116,11 @@ class WeightsModel:
             wanted_mass=masses[1],
             share=float(mean**2 / square),
             largest=float(weight.max()),
-            bias=here.bias[at].item() / length,
-            standard_error=math.sqrt(here.variance[at].item() / n) / length,
+            bias=parts[weighting][0],
+            standard_error=parts[weighting][1],
             cosine=here.cosine[at].item(),
             errors={name: m.error(n).numpy() for name, m in by_name.items()},
+            parts=parts,
         )
 
 
@@ -144,13 +151,46 @@ def _binned(log10_weight, masses, right: float, steps: int) -> tuple[np.ndarray,
     (`steps` 0) has two atoms, and its bins are narrow.
     """
     left_step = math.log10((1 - RIGHT) / (1 - right))
-    width = abs(math.log10(RIGHT / right) - left_step) if steps else 0.1
-    width, offset = (width, steps * left_step) if width > 1e-9 else (0.1, 0.0)
+    width = abs(math.log10(RIGHT / right) - left_step) if steps else 0.3
+    width, offset = (width, steps * left_step) if width > 1e-9 else (0.3, 0.0)
     number = np.round((log10_weight - offset) / width).astype(int)
     first = number.min() - 1
     size = number.max() - first + 2
     edges = offset + width * (first + np.arange(size + 1) - 0.5)
     return edges, [np.bincount(number - first, mass, minlength=size) for mass in masses]
+
+
+def _at(on, **wanted) -> bool:
+    """Say whether the controls have these values; weights and the clip are looked at only where they are named."""
+    start = dict(baseline="none", horizon=8, right=0.3, n=100)
+    return all(
+        on[name] == value if isinstance(value, str) else abs(on[name] - value) < 1e-6
+        for name, value in (start | wanted).items()
+    )
+
+
+_QUESTIONS = (
+    Question(
+        "Whole product, T = 8: read the effective sample size. What does T = 16 make of it?",
+        lambda on, result: _at(on, weighting="whole", horizon=16),
+        "Its square: from 1.08% to 0.0116% of n. The two hills move apart.",
+    ),
+    Question(
+        "T = 8 again: from which n on do causal products have a smaller error than the single ratio?",
+        lambda on, result: _at(on, n=on["n"]) and result.errors["causal"][7] < result.errors["single"][7],
+        "From 1,000 on. With T = 16 it takes 100,000.",
+    ),
+    Question(
+        "Minus V, n = 100: move β to 0.60. Which error is the smallest now?",
+        lambda on, result: _at(on, baseline="value", right=0.6),
+        "That of the whole product. β is close to π, so eight ratios make little noise, and they have no bias.",
+    ),
+    Question(
+        "β = 0.90, c = 1.5: does clipping the single ratio help? Compare the return with minus V.",
+        lambda on, result: _at(on, baseline="value", right=0.9, clip=1.5),
+        "With the return it harms: 1.22 instead of 0.68. With minus V it helps: 0.38 instead of 0.58.",
+    ),
+)
 
 
 def weights_lab() -> Lab:
@@ -178,7 +218,15 @@ def weights_lab() -> Lab:
         ),
         n=ipywidgets.SelectionSlider(options=[(f"{n:,}", n) for n in COUNTS], value=100, description="n, trajectories"),
     )
-    return Lab(controls, WeightsModel(), plots.WeightsView(HORIZONS), _summary)
+    start = dict(baseline="none", horizon=8, right=0.3, n=100, clip=1.5)
+    presets = {
+        "T = 8, β = 0.30": start,
+        "T = 16": start | dict(horizon=16),
+        "β = 0.60, minus V": start | dict(right=0.6, baseline="value"),
+        "β = 0.90": start | dict(right=0.9),
+    }
+    options = dict(presets=presets, questions=_QUESTIONS, pinned=True)
+    return Lab(controls, WeightsModel(), plots.WeightsView(), _summary, **options)
 
 
 def _summary(result: WeightsResult) -> str:

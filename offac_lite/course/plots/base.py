@@ -20,6 +20,7 @@ __all__ = [
     "STATES",
     "STORED",
     "SURROGATE",
+    "apart",
     "figure",
     "png",
     "short",
@@ -94,6 +95,18 @@ def png(fig: Figure) -> bytes:
     with course_style():
         fig.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def apart(heights: Sequence[float], gap: float) -> list[float]:
+    """Raise heights as little as is needed to put neighbours at least `gap` apart, so that labels do not overlap.
+
+    >>> apart([2.0, 0.0, 0.5], 1.0)
+    [2.0, 0.0, 1.0]
+    """
+    raised, last = list(heights), -math.inf
+    for place in np.argsort(heights, kind="stable"):
+        raised[place] = last = max(raised[place], last + gap)
+    return raised
 
 
 class NumberTable:

@@ -1,20 +1,20 @@
 """The charts of notebook 08, each with the healthy agents' curves behind the patient's, and the clinic lab's view."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from offac_lite.course.clinic import POSSIBLE, Chart
-from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, figure
+from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, apart, figure
+from offac_lite.course.plots.cloud import arrange_axes
 from offac_lite.course.plots.style import course_style
 
-__all__ = ["ClinicView", "patient_chart", "patient_returns"]
+__all__ = ["ClinicView", "clinic_ranges", "patient_chart", "patient_returns"]
 
 RANDOM_RETURN = 22
 """The average return of uniformly random actions on CartPole."""
@@ -39,8 +39,9 @@ class _PaletteCanvas(FigureCanvasAgg):
         picture.quantize(64, dither=Image.Dither.NONE).save(filename_or_obj, "png", optimize=True)
 
 
+@course_style()
 def patient_chart(chart: Chart, healthy: Chart, name: str) -> Figure:
-    """Draw seven instruments of a patient: every seed thin, their median thick, the healthy agents' median dashed."""
+    """Draw seven instruments of a patient: each agent thin, their median thick, the healthy agents' median dashed."""
     margins = {"left": 0.045, "right": 0.99, "bottom": 0.1, "top": 0.94, "wspace": 0.28, "hspace": 0.32}
     fig, axes = figure(9.6, 4.4, nrows=2, ncols=4, gridspec_kw=margins)
     fig.set_layout_engine("none")  # fitting eight axes takes longer than drawing them
@@ -49,21 +50,28 @@ def patient_chart(chart: Chart, healthy: Chart, name: str) -> Figure:
         _instrument(ax, chart, healthy, instrument)
     for ax in axes[3:7]:
         ax.set_xlabel("environment steps", fontsize=8)
-    handles, labels = axes[1].get_legend_handles_labels()
-    axes[7].legend(handles, labels, frameon=False, loc="center left", fontsize=8.5, title=name, alignment="left")
     axes[7].axis("off")
+    axes[7].text(0.05, 0.8, name, fontsize=11, fontweight="bold", va="top")
+    words = f"thin: each of {len(chart['return'])} agents\nthick: their median\ndashed: the healthy median"
+    axes[7].text(0.05, 0.62, words, fontsize=8.5, linespacing=1.6, va="top")
     return fig
 
 
-def _instrument(ax, chart: Chart, healthy: Chart, name: str) -> None:
+def _instrument(ax, chart: Chart, healthy: Chart, name: str, names: bool = True) -> None:
+    """Draw one instrument. On those of return and value the lines are named; without `names` only the healthy one."""
     steps, curves = np.asarray(chart.steps), np.asarray(chart[name])
+    median, reference = np.nanmedian(curves, 0), np.nanmedian(healthy[name], 0)
     ax.plot(steps, curves.T, color=RESAMPLED, alpha=0.35, lw=0.6)
-    ax.plot(healthy.steps, np.nanmedian(healthy[name], 0), color=MUTED, ls="--", lw=1.6, label="healthy agents, median")
-    ax.plot(steps, np.nanmedian(curves, 0), color=RESAMPLED, lw=2.2, label=f"median of {len(curves)} agents")
+    ax.plot(steps, median, color=RESAMPLED, lw=2.8)
+    lines = {"median": (median, RESAMPLED)}
+    if chart is not healthy:
+        ax.plot(healthy.steps, reference, color="#333333", ls=(0, (4, 3)), lw=1.1)  # above the patient's, to be seen
+        lines = {"patient": (median, RESAMPLED), "healthy": (reference, "#333333")}
     if name == "value":
         delivered = np.nanmedian(chart["delivered"], 0)
-        ax.plot(steps, delivered, color=EXACT, ls=":", lw=1.6, label="delivered by them")
+        ax.plot(steps, delivered, color=EXACT, ls=":", lw=1.6)
         _value_axis(ax, curves)
+        lines = {"delivered": (delivered, EXACT)}
     elif name == "critic_loss":
         _log_axis(ax, np.concatenate([curves, np.asarray(healthy[name])]))
     elif name == "length":
@@ -76,11 +84,25 @@ def _instrument(ax, chart: Chart, healthy: Chart, name: str) -> None:
     elif name == "entropy":
         ax.set_ylim(0, 0.75)
     else:
-        ax.set_ylim(bottom=0)
-    ax.set_title(_TITLES[name], fontsize=9)
+        ax.set_ylim(0, 1.18 * np.nanmax([np.nanmax(curves), reference.max()]))
+    ax.set_title(_TITLES[name], loc="left", fontsize=9)
     ax.tick_params(labelsize=8)
     ax.set_xlim(steps[0], steps[-1])
     ax.xaxis.set_major_locator(MaxNLocator(3))
+    if name in ("return", "value"):
+        _name_lines(ax, lines if names else {"healthy": lines["healthy"]})
+
+
+def _name_lines(ax, lines: dict[str, tuple[np.ndarray, str]]) -> None:
+    """Write the names of lines {name: (values, color)} above their right ends, apart from each other."""
+    ax.get_ylim()  # the limits are computed now, and the transforms follow them
+    ends = [ax.transData.transform((0, values[-1]))[1] for values, _ in lines.values()]
+    bottom, top = (ax.transAxes.transform((0, y))[1] for y in (0, 1))
+    shares = apart([(end - bottom) / (top - bottom) + 0.05 for end in ends], 0.12)
+    over = max(0.0, max(shares) - 0.9)
+    for (name, (_, color)), share in zip(lines.items(), shares, strict=True):
+        place = dict(transform=ax.transAxes, ha="right", va="bottom", fontsize=8.5, color=color)
+        ax.text(0.99, share - over, name, fontweight="bold" if color == RESAMPLED else "normal", **place)
 
 
 def _value_axis(ax, curves: np.ndarray) -> None:
@@ -93,9 +115,12 @@ def _value_axis(ax, curves: np.ndarray) -> None:
     else:
         top = max(1.25 * high, 1.1 * np.nanmax(curves))
     bottom = min(-0.8, 1.1 * np.nanmin(curves))
-    ax.axhspan(high, top, color="#DDDDDD", lw=0, label="impossible")
+    ax.axhspan(high, top, color="#DDDDDD", lw=0)
     ax.axhspan(bottom, low, color="#DDDDDD", lw=0)
     ax.set_ylim(bottom, top)
+    ax.annotate(
+        "impossible", (0, 1), (3, -3), xycoords="axes fraction", textcoords="offset points", va="top", fontsize=8.5
+    )
 
 
 def _log_axis(ax, curves: np.ndarray, low: float = np.inf, high: float = 0.0) -> None:
@@ -105,81 +130,122 @@ def _log_axis(ax, curves: np.ndarray, low: float = np.inf, high: float = 0.0) ->
     ax.set_ylim(min(low, bounds[0] / 2), max(high, 3 * bounds[1]))
 
 
+@course_style()
 def patient_returns(charts: dict[str, Chart], healthy: Chart) -> Figure:
     """Draw the return curves of several patients side by side, with the return of random actions."""
     fig, axes = figure(9.6, 2.6, ncols=len(charts), sharey=True)
     _PaletteCanvas(fig)
     for ax, (letter, chart) in zip(axes, charts.items(), strict=True):
-        _instrument(ax, chart, healthy, "return")
-        ax.axhline(RANDOM_RETURN, color=EXACT, ls=":", lw=1.2, label="random actions")
-        ax.set_title(f"patient {letter}", fontsize=10)
+        _instrument(ax, chart, healthy, "return", names=False)
+        ax.axhline(RANDOM_RETURN, color=EXACT, ls=":", lw=1.2)
+        middle = 0.65 * chart.steps[-1].item()
+        ax.text(middle, RANDOM_RETURN + 3, "random actions", fontsize=8.5, ha="center")
+        ax.set_title(f"patient {letter}", loc="left", fontsize=10)
         ax.set_xlabel("environment steps")
     axes[0].set_ylabel("return of an episode")
-    axes[0].legend(frameon=False, fontsize=8, loc="upper left")
     return fig
 
 
 class ClinicView:
     """One instrument over time, and for each instrument how many agents it tells from healthy ones at the cursor.
 
-    It shows a `labs.clinic.ClinicResult`.
+    It shows a `labs.clinic.ClinicResult`. `ranges` is {instrument: (scale, limits)}, the same for all patients: see
+    `clinic_ranges`.
     """
 
-    def __init__(self, instruments: Sequence[str], n_agents: int, steps: Sequence[int]):
-        self.instruments = tuple(instruments)
-        self.figure, (self.chart, bars) = figure(9.4, 3.8, ncols=2, width_ratios=[1.5, 1])
+    def __init__(self, ranges: Mapping[str, tuple[str, tuple[float, float]]], n_agents: int, steps: Sequence[int]):
+        self.ranges, self.instruments = ranges, tuple(ranges)
+        self.figure, (self.chart, self.table) = figure(8.6, 3.4, ncols=2)
         with course_style():
-            self.agents = [self.chart.plot([], [], color=RESAMPLED, alpha=0.4, lw=0.7)[0] for _ in range(n_agents)]
-            self.range = [self.chart.plot([], [], color=MUTED, lw=0.9, ls=":")[0] for _ in range(2)]
-            self.range[0].set_label("healthy agents, range")
-            (self.healthy,) = self.chart.plot([], [], color=MUTED, lw=1.8, ls="--", label="their median")
-            (self.patient,) = self.chart.plot([], [], color=RESAMPLED, lw=2.4, label="the patient's, and their median")
-            self.cursor = self.chart.axvline(steps[-1], color=EXACT, lw=1.0)
-            self.title = self.chart.set_title("patient A")
-            self.chart.set(xlabel="environment steps", xlim=(0, steps[-1]))
-            rows = np.arange(len(self.instruments))
-            self.bars = bars.barh(rows, 0 * rows, color=RESAMPLED, height=0.6)
-            bars.set_yticks(rows, [_TITLES[name].split(", ")[0] for name in self.instruments], fontsize=9)
-            self.chance = bars.axvline(0, color=EXACT, ls=":", lw=1.4, label="healthy agents, on average")
-            bars.set(xlim=(0, n_agents), ylim=(len(rows) - 0.4, -0.6))
-            bars.set(xlabel="of the patient's agents", title="outside the healthy range, at the line")
-            lines = [*self.range[:1], self.healthy, self.patient, self.chance]
-            self.figure.legend(handles=lines, loc="outside lower left", ncols=4, frameon=False, fontsize=8.5)
-        lines = [*self.agents, *self.range, self.healthy, self.patient, self.cursor, self.chance]
-        self.artists = [*lines, self.title, *self.bars]
+            self._build_chart(self.chart, n_agents, steps)
+            self._build_bars(self.table, n_agents)
+        lines = [*self.agents, *self.range, self.patient, self.healthy, *self.names]
+        self.artists = [*lines, self.cursor, self.chance, self.chance_name, self.title, *self.bars]
+        self.arrange(narrow=False)
+
+    def _build_chart(self, ax, n_agents: int, steps: Sequence[int]) -> None:
+        self.agents = [ax.plot([], [], color=RESAMPLED, alpha=0.4, lw=0.7)[0] for _ in range(n_agents)]
+        self.range = [ax.plot([], [], color=MUTED, lw=0.9, ls=":")[0] for _ in range(2)]
+        (self.patient,) = ax.plot([], [], color=RESAMPLED, lw=2.8)
+        (self.healthy,) = ax.plot([], [], color="#333333", lw=1.3, ls=(0, (4, 3)))
+        self.cursor = ax.axvline(steps[-1], color=EXACT, lw=1.0)
+        self.title = ax.set_title("patient A")
+        ax.set(xlabel="environment steps", xlim=(0, steps[-1]))
+        look = dict(fontsize=9, va="center", transform=ax.transAxes)
+        self.names = [ax.text(1.02, 0, "patient", color="#00785A", fontweight="bold", **look)]
+        self.names.append(ax.text(1.02, 0, "healthy", color="#333333", **look))
+
+    def _build_bars(self, ax, n_agents: int) -> None:
+        rows = np.arange(len(self.instruments))
+        self.bars = ax.barh(rows, 0 * rows, color=RESAMPLED, height=0.6)
+        ax.set_yticks(rows, [_TITLES[name].split(", ")[0].split(" = ")[0] for name in self.instruments], fontsize=9)
+        self.chance = ax.axvline(0, color=EXACT, ls=":", lw=1.4)
+        self.chance_name = ax.text(0, -0.5, " by chance", fontsize=9, va="bottom")
+        ax.set(xlim=(0, n_agents), ylim=(len(rows) - 0.4, -0.6), xlabel="of the patient's agents")
+        ax.set_title("agents outside the healthy range", loc="right", pad=16)
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+
+    def arrange(self, narrow: bool) -> None:
+        """Put the panels side by side, or one below the other."""
+        if narrow:
+            arrange_axes(self.figure, (390, 660), {self.chart: (60, 26, 254, 230), self.table: (200, 350, 170, 260)})
+        else:
+            arrange_axes(self.figure, (960, 372), {self.chart: (64, 26, 372, 290), self.table: (716, 44, 226, 272)})
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
         curves, healthy = result.curves, result.healthy
         summaries = [healthy.nan_to_num(math.inf).amin(0), healthy.nan_to_num(-math.inf).amax(0)]
-        summaries += [healthy.nanmedian(0).values, curves.nanmedian(0).values]
-        lines = (*self.agents, *self.range, self.healthy, self.patient)
+        summaries += [curves.nanmedian(0).values, healthy.nanmedian(0).values]
+        lines = (*self.agents, *self.range, self.patient, self.healthy)
         for line, curve in zip(lines, (*curves, *summaries), strict=True):
             line.set_data(result.steps, curve)
         self.cursor.set_xdata([result.step, result.step])
         self.chance.set_xdata([result.by_chance, result.by_chance])
+        self.chance_name.set_x(result.by_chance)
         for bar, name in zip(self.bars, self.instruments, strict=True):
             bar.set_width(result.outside[name])
         self.title.set_text(f"patient {result.patient}: {_TITLES[result.instrument][4:]}")
-        scale, limits = _range_of(result.instrument, torch.cat([curves, healthy]).numpy())
+        scale, limits = self.ranges[result.instrument]
         if self.chart.get_yscale() != scale:
             options = {"linthresh": 1} if scale == "symlog" else {}
             self.chart.set_yscale(scale, **options)
         if self.chart.get_ylim() != limits:
             self.chart.set_ylim(limits)
+        self._place_names([curve[-1].item() for curve in summaries[2:]])
+
+    def _place_names(self, ends: list[float]) -> None:
+        """Write the names of both medians beside their right ends."""
+        transform = self.chart.transScale + self.chart.transLimits
+        shares = [transform.transform((1.0, 0.0 if math.isnan(end) else end))[1] for end in ends]
+        shares = apart([min(max(share, 0.03), 0.9) for share in shares], 0.07)
+        for name, share, end in zip(self.names, shares, ends, strict=True):
+            name.set(y=share, visible=not math.isnan(end))
+
+
+@course_style()
+def clinic_ranges(
+    charts: Mapping[str, Chart], instruments: Sequence[str]
+) -> dict[str, tuple[str, tuple[float, float]]]:
+    """Return {instrument: (scale, limits)} of the vertical axis that holds its curves in all charts."""
+    return {
+        name: _range_of(name, np.concatenate([np.ravel(chart[name]) for chart in charts.values()]))
+        for name in instruments
+    }
 
 
 def _range_of(instrument: str, curves: np.ndarray) -> tuple[str, tuple[float, float]]:
-    """Return the scale for the curves of one instrument, and its limits."""
+    """Return the scale for the numbers of one instrument, and its limits."""
+    curves = curves[np.isfinite(curves)]
     if instrument == "cosine":
         return "linear", (-1.1, 1.1)
     if instrument == "entropy":
         return "linear", (0.0, 0.75)
     if instrument in ("critic_loss", "length"):
-        low, high = np.quantile(curves[np.isfinite(curves) & (curves > 0)], [0.01, 0.99])
+        low, high = np.quantile(curves[curves > 0], [0.01, 0.99])
         return "log", (10.0 ** np.floor(np.log10(low)), 10.0 ** np.ceil(np.log10(high)))
-    top = np.nanmax(curves)
-    bottom = min(0.0, 1.1 * np.nanmin(curves))
+    top = curves.max()
+    bottom = min(0.0, 1.1 * curves.min())
     if instrument != "return" and top > 100:
         return "symlog", (bottom, 3 * top)
     return "linear", (bottom, 1.1 * top)

@@ -1,7 +1,10 @@
 """Figures of a critic that learns from old data: its values, its error, its target's noise; and the lab's view."""
 
+import math
+
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from offac_lite.course.plots.base import (
     ACTIONS,
@@ -10,16 +13,20 @@ from offac_lite.course.plots.base import (
     NEXT,
     STATES,
     STORED,
-    NumberTable,
+    apart,
     figure,
-    legend_below,
     rounded,
     rounded_log,
+    short,
 )
+from offac_lite.course.plots.cloud import GHOST, arrange_axes
+from offac_lite.course.plots.lake import MOVES, draw_map
 from offac_lite.course.plots.style import course_style
 
 __all__ = ["CriticView", "distance_curves", "divergence_curves", "learned_against_exact", "target_variance_against_m"]
 
+LOWEST = 0.003
+"""The lowest distance of Q from Q^π on the critic lab's axis."""
 _SOURCES = {  # source of the target's next action: colour and marker
     "drawn from π now": (NEXT, "o"),
     "the stored one": (STORED, "s"),
@@ -28,6 +35,7 @@ _SOURCES = {  # source of the target's next action: colour and marker
 }
 
 
+@course_style()
 def learned_against_exact(left: dict, right: dict, exact_q, exact_v) -> Figure:
     """Draw learned Q(s, a) over the exact Q^π(s, a), and learned V(s) over V^π(s). On the line they are equal.
 
@@ -49,6 +57,7 @@ def learned_against_exact(left: dict, right: dict, exact_q, exact_v) -> Figure:
     return fig
 
 
+@course_style()
 def target_variance_against_m(ms, rows: dict) -> Figure:
     """Draw the variance of y against M, a panel for each {title: (variance by M, floor, sampled by M)}."""
     fig, axes = figure(9.0, 3.4, ncols=len(rows), sharey=True)
@@ -57,7 +66,10 @@ def target_variance_against_m(ms, rows: dict) -> Figure:
         ax.plot(ms, sampled, "o", color=NEXT, mec="white", ms=8, label="y, sampled")
         if floor > 0:
             ax.axhline(floor, color=STATES, ls="-.", zorder=3, label="from r and s′: the floor")
-        ax.set(xscale="log", yscale="log", xlabel="M, next actions per target", title=title)
+        ax.set(xscale="log", yscale="log", xlabel="M, next actions per target")
+        fall = variance[0] / variance[-1]
+        words = f"falls {fall:.3g}-fold" if fall > 1.05 else "stays"
+        ax.set_title(f"{title}: the variance {words}", loc="left", fontsize=10.5)
         ax.set_xticks(ms, [f"{m}" for m in ms])
         ax.minorticks_off()
         ax.legend(frameon=False, fontsize=9, loc="lower left")
@@ -66,6 +78,7 @@ def target_variance_against_m(ms, rows: dict) -> Figure:
     return fig
 
 
+@course_style()
 def distance_curves(ax, updates, distance, *, color: str, label: str, linestyle: str = "-") -> None:
     """Draw the distance of Q from Q^π over updates: (S, E), every seed thin and their median thick."""
     updates, distance = np.asarray(updates), np.asarray(distance)
@@ -75,85 +88,110 @@ def distance_curves(ax, updates, distance, *, color: str, label: str, linestyle:
     ax.legend(frameon=False, fontsize=9)
 
 
+@course_style()
 def divergence_curves(curves: dict) -> Figure:
     """Draw |w| over updates for {label: (values, diverges, dashed)} on a logarithmic axis."""
     fig, (ax,) = figure(8.0, 3.6)
-    ends = sorted((abs(values[-1]), label) for label, (values, *_) in curves.items())
-    heights = np.log10([end for end, _ in ends])
-    for i in range(1, len(heights)):  # labels at the ends of the lines must not overlap
-        heights[i] = max(heights[i], heights[i - 1] + 0.45)
-    places = {label: 10**height for (_, label), height in zip(ends, heights, strict=True)}
-    for label, (values, diverges, dashed) in curves.items():
-        color = ACTIONS if diverges else NEXT
-        ax.plot(np.abs(values), color=color, lw=2, ls="--" if dashed else "-")
-        ax.text(1.01 * len(values), places[label], label, color=EXACT, fontsize=9, va="center")
     n = max(len(values) for values, *_ in curves.values())
     ax.plot([0, n - 1], [1, 1], color=MUTED, lw=0.7)
-    ax.set(yscale="log", xlabel="updates", ylabel="|w|, the right answer is 0", xlim=(0, 1.4 * n))
+    heights = apart([math.log10(abs(values[-1])) for values, *_ in curves.values()], 0.55)
+    for (label, (values, diverges, dashed)), height in zip(curves.items(), heights, strict=True):
+        color = ACTIONS if diverges else STATES
+        ax.plot(np.abs(values), color=color, lw=2, ls="--" if dashed else "-")
+        ax.annotate(f" {label}", (n, 10**height), color=color, fontsize=9, va="center", annotation_clip=False)
+    ax.set(yscale="log", xlabel="updates", ylabel="|w|; the exact value is 0", xlim=(0, n - 1))
     ax.set_xticks(np.linspace(0, n - 1, 4).round())
     return fig
 
 
 class CriticView:
-    """The distribution of one target, Q's distance from Q^π over updates, and the numbers.
+    """The distribution of one target, the distance of Q from Q^π over updates, and the place of the target's (s, a).
 
-    It shows a `labs.critic.CriticResult`.
+    It shows a `labs.critic.CriticResult`. No axis depends on the controls.
     """
 
-    def __init__(self, edges, n_updates: int):
-        self.figure, (target, self.curve, numbers) = figure(9.8, 3.9, ncols=3, width_ratios=[1, 1.1, 0.62])
+    def __init__(self, edges, n_updates: int, state: int, move: int):
+        self.figure, (self.target, self.curve, self.lake) = figure(8.6, 3.4, ncols=3)
+        self.updates = np.arange(n_updates + 1)
         with course_style():
-            zeros = np.zeros(len(edges) - 1)
-            self.bars = target.stairs(zeros, edges, fill=True, color=NEXT, label="y, exactly")
-            (self.mean,) = target.plot([], [], color=NEXT, lw=2, ls="--", label="mean of y")
-            (self.exact,) = target.plot([], [], color=EXACT, lw=2, label="exact $Q^\\pi(s, a)$")
-            target.set(xlim=(edges[0], edges[-1]), ylim=(0, 1), xlabel="target y of state 9, action right")
-            target.set(ylabel="probability", title="one target, when Q has settled")
-            self.left = legend_below(target, "left", ncols=2)
-            (self.distance,) = self.curve.plot([], [], color=NEXT, lw=2.4, label="with its noise")
-            (self.bias,) = self.curve.plot([], [], color=NEXT, lw=1.5, ls="--", label="mean of Q")
-            (self.fixed,) = self.curve.plot([], [], color=EXACT, lw=1.4, ls=":", label="fixed point")
-            self.curve.set(yscale="log", xlim=(0, n_updates), ylim=(3e-3, 2))
-            self.curve.set(xlabel="updates of 200 transitions", title="distance of Q from $Q^\\pi$, in its lengths")
-            self.right = legend_below(self.curve, "right", ncols=3)
-            self.numbers = NumberTable(numbers)
-        self.artists = [self.bars, self.mean, self.exact, self.distance, self.bias, self.fixed, self.numbers.artist]
+            self._build_target(self.target, edges)
+            self._build_curve(self.curve, n_updates)
+            x, y = draw_map(self.lake)[state]
+            self.lake.set_title("whose target?", color=MUTED)
+            self.lake.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, fill=False, ec=EXACT, lw=1.8, zorder=4))
+            self.lake.annotate(
+                "", (x, y) + 0.75 * MOVES[move], (x, y), arrowprops=dict(arrowstyle="-|>", lw=2), zorder=4
+            )
+        self.artists = [self.ghost_bars, self.bars, self.mean, self.exact, *self.target_words]
+        self.artists += [self.ghost, self.distance, self.bias, self.fixed, *self.curve_words]
+        self.arrange(narrow=False)
+
+    def _build_target(self, ax, edges) -> None:
+        zeros = np.zeros(len(edges) - 1)
+        self.ghost_bars = ax.stairs(zeros, edges, color=GHOST, lw=1.2)
+        self.bars = ax.stairs(zeros, edges, fill=True, color=NEXT)
+        (self.mean,) = ax.plot([], [], lw=1.8, ls=(0, (3, 1.5)), zorder=3)
+        (self.exact,) = ax.plot([], [], color=EXACT, lw=1.8)
+        look = dict(fontsize=9, va="center")
+        self.target_words = [ax.text(0, 0.95, "exact Q$^π$", **look), ax.text(0, 0.86, "mean of y", **look)]
+        below = dict(
+            xycoords="axes fraction", textcoords="offset points", ha="center", va="top", fontsize=9, color=MUTED
+        )
+        self.target_words.append(ax.annotate("", (0.5, 0), (0, -36), annotation_clip=False, **below))
+        ax.set(xlim=(edges[0], edges[-1]), ylim=(0, 1), xlabel="target y of the framed square, action right")
+        ax.set_title("one target y: probability of each value")
+
+    def _build_curve(self, ax, n_updates: int) -> None:
+        (self.ghost,) = ax.plot([], [], color=GHOST, lw=2.2)
+        (self.distance,) = ax.plot([], [], lw=4.5)
+        (self.bias,) = ax.plot([], [], lw=1.6, ls=(0, (3, 1.5)))
+        (self.fixed,) = ax.plot([], [], color=EXACT, lw=1.4, ls=":")
+        self.curve_words = [ax.text(1.03 * n_updates, 1, "", fontsize=9, va="center") for _ in range(3)]
+        ax.set(yscale="log", xlim=(0, n_updates), ylim=(LOWEST, 1.5), xticks=np.linspace(0, n_updates, 5))
+        ax.set(xlabel="updates of 200 transitions", title="distance of Q from Q$^π$, in lengths of Q$^π$")
+
+    def arrange(self, narrow: bool) -> None:
+        """Put the panels side by side, or one below the other."""
+        if narrow:
+            places = {self.target: (50, 26, 320, 210), self.curve: (50, 334, 200, 220), self.lake: (115, 630, 160, 160)}
+            arrange_axes(self.figure, (390, 802), places)
+        else:
+            places = {self.target: (40, 26, 290, 270), self.curve: (386, 26, 250, 270), self.lake: (792, 70, 156, 156)}
+            arrange_axes(self.figure, (960, 368), places)
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
-        self._color(STORED if result.next_action == "stored" else NEXT)
+        light, dark = (STORED, "#7A5200") if result.next_action == "stored" else (NEXT, "#1D5F8F")
+        self.bars.set_facecolor(light)
+        self.distance.set_color(light)
+        for artist in (self.mean, self.bias, self.target_words[1], *self.curve_words[:2]):
+            artist.set_color(dark)
         self.bars.set_data(rounded(result.target_histogram))
-        for line, place in ((self.mean, result.target_mean), (self.exact, result.exact)):
-            line.set_data([rounded(place)] * 2, [0, 1])
-        updates = np.arange(len(result.distance))
-        low = self.curve.get_ylim()[0] / 10
-        for line, values in ((self.distance, result.distance), (self.bias, result.bias)):
-            line.set_data(updates, rounded_log(values, low))
-        self.fixed.set_data(updates[[0, -1]], [max(result.fixed_distance, low)] * 2)
-        rows = [
-            ("mean of y", result.target_mean),
-            ("Q^π(s, a)", result.exact),
-            ("variance of y", result.variance_world + result.variance_actions),
-            (" from r, s′", result.variance_world),
-            (" from a′", result.variance_actions),
-            ("", None),
-            ("distance from Q^π", None),
-            (" fixed point", result.fixed_distance),
-            (" Q at the end", result.distance[-1].item()),
-            (" its mean", result.bias[-1].item()),
-            ("", None),
-            ("V, same data", result.value_distance),
-        ]
-        self.numbers.update(rows)
+        self.mean.set_data([result.target_mean] * 2, [0, 1])
+        self.exact.set_data([result.exact] * 2, [0, 1])
+        for word, x in zip(self.target_words, (result.exact, result.target_mean), strict=False):
+            word.set_x(x + (0.02 if x < 0.6 else -0.02))
+            word.set_ha("left" if x < 0.6 else "right")
+        self.target_words[2].set_text(
+            f"variance {result.variance_world:.4f} from r and s′, {result.variance_actions:.4f} from a′"
+        )
+        self.distance.set_data(self.updates, rounded_log(result.distance, LOWEST / 10))
+        self.bias.set_data(self.updates, rounded_log(result.bias, LOWEST / 10))
+        self.fixed.set_data(self.updates[[0, -1]], rounded_log([result.fixed_distance] * 2, LOWEST / 10))
+        ends = {
+            "Q": result.distance[-1].item(),
+            "mean of Q": result.bias[-1].item(),
+            "fixed point": result.fixed_distance,
+        }
+        heights = apart([math.log10(max(end, LOWEST)) for end in ends.values()], 0.15)
+        for word, (name, end), height in zip(self.curve_words, ends.items(), heights, strict=True):
+            value = "0" if end < 1e-9 else short(end) if end >= LOWEST else f"under {LOWEST}"
+            word.set(text=f"{name}: {value}{' ↓' if end < LOWEST else ''}", y=10**height)
 
-    def _color(self, color: str) -> None:
-        """Give all that is estimated the colour of the next action that it uses, in panels and legends."""
-        if color == self.distance.get_color():
-            return
-        bars, mean, _ = self.left.legend_handles
-        self.left.stale = self.right.stale = True  # a change of their handles is not noticed
-        for patch in (self.bars, bars):
-            patch.set_facecolor(color)
-            patch.set_edgecolor(color)
-        for line in (self.mean, self.distance, self.bias, mean, *self.right.legend_handles[:2]):
-            line.set_color(color)
+    def pin(self, result) -> None:
+        """Draw a result as a grey ghost; None takes it away."""
+        curve = ([], []) if result is None else (self.updates, rounded_log(result.distance, LOWEST / 10))
+        self.ghost.set_data(*curve)
+        self.ghost_bars.set_data(
+            0 * self.bars.get_data().values if result is None else rounded(result.target_histogram)
+        )

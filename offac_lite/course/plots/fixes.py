@@ -5,6 +5,7 @@ from itertools import cycle
 import numpy as np
 
 from offac_lite.course.plots.base import ACTIONS, MUTED, NEXT, RESAMPLED, STORED, SURROGATE
+from offac_lite.course.plots.style import course_style
 
 __all__ = ["FIX_COLORS", "batches_needed"]
 
@@ -12,6 +13,7 @@ FIX_COLORS = {"naive": STORED, "Q-critic alone": NEXT, "importance, V": SURROGAT
 """The colour of each combination of the two fixes, and of importance weights."""
 
 
+@course_style()
 def batches_needed(ax, steps, rows: dict, n_updates: int) -> None:
     """Draw {label: batches until the direction shows, (S, E)} over steps (E,), on a logarithmic axis.
 

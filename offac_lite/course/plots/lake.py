@@ -1,17 +1,22 @@
-"""FrozenLake as a world: ice, holes, start and goal, and a policy's arrows."""
+"""FrozenLake as a world: ice, holes, start and goal; a policy's arrows, or a number in each square."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse, FancyBboxPatch
 
-from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, rounded
+from offac_lite.course.plots.base import ACTIONS, EXACT, MUTED, RESAMPLED, STATES, figure, rounded
+from offac_lite.course.plots.style import course_style
 
-__all__ = ["LAKE_4X4", "LakePanel", "lake_policy"]
+__all__ = ["LAKE_4X4", "LakePanel", "LakeValues", "lake_policy", "lake_values"]
 
 LAKE_4X4 = ("SFFF", "FHFH", "FFFH", "HFFG")
 ICE, WATER, GOAL = "#E6F0F7", "#3D5A73", "#BFE3D0"
+TINTS = LinearSegmentedColormap.from_list("tints", [ACTIONS, "#F2C9A8", ICE, "#8FBFDF", STATES])  # from −1 to 1
 MOVES = np.array([(-1.0, 0.0), (0.0, 1.0), (1.0, 0.0), (0.0, -1.0)])  # left, down, right, up; y points down
 
 
@@ -22,17 +27,12 @@ class LakePanel:
     """
 
     def __init__(self, ax: Axes, rows: Sequence[str] = LAKE_4X4, color: str = RESAMPLED):
-        self.walkable = np.array([letter in "SF" for row in rows for letter in row])
-        y, x = np.divmod(np.arange(len(self.walkable)), len(rows[0]))
-        for column, row, letter in zip(x, y, "".join(rows), strict=True):
-            _tile(ax, column, row, letter)
+        self.walkable, x, y, _ = _draw_map(ax, rows)
         at = np.stack([x, y], -1)[self.walkable].repeat(4, 0)
         look = dict(
             angles="xy", scale_units="xy", scale=1, width=0.016, headwidth=3.6, headlength=4, headaxislength=3.6
         )
         self.arrows = ax.quiver(*at.T, *np.zeros((2, len(at))), color=color, zorder=3, minlength=0.4, **look)
-        ax.set(xlim=(-0.52, len(rows[0]) - 0.48), ylim=(len(rows) - 0.48, -0.52), aspect="equal", xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
         self.artists = [self.arrows]
 
     def update(self, probs) -> None:
@@ -41,11 +41,77 @@ class LakePanel:
         self.arrows.set_UVC(*rounded(steps.reshape(-1, 2)).T)
 
 
-def _tile(ax: Axes, x: int, y: int, letter: str) -> None:
-    """Draw one square."""
+class LakeValues:
+    """The lake, and in each square on which one can walk a number: as text, and as a tint.
+
+    The tint runs from ice to blue at `top`, and to orange at −`top`. `digits` are those after the decimal point. With
+    `shown`, (S,) bool, the squares where it is False stay empty.
+    """
+
+    def __init__(
+        self, ax: Axes, top: float, rows: Sequence[str] = LAKE_4X4, digits: int = 2, shown: Any = None, size: float = 10
+    ):
+        self.top, self.digits = top, digits
+        walkable, x, y, tiles = _draw_map(ax, rows)
+        self.shown = np.flatnonzero(walkable if shown is None else walkable & np.asarray(shown))
+        self.tiles = [tiles[state] for state in self.shown]
+        look = dict(ha="center", va="center", fontsize=size, zorder=3)
+        self.words = [ax.text(x[state], y[state], "", **look) for state in self.shown]
+        self.artists = [*self.tiles, *self.words]
+
+    def update(self, values) -> None:
+        """Write and tint the numbers (S,)."""
+        for tile, word, value in zip(self.tiles, self.words, rounded(values)[self.shown], strict=True):
+            share = float(np.clip(value / self.top, -1, 1))
+            tile.set_facecolor(TINTS(0.5 + share / 2))
+            word.set_color("white" if share > 0.72 else EXACT)
+            text = f"{value:.{self.digits}f}".replace("-", "−")
+            word.set_text(text if float(text.replace("−", "-")) else text.removeprefix("−"))
+
+
+@course_style()
+def lake_values(
+    panels: Mapping[str, Any], rows: Sequence[str] = LAKE_4X4, top: float | None = None, digits: int = 2
+) -> Figure:
+    """Draw {title: numbers (S,)} on lakes side by side, with one scale for all: see `LakeValues`.
+
+    `top` is the number at the end of the scale, by default the largest in size. Holes and goal are no squares to walk
+    on; their numbers are not drawn.
+
+    >>> fig = lake_values({"V": range(16), "error": [0.5] * 16})
+    >>> [ax.get_title("left") for ax in fig.axes]
+    ['V', 'error']
+    """
+    top = top or max(np.abs(np.asarray(values)).max() for values in panels.values())
+    side = min(2.75, 9.8 / len(panels))
+    fig, axes = figure(0.2 + side * len(panels), 0.45 + side, ncols=len(panels))
+    for ax, (title, values) in zip(axes, panels.items(), strict=True):
+        LakeValues(ax, top, rows, digits, size=3.6 * side).update(values)
+        ax.set_title(title, loc="left", fontsize=10.5)
+    return fig
+
+
+def draw_map(ax: Axes, rows: Sequence[str] = LAKE_4X4) -> np.ndarray:
+    """Draw the lake; return the place (x, y) of each state, (S, 2)."""
+    return np.stack(_draw_map(ax, rows)[1:3], -1)
+
+
+def _draw_map(ax: Axes, rows: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[FancyBboxPatch]]:
+    """Draw the squares; return where one can walk, the columns and rows of the squares, and their tiles."""
+    letters = "".join(rows)
+    y, x = np.divmod(np.arange(len(letters)), len(rows[0]))
+    tiles = [_tile(ax, column, row, letter) for column, row, letter in zip(x, y, letters, strict=True)]
+    ax.set(xlim=(-0.52, len(rows[0]) - 0.48), ylim=(len(rows) - 0.48, -0.52), aspect="equal", xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    return np.array([letter in "SF" for letter in letters]), x, y, tiles
+
+
+def _tile(ax: Axes, x: int, y: int, letter: str) -> FancyBboxPatch:
+    """Draw one square; return its ground."""
     color = GOAL if letter == "G" else ICE
     shape = dict(boxstyle="round,pad=0,rounding_size=0.08", mutation_aspect=1)
-    ax.add_patch(FancyBboxPatch((x - 0.47, y - 0.47), 0.94, 0.94, facecolor=color, edgecolor="none", zorder=1, **shape))
+    ground = FancyBboxPatch((x - 0.47, y - 0.47), 0.94, 0.94, facecolor=color, edgecolor="none", zorder=1, **shape)
+    ax.add_patch(ground)
     if letter == "H":
         ax.add_patch(Ellipse((x, y), 0.74, 0.62, facecolor=WATER, edgecolor="#9FB6C8", lw=2.5, zorder=2))
         ax.text(x, y, "hole", color="white", fontsize=8, ha="center", va="center", zorder=3)
@@ -55,8 +121,10 @@ def _tile(ax: Axes, x: int, y: int, letter: str) -> None:
     if letter in "SG":
         word = {"S": "start", "G": "goal"}[letter]
         ax.text(x - 0.42, y + 0.43, word, color=MUTED, fontsize=7.5, ha="left", va="bottom", zorder=2)
+    return ground
 
 
+@course_style()
 def lake_policy(ax: Axes, probs, rows: Sequence[str], title: str = "") -> None:
     """Draw a FrozenLake policy (S, A) on the lake of `rows`: see `LakePanel`."""
     LakePanel(ax, rows).update(probs)

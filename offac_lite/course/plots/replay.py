@@ -1,156 +1,162 @@
-"""Figures of old data: its values, and the views of the age lab and the buffer lab."""
+"""The views of the age lab and the buffer lab."""
 
 import math
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 
-from offac_lite.course.plots.base import (
-    DIGITS,
-    EXACT,
-    MUTED,
-    RESAMPLED,
-    STORED,
-    SURROGATE,
-    NumberTable,
-    figure,
-    rounded,
-)
+from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, STORED, figure
+from offac_lite.course.plots.cloud import GHOST, arrange_axes
+from offac_lite.course.plots.lake import LakeValues
 from offac_lite.course.plots.style import course_style
 
-__all__ = ["AgeView", "BufferView", "values_of_old_data"]
+__all__ = ["AgeView", "BufferView"]
 
-_BOXES = {  # (critic, actions): colour, line, marker, name
-    ("right", "π"): (SURROGATE, "-", "D", "neither wrong: right V, π's actions"),
-    ("naive", "π"): (RESAMPLED, "--", "o", "wrong value only: naive V, π's actions"),
-    ("right", "stored"): (STORED, "-", "s", "wrong action only: right V, stored actions"),
-    ("naive", "stored"): (STORED, "--", "X", "naive replay: naive V, stored actions"),
+_BOXES = {  # (critic, actions): colour, name
+    ("right", "π"): (RESAMPLED, "neither wrong"),
+    ("naive", "π"): (RESAMPLED, "wrong value"),
+    ("right", "stored"): (STORED, "wrong action"),
+    ("naive", "stored"): (STORED, "both: naive replay"),
 }
-_EDGES = (1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)  # edges that the compass can have, so that they seldom change
-_AGE = LinearSegmentedColormap.from_list("age", ["#5B3A00", STORED, "#FBE3B0"])  # dark is old
-
-
-def values_of_old_data(exact, naive, mean, learned) -> Figure:
-    """Draw, for each state, V^π, the naive fixed point, the mean of the writers' values, and the learned V; (S,)."""
-    fig, (ax,) = figure(8.4, 3.2)
-    states = np.arange(len(exact))
-    ax.plot(states, exact, "_", color=EXACT, ms=16, mew=2.5, label="exact V of π, which is wanted")
-    ax.plot(states, naive, "_", color=STORED, ms=16, mew=2.5, label="exact fixed point of the naive target")
-    ax.plot(states, learned, "o", color=STORED, mec="white", ms=7, label="learned from the buffer by TD")
-    ax.plot(states, mean, "x", color=MUTED, ms=6, label="mean of the writers' values")
-    ax.set(xlabel="state", ylabel="V(s), reward units", xticks=states)
-    ax.legend(frameon=False, loc="upper left", fontsize=9)
-    return fig
+_FRAME = (-3.2, 3.2, 3.0)  # the lowest and highest part along ∇J, the highest across
+_LARGEST_ERROR = 0.55  # of a value, for the lake's tints
+_AGE = LinearSegmentedColormap.from_list("age", ["#2E1D00", "#8A5A00", STORED, "#FFD98A"])  # dark is old
 
 
 class AgeView:
-    """Values by state, a compass of the four mean updates, and the numbers.
+    """The naive V's error on the lake, and the four mean updates by their part along ∇J and the length of the rest.
 
-    The compass shows true lengths, angles to ∇J and distances from its tip. It does not show in which of the other
-    dimensions an update points. The view shows a `labs.replay.AgeResult`.
+    So the distance from the star is the distance from ∇J. Orange: stored actions; green: π's own. Hollow: the naive V.
+    No axis depends on the controls; an update beyond the frame is a triangle at its edge. The view shows a
+    `labs.replay.AgeResult`.
     """
 
-    def __init__(self, n_states: int = 16):
-        self.states = np.arange(n_states)
-        self.figure, (values, self.compass, numbers) = figure(10.4, 4.0, ncols=3, width_ratios=[1, 1.4, 0.8])
+    def __init__(self) -> None:
+        self.figure, (lake, self.plane, self.names) = figure(8.6, 3.4, ncols=3)
         with course_style():
-            (self.naive,) = values.plot([], [], "o", color=STORED, ms=6, label="naive V: fixed point on this buffer")
-            (self.exact,) = values.plot([], [], "_", color=EXACT, ms=11, mew=2.2, label="exact V of π")
-            values.set(xlim=(-0.7, n_states - 0.3), ylim=(-0.03, 1.0), xticks=self.states[::3], xlabel="state")
-            values.set_title("V(s), reward units")
-            self._build_compass(self.compass)
-            self.numbers = NumberTable(numbers, width=30, size=8.5)
-            handles = [*values.get_legend_handles_labels()[0], *self.compass.get_legend_handles_labels()[0]]
-            where = dict(loc="outside lower center", ncols=3, fontsize=8.5, frameon=False)
-            self.figure.legend(handles, [handle.get_label() for handle in handles], **where)
-        self.artists = [self.naive, self.exact, *self.arrows.values(), self.gradient, self.unit, self.title]
-        self.artists.append(self.numbers.artist)
+            self.errors = LakeValues(lake, _LARGEST_ERROR)
+            lake.set_title("error of the naive V")
+            self.lake = lake
+            self._build_plane(self.plane)
+            self._build_names(self.names)
+        self.artists = [*self.errors.artists, *self.ghosts, *self.dots.values(), *self.numbers.values()]
+        self.arrange(narrow=False)
 
-    def _build_compass(self, ax) -> None:
-        ax.axhline(0, color=MUTED, lw=0.6)
-        ax.axvline(0, color=MUTED, lw=0.6)
-        (self.unit,) = ax.plot([], [], color=MUTED, ls=":", lw=1)
-        self.arrows = {
-            box: ax.plot(
-                [], [], color=color, ls=line, lw=2, marker=marker, markevery=[-1], ms=8, mec="white", label=name
-            )[0]
-            for box, (color, line, marker, name) in _BOXES.items()
+    def _build_plane(self, ax) -> None:
+        low, high, top = _FRAME
+        ax.axvspan(low, 0, color="#F1F1F1", lw=0, zorder=0)
+        for x, text, side in ((low / 2, "downhill", "center"), (high / 2, "uphill", "center")):
+            ax.annotate(text, (x, top), (0, -3), textcoords="offset points", color=MUTED, fontsize=9, ha=side, va="top")
+        angle = np.linspace(0, np.pi, 91)
+        ax.plot(1 + np.cos(angle), np.sin(angle), color=EXACT, lw=1, ls=":")
+        ax.annotate(
+            "as far off as no step", (1, 1), (0, 3), textcoords="offset points", color=MUTED, fontsize=9, ha="center"
+        )
+        self.ghosts = [ax.plot([], [], ls="", ms=9, mew=2, color=GHOST, zorder=2)[0] for _ in _BOXES]
+        self.dots = {
+            box: ax.plot([], [], ls="", ms=10, mew=2.4, clip_on=False, zorder=4, **_look(box))[0] for box in _BOXES
         }
-        (self.gradient,) = ax.plot([], [], color=EXACT, lw=2.5, marker="o", markevery=[-1], ms=6, label="exact ∇J")
-        self.title = ax.set_title("")
-        ax.set(xticks=[], yticks=[], xlim=(-1, 1), ylim=(-0.08, 0.78), aspect="equal")
-        ax.set_xlabel("← downhill        uphill, along ∇J →")
-        ax.spines[:].set_visible(False)
+        ax.plot([1], [0], color=EXACT, marker="*", ms=15, mec="white", mew=0.8, clip_on=False, zorder=3)
+        ax.annotate("∇J", (1, 0), (9, -16), textcoords="offset points", fontsize=11, annotation_clip=False)
+        ax.set(xlim=(low, high), ylim=(0, top), xticks=range(-3, 4), yticks=range(4), aspect="equal")
+        ax.set(xlabel="part along ∇J, in lengths of ∇J", ylabel="length of the rest", title="the four mean updates")
+
+    def _build_names(self, ax) -> None:
+        ax.set(xlim=(0, 1), ylim=(3.6, -1), title="distance from ∇J")
+        ax.set_axis_off()
+        self.numbers = {}
+        for row, (box, (_, name)) in enumerate(_BOXES.items()):
+            ax.plot([0.04], [row], ms=10, mew=2.4, ls="", **_look(box))
+            ax.text(0.13, row, name, fontsize=9.5, va="center")
+            self.numbers[box] = ax.text(1, row, "", fontsize=9.5, va="center", ha="right")
+
+    def arrange(self, narrow: bool) -> None:
+        """Put the panels side by side, or one below the other."""
+        if narrow:
+            places = {self.plane: (50, 26, 320, 150), self.names: (60, 256, 250, 120), self.lake: (60, 410, 250, 250)}
+            arrange_axes(self.figure, (390, 672), places)
+        else:
+            places = {self.lake: (10, 26, 250, 250), self.plane: (316, 38, 390, 183), self.names: (730, 38, 220, 140)}
+            arrange_axes(self.figure, (962, 288), places)
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
-        self.exact.set_data(self.states, rounded(result.exact))
-        self.naive.set_data(self.states, rounded(result.naive))
-        longest = max(1.0, *(update.length for update in result.updates.values()))
-        edge = next(edge for edge in _EDGES if edge >= 1.02 * longest)
-        for box, line in self.arrows.items():
-            update = result.updates[box]
-            along = round(update.cosine * update.length / edge, DIGITS)
-            across = round(math.sqrt(max(0.0, 1 - update.cosine**2)) * update.length / edge, 6)
-            line.set_data([0, along], [0, across])
-        self.gradient.set_data([0, 1 / edge], [0, 0])
-        angle = np.linspace(0, np.pi, 91)
-        self.unit.set_data(np.cos(angle) / edge, np.sin(angle) / edge)
-        self.title.set_text(f"mean updates, in lengths of ∇J (edge: ±{edge:g})")
-        rows = [
-            ("J of the policy now", f"{result.return_now:.3f}"),
-            ("J of the buffer's", f"{result.return_buffer:.3f}"),
-            ("largest error of V", f"{result.value_error:.3f}"),
-            ("", None),
-            (f"{'cos  length   off':>29s}", None),
-        ]
-        for box, name in zip(_BOXES, ("◆ neither", "● value", "■ action", "✖ both"), strict=True):
-            update = result.updates[box]
-            numbers = f"{update.cosine:+6.2f}{update.length:8.2f}{update.distance:6.2f}"
-            rows.append((name, numbers.replace("-0.00", "+0.00")))
-        self.numbers.update(rows)
+        self.errors.update(result.naive - result.exact)
+        for box, dot in self.dots.items():
+            _place(dot, result.updates[box])
+            self.numbers[box].set_text(f"{result.updates[box].distance:.2f}")
+
+    def pin(self, result) -> None:
+        """Draw a result's updates as grey ghosts; None takes them away."""
+        for box, ghost in zip(_BOXES, self.ghosts, strict=True):
+            if result is None:
+                ghost.set_data([], [])
+            else:
+                _place(ghost, result.updates[box])
+
+
+def _look(box: tuple[str, str]) -> dict:
+    """Return the look of a dot: the colour says whose action, a hollow dot is the naive V."""
+    color, hollow = _BOXES[box][0], box[0] == "naive"
+    return dict(marker="o", color=color, mfc="none" if hollow else color)
+
+
+def _place(dot, update) -> None:
+    """Put a dot where an update is, or a triangle at the edge of the frame if the update is beyond it."""
+    low, high, top = _FRAME
+    along = update.cosine * update.length
+    across = math.sqrt(max(0.0, 1 - update.cosine**2)) * update.length
+    x, y = min(max(along, low), high), min(across, top)
+    dot.set_data([round(x, 6)], [round(y, 6)])
+    dot.set_marker("<" if along < low else ">" if along > high else "^" if across > top else "o")
 
 
 class BufferView:
-    """When the transitions of a batch were written, their states, and how far their writers are from the current π.
+    """The states of a batch by their age, and how far the writers of the buffer are from the current π.
 
     It shows a `labs.replay.BufferResult`.
     """
 
     def __init__(self, last_step: int, n_strata: int = 12):
         self.edges = np.linspace(0, last_step, n_strata + 1)
-        self.figure, (when, states, differ) = figure(10.4, 3.9, ncols=3, width_ratios=[1, 1.2, 1])
+        self.figure, (self.where, self.differ) = figure(8.6, 3.4, ncols=2)
         with course_style():
-            zeros = np.zeros(n_strata)
-            self.counts = when.stairs(zeros, self.edges, fill=True, color=STORED, alpha=0.8)
-            self.differ = differ.stairs(zeros, self.edges, fill=True, color=STORED, alpha=0.8)
-            (self.clock,) = when.plot([], [], color=EXACT, lw=1.5, ls="--")
-            (self.other_clock,) = differ.plot([], [], color=EXACT, lw=1.5, ls="--", label="now")
-            when.set(xlim=(0, last_step), ylim=(0, 135), title="a batch of 256, by when it was written")
-            differ.set(xlim=(0, last_step), ylim=(0, 0.55), title="|π(a|s) − β(a|s)|: writers against π now")
-            for ax in (when, differ):
-                ax.set(xlabel="written at environment step", xticks=np.linspace(0, last_step, 3).round())
-            when.set_ylabel("transitions")
-            self.batch = states.scatter([], [], s=16, c=[], cmap=_AGE, vmin=0, vmax=1)
-            (self.now,) = states.plot(
-                [], [], "o", ms=4, mfc="none", mec=EXACT, mew=0.7, label="the newest 256 transitions"
-            )
-            states.set(xlim=(-2.5, 2.5), ylim=(-0.23, 0.23), xlabel="position, m", ylabel="angle of the pole, rad")
-            states.set_title("where their states are")
-            (dark,) = states.plot([], [], "o", ms=4.5, color=_AGE(0.0), mew=0, label="the batch, oldest")
-            (pale,) = states.plot([], [], "o", ms=4.5, color=_AGE(1.0), mew=0, label="the batch, newest")
-            handles = [dark, pale, self.now, self.other_clock]
-            where = dict(loc="outside lower center", ncols=4, fontsize=8.5, frameon=False)
-            self.figure.legend(handles, [handle.get_label() for handle in handles], **where)
-        self.artists = [self.counts, self.differ, self.clock, self.other_clock, self.batch, self.now]
+            self._build_where(self.where)
+            self._build_differ(self.differ, last_step)
+        self.artists = [self.batch, self.now, self.count, self.bars, self.clock, self.clock_name]
+        self.arrange(narrow=False)
+
+    def _build_where(self, ax) -> None:
+        self.batch = ax.scatter([], [], s=18, c=[], cmap=_AGE, vmin=0, vmax=1)
+        (self.now,) = ax.plot([], [], "o", ms=5, mfc="none", mec=EXACT, mew=0.7)
+        ax.set(xlim=(-2.5, 2.5), ylim=(-0.23, 0.23), xlabel="position, m", ylabel="angle of the pole, rad")
+        self.count = ax.set_title("")
+        keys = [("o", _AGE(0.0), _AGE(0.0), "old"), ("o", _AGE(1.0), _AGE(1.0), "new")]
+        keys.append(("o", "none", EXACT, "where π goes now"))
+        handles = [ax.plot([], [], m, ms=5, mfc=face, mec=edge, mew=0.7, label=name)[0] for m, face, edge, name in keys]
+        ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(-0.03, -0.15), ncols=3, frameon=False, fontsize=9)
+
+    def _build_differ(self, ax, last_step: int) -> None:
+        self.bars = ax.stairs(np.zeros(len(self.edges) - 1), self.edges, fill=True, color=STORED, alpha=0.8)
+        (self.clock,) = ax.plot([], [], color=EXACT, lw=1.5, ls="--")
+        self.clock_name = ax.text(0, 0.53, "now ", fontsize=9, ha="right", va="top")
+        ax.set(xlim=(0, last_step), ylim=(0, 0.55), xticks=np.linspace(0, last_step, 3).round())
+        ax.set(xlabel="written at environment step", title="|π(a|s) − β(a|s)|, by age of the data")
+
+    def arrange(self, narrow: bool) -> None:
+        """Put the panels side by side, or one below the other."""
+        if narrow:
+            arrange_axes(self.figure, (390, 640), {self.where: (70, 26, 306, 220), self.differ: (70, 360, 300, 220)})
+        else:
+            arrange_axes(self.figure, (960, 366), {self.where: (72, 26, 462, 262), self.differ: (600, 26, 326, 262)})
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
-        self.counts.set_data(result.counts.numpy())
-        self.differ.set_data(np.nan_to_num(result.disagreement.numpy()))
-        self.clock.set_data([result.steps] * 2, [0, 135])
-        self.other_clock.set_data([result.steps] * 2, [0, 0.55])
+        newest = int((result.written > result.steps - 1000).sum())
+        self.count.set_text(f"a batch: {newest} of {len(result.written)} are from the latest 1,000 steps")
+        self.bars.set_data(np.nan_to_num(result.disagreement.numpy()))
+        self.clock.set_data([result.steps] * 2, [0, 0.55])
+        self.clock_name.set_x(result.steps)
         self.batch.set_offsets(result.states.numpy())
         self.batch.set_array(result.written.numpy() / result.steps)
         self.now.set_data(*result.now.T.numpy())

@@ -1,7 +1,6 @@
 """Figures of weighted trajectories: effective samples, variance, bias; and the weights lab's view."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,16 +12,16 @@ from offac_lite.course.plots.base import (
     STATES,
     STORED,
     SURROGATE,
-    NumberTable,
     figure,
-    legend_below,
     rounded,
-    rounded_log,
-    whole_decades,
+    short,
 )
+from offac_lite.course.plots.cloud import GHOST, arrange_axes
 from offac_lite.course.plots.style import course_style
 
 __all__ = [
+    "ERRORS",
+    "LANES",
     "WEIGHTED",
     "WeightsView",
     "clipping",
@@ -42,25 +41,43 @@ _WEIGHTINGS = {
     "resampled": ("resampled, exact Q", dict(color=RESAMPLED, ls=":", marker=None)),
 }
 
+LANES = {
+    "whole": "whole product",
+    "causal": "causal products",
+    "single": "single ratio",
+    "clipped": "clipped ratio",
+    "resampled": "resampled",
+}
+"""The ways to weight that the weights lab compares. The last two and the single ratio have the exact Q."""
+ERRORS = (1e-2, 1e3)
+"""The errors that the weights lab's axis shows, in lengths of ∇J."""
+REACH = 8.0
+"""The largest log₁₀ of a weight on the weights lab's axis."""
 
+
+@course_style()
 def effective_samples(horizons, exact: dict, sampled: dict, n: int) -> Figure:
     """Draw the effective sample size of n trajectories against their length.
 
     `exact`: {name: n / E[W²] at each of `horizons`}, as lines; `sampled`: {name: (horizons, sizes)}, as dots.
     """
     fig, (ax,) = figure(7.4, 3.5)
-    styles = zip(("-", "--", "-."), ("o", "^", "s"), (WEIGHTED, "#804A00", "#402500"), strict=True)
-    for (name, sizes), (line, marker, color) in zip(exact.items(), styles, strict=True):
-        ax.plot(horizons, sizes, line, color=color, lw=2, label=f"exact, {name}")
-        ax.plot(*sampled[name], marker, color=color, mec="white", ms=7.5, label="computed from the sample")
+    lowest, horizons = 1e-4, np.asarray(horizons)
+    for (name, sizes), color in zip(exact.items(), (WEIGHTED, "#804A00", "#402500"), strict=True):
+        sizes = np.asarray(sizes)
+        ax.plot(horizons, sizes, color=color, lw=2)
+        (dots,) = ax.plot(*sampled[name], "o", color=color, mec="white", ms=7.5)
+        last = np.flatnonzero(sizes > 2 * lowest)[-1]  # where the line leaves the picture
+        ax.annotate(name, (horizons[last], sizes[last]), (6, 0), textcoords="offset points", color=color, fontsize=9)
     ax.axhline(1, color=MUTED, ls=":", lw=1)
     ax.annotate("no sample can say less than 1", (horizons[-1], 0.8), color=MUTED, fontsize=9, ha="right", va="top")
-    ax.set(yscale="log", ylim=(1e-4, 2 * n), xlabel="length of a trajectory, T steps")
+    ax.set(yscale="log", ylim=(lowest, 2 * n), xlabel="length of a trajectory, T steps")
     ax.set_ylabel(f"effective sample size, of {n:,}")
-    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)
+    ax.legend([ax.lines[0], dots], ["exact", "computed from the sample"], frameon=False, loc="lower center", fontsize=9)
     return fig
 
 
+@course_style()
 def variance_against_horizon(horizons, curves: dict, dots: dict | None = None) -> Figure:
     """Draw {weighting: variance} against the horizon as lines, and {weighting: (horizons, variances)} as dots.
 
@@ -78,6 +95,7 @@ def variance_against_horizon(horizons, curves: dict, dots: dict | None = None) -
     return fig
 
 
+@course_style()
 def clipping(clips, bias, noise, best: float, n: int) -> Figure:
     """Draw the bias, the standard error of n estimates and their total against the clip, in lengths of ∇J."""
     fig, (ax,) = figure(7.4, 3.4)
@@ -95,6 +113,7 @@ def clipping(clips, bias, noise, best: float, n: int) -> Figure:
     return fig
 
 
+@course_style()
 def variance_against_sharpness(sharpness, importance, resampled) -> Figure:
     """Draw the variance of weighted stored actions and of resampled ones against the old policy's sharpness."""
     fig, (ax,) = figure(7.4, 3.3)
@@ -112,69 +131,109 @@ def variance_against_sharpness(sharpness, importance, resampled) -> Figure:
 
 
 class WeightsView:
-    """The distributions of data and weight, the error against the horizon, and the numbers.
+    """The distribution of one weight, and the error of each way to weight as a lane of its own.
 
-    It shows a `labs.weights.WeightsResult`.
+    It shows a `labs.weights.WeightsResult`. No axis depends on the controls; an error beyond the axis is a triangle at
+    its end.
     """
 
-    def __init__(self, horizons: Sequence[int]):
-        self.horizons = np.asarray(horizons)
-        self.figure, (self.mass, self.curve, numbers) = figure(9.8, 4.1, ncols=3, width_ratios=[1, 1.15, 0.66])
+    def __init__(self) -> None:
+        self.figure, (self.mass, self.lanes) = figure(8.6, 3.4, ncols=2)
         with course_style():
             self._build_mass(self.mass)
-            self._build_curve(self.curve)
-            self.numbers = NumberTable(numbers, width=23)
-        self.artists = [self.data, self.wanted, *self.lines.values(), self.here, self.numbers.artist]
+            self._build_lanes(self.lanes)
+        self.artists = [self.data, self.wanted, *self.words, self.note, self.ghosts, self.here]
+        self.artists += [*self.dots, *self.numbers]
+        self.arrange(narrow=False)
 
     def _build_mass(self, ax) -> None:
-        self.data = ax.stairs([1.0], [-1, 1], fill=True, color=WEIGHTED, alpha=0.55, label="where β's data is")
-        self.wanted = ax.stairs([1.0], [-1, 1], color=EXACT, lw=1.8, label="where the weight is: π")
+        self.data = ax.stairs([1.0], [-1, 1], fill=True, color=WEIGHTED, alpha=0.55)
+        self.wanted = ax.stairs([1.0], [-1, 1], color=EXACT, lw=1.8)
         ax.axvline(0, color=MUTED, lw=1, ls=":")
-        ax.set(xlim=(-4, 4), ylim=(0, 0.32), xlabel="log₁₀ of the weight", ylabel="probability")
-        ax.yaxis.set_major_formatter("{x:.2f}")  # equally wide labels at every height, so that nothing jumps
-        ax.set_title("one weight, drawn at random")
-        legend_below(ax, "left")
+        look = dict(fontsize=9, ha="center", va="bottom")
+        self.words = [ax.text(0, 0, "β's data", color="#7A4B00", **look), ax.text(0, 0, "what π asks for", **look)]
+        below = dict(
+            xycoords="axes fraction", textcoords="offset points", ha="center", va="top", fontsize=9, color=MUTED
+        )
+        self.note = ax.annotate("", (0.5, 0), (0, -36), annotation_clip=False, **below)
+        ax.set(xlim=(-REACH, REACH), ylim=(0, 1.15), xticks=np.linspace(-REACH, REACH, 5), ylabel="probability")
+        ax.set(xlabel="log₁₀ of the weight", title="one weight, drawn at random")
 
-    def _build_curve(self, ax) -> None:
-        self.lines = {}
-        for name in ("whole", "causal", "single", "clipped", "resampled"):
-            label, style = _WEIGHTINGS[name]
-            style = style | {"marker": None}
-            (self.lines[name],) = ax.plot([], [], lw=2, label=label, **style)
-        (self.here,) = ax.plot([], [], "o", color=WEIGHTED, ms=9, mec="black", label="you are here")
-        ax.axhline(1, color=MUTED, ls=":", lw=1)
-        ax.set(yscale="log", xlim=(0.5, self.horizons[-1] + 0.5), ylim=(0.01, 1000), xlabel="T, steps")
-        ax.set_xticks([1, *self.horizons[4::5]])
-        ax.set_title("error of the mean of n estimates / ‖∇J‖")
-        legend_below(ax, "right", ncols=3)
+    def _build_lanes(self, ax) -> None:
+        rows = np.arange(len(LANES))
+        ax.hlines(rows, *ERRORS, color="#DDDDDD", lw=1, zorder=0)
+        ax.axvline(1, color=MUTED, ls=":", lw=1)
+        ax.annotate("no step at all", (1, -0.72), color=MUTED, fontsize=9, ha="center", annotation_clip=False)
+        (self.ghosts,) = ax.plot([], [], "o", color=GHOST, ms=9, zorder=1)
+        (self.here,) = ax.plot([], [], "o", mfc="none", mec=EXACT, ms=15, mew=1.4, zorder=5)
+        self.dots = [
+            ax.plot(
+                [],
+                [],
+                ls="",
+                ms=9,
+                mec="white",
+                color=RESAMPLED if name == "resampled" else WEIGHTED,
+                clip_on=False,
+                zorder=4,
+            )[0]
+            for name in LANES
+        ]
+        self.numbers = [ax.text(1.3 * ERRORS[1], row, "", fontsize=9.5, va="center") for row in rows]
+        ax.set(xscale="log", xlim=ERRORS, ylim=(len(rows) - 0.5, -0.5))
+        ax.set_yticks(rows, LANES.values())
+        ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(False)
+        ax.set_xlabel("named: the larger part. Grey: pinned")
+        self.lane_title = ax.set_title("", pad=18)
+
+    def arrange(self, narrow: bool) -> None:
+        """Put the panels side by side, or one below the other."""
+        self.lane_title.set_text(
+            "error, in lengths of ∇J" if narrow else "error of the mean of n estimates, in lengths of ∇J"
+        )
+        if narrow:
+            arrange_axes(self.figure, (390, 720), {self.mass: (62, 26, 312, 230), self.lanes: (118, 400, 166, 262)})
+        else:
+            arrange_axes(self.figure, (960, 392), {self.mass: (62, 26, 330, 262), self.lanes: (516, 44, 320, 244)})
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
         edges = rounded(result.edges)
-        self.data.set_data(rounded(result.data_mass), edges)
-        self.wanted.set_data(rounded(result.wanted_mass), edges)
-        reach = 2.0 ** math.ceil(math.log2(max(1e-9 + np.abs(edges).max(), 0.5)))
-        top = next(y for y in (0.32, 0.64, 1.05) if y > max(result.data_mass.max(), result.wanted_mass.max()))
-        if (reach, top) != (self.mass.get_xlim()[1], self.mass.get_ylim()[1]):
-            self.mass.set(xlim=(-reach, reach), ylim=(0, top), xticks=np.linspace(-reach, reach, 5))
-        low, high, lowest_drawn = math.inf, 0.0, 1e-9
-        for name, line in self.lines.items():
-            error = rounded_log(result.errors[name], lowest_drawn)
-            line.set_data(self.horizons, error)
-            low, high = min(low, *error[error > 2 * lowest_drawn]), max(high, error.max())
-        self.here.set_data([result.horizon], [result.error])
-        whole_decades(self.curve, low / 1.2, 1.2 * high, at_least=(1e-3, 1e4), step=2)
-        rows = [
-            ("the weights", None),
-            (" largest", result.largest),
-            (" ESS, % of n", 100 * result.share),
-            ("", None),
-            ("in ‖∇J‖", None),
-            (" bias", result.bias),
-            (" std. error", result.standard_error),
-            (" error", result.error),
-            ("", None),
-            ("cosine of", None),
-            (" the mean", result.cosine),
-        ]
-        self.numbers.update(rows)
+        hills = rounded(result.data_mass), rounded(result.wanted_mass)
+        self.data.set_data(hills[0], edges)
+        self.wanted.set_data(hills[1], edges)
+        middles = (edges[1:] + edges[:-1]) / 2
+        for word, hill, lift in zip(self.words, hills, (0.02, 0.1), strict=True):
+            middle = middles @ hill / hill.sum()
+            word.set_position((np.clip(middle, 1.8 - REACH, REACH - 2.6), min(hill.max(), 1.0) + lift))
+        self.note.set_text(
+            f"effective sample size {short(100 * result.share)}% of n\nlargest weight {_plain(result.largest)}"
+        )
+        errors = [math.hypot(*result.parts[name]) for name in LANES]
+        for row, (name, dot, number, error) in enumerate(zip(LANES, self.dots, self.numbers, errors, strict=True)):
+            dot.set_data([_on_axis(error)], [row])
+            dot.set_marker("<" if error < ERRORS[0] else ">" if error > ERRORS[1] else "o")
+            bias, noise = result.parts[name]
+            number.set_text(f"{_plain(error)}, {'bias' if bias > noise else 'noise'}")
+        here = list(LANES).index(result.weighting)
+        self.here.set_data([_on_axis(errors[here])], [here])
+
+    def pin(self, result) -> None:
+        """Draw a result's errors as grey ghosts; None takes them away."""
+        errors = [] if result is None else [_on_axis(math.hypot(*result.parts[name])) for name in LANES]
+        self.ghosts.set_data(errors, range(len(errors)))
+
+
+def _plain(number: float) -> str:
+    """Write a number with three digits; a large one with a comma at the thousands.
+
+    >>> _plain(0.9614), _plain(15731.0), _plain(1.48e9)
+    ('0.961', '15,700', '1.48e+09')
+    """
+    return f"{float(short(number)):,.0f}" if 1000 <= number < 1e6 else short(number)
+
+
+def _on_axis(error: float) -> float:
+    """Return the place of an error on the axis: the axis' end for what is beyond it."""
+    return float(np.clip(round(error, 9), *ERRORS))

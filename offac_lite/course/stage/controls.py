@@ -67,7 +67,8 @@ def set_control(controls: dict[str, ipywidgets.ValueWidget], name: str, value: A
 
 def play_button(slider: ipywidgets.IntSlider) -> ipywidgets.Play:
     """Make a play button for a slider. The two are linked in the page, so playing does not wait for the kernel."""
-    player = ipywidgets.Play(min=slider.min, max=slider.max, step=slider.step, interval=80, show_repeat=False)
+    look = dict(interval=80, show_repeat=False)
+    player = ipywidgets.Play(value=slider.value, min=slider.min, max=slider.max, step=slider.step, **look)
     player.link = ipywidgets.jslink((player, "value"), (slider, "value"))
     return player
 
