@@ -2,11 +2,13 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from offac_lite import _check
 from offac_lite.config import PENDULUM
 from offac_lite.exact.estimators import break_even_actions, gradient_moments, sample_gradients
 from offac_lite.exact.mdp import TabularMDP
@@ -126,11 +128,15 @@ def report(run: Run, goal: float | None) -> str:
     return "\n".join(lines)
 
 
-def _no_file(path: Path) -> str | None:
-    """Say why nothing could be written to `path`; None where a file can be made there, or is there."""
-    if path.is_dir():
-        return f"{path} is a folder, wanted a file"
-    return None if path.absolute().parent.is_dir() else f"there is no folder {path.parent}"
+def _saved(what: str, path: Path, write: Callable[[], Any]) -> bool:
+    """Write a file, and say so; or say what went wrong, and return False."""
+    try:
+        write()
+    except OSError as error:
+        print(f"{what} not saved: {path}: {error.strerror or error}", file=sys.stderr)
+        return False
+    print(f"{what} saved: {path}")
+    return True
 
 
 def train_parser() -> argparse.ArgumentParser:
@@ -145,7 +151,8 @@ def train_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--env", default="CartPole-v1", help="Gymnasium environment (default %(default)s)")
     add("--seeds", type=int, help="agents trained at once (default 16)")
-    add("--steps", dest="total_steps", type=int, help="environment steps per seed (default 40000; Pendulum-v1: 12000)")
+    steps = "environment steps per seed (default 40000; Pendulum-v1: 12000)"
+    add("--steps", dest="total_steps", metavar="STEPS", type=int, help=steps)
     add("--critic", help="what is learned: q or v (default q)")
     add("--action", help="actions of the actor: resampled, stored or importance (default resampled)")
     add(
@@ -179,7 +186,7 @@ def train_command(arguments: list[str]) -> None:
     options = vars(parser.parse_args(arguments))
     env, figure, save = (options.pop(name) for name in ("env", "figure", "save"))
     for name, path in ("--figure", figure), ("--save", save):
-        if path is not None and (fault := _no_file(path)):
+        if path is not None and (fault := _check.unwritable(path)):
             parser.error(f"{name}: {fault}")
     try:
         run = train({"Pendulum-v1": PENDULUM}.get(env, env), **options)
@@ -187,22 +194,23 @@ def train_command(arguments: list[str]) -> None:
         parser.error(str(error))
     if run.interrupted:
         print("Interrupted; this is what there is.")
-    if save is not None:
-        run.save(save)
-        print(f"Run saved: {save}")
-    if not len(run.steps):
-        print("It has not come to an evaluation yet: there is no figure to draw.")
-        return
     goal = {"CartPole-v1": 475.0, "Pendulum-v1": -200.0}.get(env)
-    print(report(run, goal))
+    print(report(run, goal) if len(run.steps) else "It has not come to an evaluation yet: there is no figure to draw.")
+    saved = save is None or _saved("Run", save, lambda: run.save(save))
+    if len(run.steps):
+        saved &= _saved("Figure", figure, lambda: figure.write_bytes(_learning_curves(run, env, goal)))
+    if not saved:
+        sys.exit(1)
+
+
+def _learning_curves(run: Run, title: str, goal: float | None) -> bytes:
     from offac_lite.course import plots  # here, so that importing the package does not import Matplotlib
 
     fig, (ax,) = plots.figure(7.0, 3.6)
     many = len(run.returns) - len(run.stopped) > 1
     plots.learning_curves(ax, run.steps, run.returns, goal=goal, centre="iqm" if many else "median")
-    ax.set_title(env)
-    figure.write_bytes(plots.png(fig))
-    print(f"Figure saved: {figure}")
+    ax.set_title(title)
+    return plots.png(fig)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -243,7 +251,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(
             "--batch-size must be at least 1 and --action-samples at least 2 (leave-one-out needs another action)"
         )
-    if fault := _no_file(options.figure):
+    if fault := _check.unwritable(options.figure):
         parser.error(f"--figure: {fault}")
     headline(options.batch_size, options.action_samples, options.seed, options.figure)
 

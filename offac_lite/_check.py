@@ -1,8 +1,11 @@
 """Argument checks whose errors name the argument, its value, and what was wanted."""
 
 import math
+import os
+import tempfile
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -144,6 +147,27 @@ def device(name: str, value: Any) -> str:
         reason = str(error).split("\n")[0]
         raise ValueError(f"{name} must be one PyTorch can use here, such as 'cpu', got {value!r}: {reason}") from None
     return str(value)
+
+
+def unwritable(path: Path) -> str | None:
+    """Say why no file can be written at `path`; None where one can. What is there stays as it is.
+
+    >>> unwritable(Path("no/such/folder/a.run"))
+    'there is no folder no/such/folder'
+    """
+    if path.is_dir():
+        return f"{path} is a folder, wanted a file"
+    if not path.absolute().parent.is_dir():
+        return f"there is no folder {path.parent}"
+    existed = os.path.lexists(path)
+    try:
+        with path.open("ab"), tempfile.TemporaryFile(dir=path.absolute().parent):  # the file, and another beside it
+            pass
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        return f"nothing can be written to {path}: {error.strerror}"
+    return None
 
 
 def one_of(name: str, value: T, allowed: Sequence[Any]) -> T:

@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from offac_lite.__main__ import main, report
+from offac_lite._check import unwritable
 from offac_lite.run import Run
 from offac_lite.training import train
 
@@ -125,6 +127,49 @@ def test_bad_options_of_train_are_refused(arguments, words, capsys):
     assert words in captured.err and captured.out == ""
 
 
+def refuse(path, *arguments, **options):
+    raise PermissionError(13, "Permission denied")
+
+
+def never(*arguments, **options):
+    raise AssertionError("it was trained")
+
+
+@pytest.mark.parametrize("option", ["--save", "--figure"])
+def test_where_nothing_can_be_written_nothing_is_trained(option, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("offac_lite.__main__.train", never)
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, mode: (refuse if path.name == "a" else opened)(path, mode))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["train", option, str(tmp_path / "a")])
+    captured = capsys.readouterr()
+    assert f"{option}: nothing can be written to {tmp_path / 'a'}: Permission denied" in captured.err
+    assert captured.out == "" and not list(tmp_path.iterdir())
+
+
+def test_trying_to_write_leaves_no_file_and_changes_none(tmp_path):
+    assert unwritable(tmp_path / "new") is None and not list(tmp_path.iterdir())
+    (tmp_path / "old").write_text("kept")
+    os.utime(tmp_path / "old", (1, 1))
+    assert unwritable(tmp_path / "old") is None
+    assert (tmp_path / "old").read_text() == "kept" and (tmp_path / "old").stat().st_mtime == 1
+    if os.path.isdir("/proc/self"):
+        assert unwritable(Path("/proc/a.run")).startswith("nothing can be written to /proc/a.run: ")
+
+
+@pytest.mark.parametrize("fails", ["offac_lite.run.Run.save", "pathlib.Path.write_bytes"])
+def test_what_cannot_be_written_in_the_end_costs_neither_the_report_nor_the_rest(fails, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(fails, refuse)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", "--seeds", "2", "--steps", "800", "--save", "a.run"])
+    out, err = capsys.readouterr()
+    assert stopped.value.code == 1 and out.startswith("seeds  ") and "return at the end" in out
+    assert "Run not saved: a.run: Permission denied" in err
+    assert ("Figure saved" in out) == (fails == "offac_lite.run.Run.save") != ("Figure not saved" in err)
+
+
 def test_help_of_train(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
@@ -142,7 +187,10 @@ def test_an_interrupted_training_is_saved_and_one_without_an_evaluation_draws_no
     paths = ["--figure", str(tmp_path / "c.png"), "--save", str(tmp_path / "a.run")]
     main(["train", "--seeds", "1", "--steps", "400", *paths])
     out = capsys.readouterr().out
-    assert out.startswith("Interrupted; this is what there is.\nRun saved: ") and "no figure to draw" in out
+    assert out.startswith(
+        "Interrupted; this is what there is.\nIt has not come to an evaluation yet: there is no figure"
+    )
+    assert "\nRun saved: " in out
     assert Run.load(tmp_path / "a.run").interrupted and not (tmp_path / "c.png").exists()
 
 

@@ -7,8 +7,10 @@ import argparse
 import csv
 import re
 import sys
+import warnings
 from collections import Counter
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 
 import nbformat
 from jupyter_client import AsyncKernelManager
@@ -18,6 +20,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from tqdm import tqdm
 
+from offac_lite import _check
 from offac_lite.course import checks
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -45,7 +48,9 @@ REPLACED_WITHOUT_ANSWERS = {
 MARKS = {"✓": "right", "✗": "wrong", "…": "not attempted", "–": "no verdict"}
 _LEGEND = ", ".join(f"{mark} {words}" for mark, words in MARKS.items())
 _VERDICT = re.compile(r"^([✓✗…]) ([^:\n]+): (.*)$", re.MULTILINE)
-_CHECK = re.compile(r"\bchecks\.(\w+)\(")
+_CALL = r"\b(?:{modules})\.(?!grade|require)(\w+)|\b(?:grade|require)\(\s*[\"'](\w+)|(?<![\w.])({names})\s*\("
+_IMPORTED = re.compile(r"^\s*from\s+\S*\bchecks(?:\.\w+)?\s+import\s+(\([^)]*\)|(?:\\\n|.)*)", re.MULTILINE)
+_MODULE = re.compile(r"\bimport\s+\S*\bchecks\s+as\s+(\w+)")
 
 
 # ------------------------------------------------------------------------------------------ copies to hand out
@@ -107,14 +112,28 @@ def make_copies(folder: Path, keep_hints: bool = False, drop_answers: bool = Fal
 # ---------------------------------------------------------------------------------------------- submissions
 
 
+def submitted(folder: Path) -> list[Path]:
+    """Return the notebooks in a folder and its subfolders, without those that Jupyter and macOS put beside them."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".ipynb" and path.is_file())
+    others = {".ipynb_checkpoints", "__MACOSX"}
+    return [path for path in paths if not others & set(path.parts) and not path.name.startswith("._")]
+
+
+def read(path: Path) -> NotebookNode:
+    """Read a notebook, in UTF-8 with or without a byte-order mark."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nbformat warns about what it mends
+        return nbformat.reads(path.read_bytes().decode("utf-8-sig"), as_version=4)
+
+
 def run(notebook: NotebookNode, folder: Path, timeout: int = 300) -> str:
     """Run a notebook in place, in `folder`, up to its last check. Return "", or the reason why the run stopped before.
 
     This runs all code in the notebook. After a cell that raises, the run goes on. A cell that takes longer than
-    `timeout` seconds is interrupted.
+    `timeout` seconds is interrupted; on a busy machine that may be a correct one, so the reason names it.
     """
     kernels = KernelSpecManager(kernel_dirs=[])  # this Python, whichever kernels are installed
-    last = max((n for n, cell in enumerate(notebook.cells) if _checked_in([cell])), default=-1)
+    last = max((n for n, names in enumerate(_checked_in(notebook.cells)) if names), default=-1)
     notebook.cells = notebook.cells[: last + 1]
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -125,6 +144,7 @@ def run(notebook: NotebookNode, folder: Path, timeout: int = 300) -> str:
         resources={"metadata": {"path": str(folder)}},
         extra_arguments=["--IPKernelApp.log_level=ERROR"],  # otherwise every kernel warns about TCP
         timeout=timeout,
+        startup_timeout=max(60, timeout),
         interrupt_on_timeout=True,
         allow_errors=True,
     )
@@ -132,7 +152,9 @@ def run(notebook: NotebookNode, folder: Path, timeout: int = 300) -> str:
         client.execute(cleanup_kc=True)  # stops the kernel; the client does so by itself only for its own manager
     except (CellTimeoutError, DeadKernelError) as error:
         return f"{type(error).__name__}: {str(error).splitlines()[0]}"
-    return ""
+    ended = [[output.get("ename") for output in cell.get("outputs", ())] for cell in notebook.cells]
+    cut = [str(number) for number, names in enumerate(ended, 1) if "KeyboardInterrupt" in names]
+    return f"cell {', '.join(cut)} was interrupted after {timeout} s (see --timeout)" if cut else ""
 
 
 def verdicts(notebook: NotebookNode) -> dict[str, tuple[str, str]]:
@@ -143,9 +165,10 @@ def verdicts(notebook: NotebookNode) -> dict[str, tuple[str, str]]:
     >>> verdicts(new_notebook(cells=[new_code_cell("checks.v_target(my_v_target)", outputs=[printed])]))
     {'v_target': ('✗', 'the reward is missing')}
     """
-    found = dict.fromkeys(_checked_in(notebook.cells), ("–", ""))
-    for cell in notebook.cells:
-        if not _checked_in([cell]):
+    checked = _checked_in(notebook.cells)
+    found = {name: ("–", "") for names in checked for name in names}
+    for cell, names in zip(notebook.cells, checked, strict=True):
+        if not names:
             continue  # a verdict counts only in a cell that calls a check
         for output in cell.get("outputs", ()):
             printed = _VERDICT.findall(output.get("text", ""))
@@ -153,15 +176,32 @@ def verdicts(notebook: NotebookNode) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _checked_in(cells: list[NotebookNode]) -> list[str]:
-    """Return the names of the exercises that these cells check, in order."""
-    calls = [name for cell in cells if cell.cell_type == "code" for name in _CHECK.findall(cell.source)]
-    exercises = [getattr(checks, name, None) for name in calls]
-    return [exercise.name for exercise in exercises if isinstance(exercise, checks.Exercise)]
+def _checked_in(cells: list[NotebookNode]) -> list[list[str]]:
+    """Return for each cell the names of the exercises that it checks, in order.
+
+    A check is called as `checks.NAME`, under a name by which it was imported, or as `grade("NAME", …)`.
+    """
+    source = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    imported = {}  # the name in this notebook → the name of the check
+    for names in _IMPORTED.findall(source):
+        for words in (part.split() for part in re.sub(r"#.*|[()\\]", "", names).split(",")):
+            known = checks.EXERCISES if words == ["*"] else words[:1]
+            imported |= {words[-1] if words[1:] else name: name for name in known}  # NAME, or NAME as OTHER
+    modules, names = "|".join(["checks", *_MODULE.findall(source)]), "|".join(map(re.escape, imported)) or "(?!)"
+    call = re.compile(_CALL.format(modules=modules, names=names))
+
+    def checked(cell: NotebookNode) -> list[str]:
+        calls = call.findall(cell.source) if cell.cell_type == "code" else []
+        exercises = [getattr(checks, of or given or imported[name], None) for of, given, name in calls]
+        return [exercise.name for exercise in exercises if isinstance(exercise, checks.Exercise)]
+
+    return [checked(cell) for cell in cells]
 
 
-def table(found: dict[str, dict[str, tuple[str, str]]]) -> str:
+def table(found: dict[str, dict[str, tuple[str, str]]], notes: Mapping[str, str] | None = None) -> str:
     """Return file → verdicts as text: a block for each notebook, a line for each file, and at the end all mistakes.
+
+    `notes` says of a file why it was not read, run or judged to its end.
 
     >>> print(table({"ann/my_04_q_critic (2).ipynb": {"v_target": ("✓", "right"), "actor_loss": ("✗", "the sign")}}))
     04_q_critic: v_target, actor_loss
@@ -172,22 +212,32 @@ def table(found: dict[str, dict[str, tuple[str, str]]]) -> str:
     <BLANKLINE>
     ✓ right, ✗ wrong, … not attempted, – no verdict
     """
-    stems = [path.stem for path in NOTEBOOKS.glob("*.ipynb")]
+    notes = notes or {}
     groups: dict[str, dict] = {}
     for file, verdict in found.items():
-        group = next((stem for stem in stems if stem in file), file)  # a submission may have a longer name
-        groups.setdefault(group, {})[file] = verdict
+        groups.setdefault(_notebook_of(file), {})[file] = verdict
     lines = []
     for group, files in sorted(groups.items()):
         names = list(dict.fromkeys(name for verdict in files.values() for name in verdict))
         lines.append(f"{group}: {', '.join(names) or 'no exercises'}")
         for file, verdict in files.items():
-            lines.append("  " + " ".join(verdict.get(name, "–")[0] for name in names) + f"  {file}")
+            note = f"  ({notes[file]})" if file in notes else ""
+            lines.append("  " + " ".join(verdict.get(name, "–")[0] for name in names) + f"  {file}{note}")
     every = [item for verdict in found.values() for item in verdict.items()]
     wrong = Counter(f"{name}: {words}" for name, (mark, words) in every if mark == "✗")
     if wrong:
         lines += ["", "What was wrong, and how often:", *(f"{n:4d}  {words}" for words, n in wrong.most_common())]
     return "\n".join([*lines, "", _LEGEND])
+
+
+def _notebook_of(file: str) -> str:
+    """Return the notebook that a file was handed in for, by its name or else by that of a folder; else the file."""
+    stems = [path.stem for path in NOTEBOOKS.glob("*.ipynb")]
+    for part in reversed(PurePosixPath(file).parts):  # a submission may have a longer name
+        for stem in stems:
+            if stem.casefold() in part.casefold():
+                return stem
+    return file
 
 
 # ------------------------------------------------------------------------------------------------- commands
@@ -231,30 +281,47 @@ def grade_command(arguments: list[str]) -> None:
     )
     parser.add_argument("--csv", type=Path, help="file to save the table of file, exercise, verdict and words in")
     given = parser.parse_args(arguments)
-    paths = [p for p in sorted(given.folder.rglob("*.ipynb")) if ".ipynb_checkpoints" not in p.parts]
+    paths = submitted(given.folder)
     if not paths:
         parser.error(f"no notebook in {given.folder}")
-    if given.csv is not None and not given.csv.absolute().parent.is_dir():
-        parser.error(f"--csv: no folder {given.csv.parent}")
-    found = {}
+    if given.csv is not None and (fault := _check.unwritable(given.csv)):
+        parser.error(f"--csv: {fault}")
+    found: dict[str, dict[str, tuple[str, str]]] = {}
+    notes: dict[str, str] = {}
     for path in tqdm(paths, "running", unit=" notebooks", disable=not given.run):
         file = path.relative_to(given.folder).as_posix()
-        try:
-            notebook = nbformat.read(path, as_version=4)
-            failure = run(notebook, path.parent, given.timeout) if given.run else ""
-        except (ValueError, OSError, nbformat.ValidationError) as error:
-            tqdm.write(f"{file} cannot be read as a notebook: {str(error).splitlines()[0]}", file=sys.stderr)
-            continue
-        if failure:
-            tqdm.write(f"{file} was not run to its end: {failure}", file=sys.stderr)
-        found[file] = verdicts(notebook)
+        found[file], note = judge(path, given.timeout if given.run else None)
+        if note:
+            notes[file] = note
+            tqdm.write(f"{file} {note}", file=sys.stderr)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8")  # a terminal without ✓ and ✗ would show ? for both
-    print(table(found))
+    print(table(found, notes))
     if given.csv is not None:
         with given.csv.open("w", encoding="utf-8", newline="") as table_file:
             rows = csv.writer(table_file)
             rows.writerow(["file", "exercise", "verdict", "words"])
             for file, verdict in found.items():
                 rows.writerows([file, name, MARKS[mark], words] for name, (mark, words) in verdict.items())
+                if file in notes:
+                    rows.writerow([file, "", "", notes[file]])
         print(f"\nTable saved: {given.csv}")
+
+
+def judge(path: Path, timeout: int | None = None) -> tuple[dict[str, tuple[str, str]], str]:
+    """Return the verdicts in a file, and why there are not more of them, or "". With `timeout`, run it first.
+
+    Whatever is wrong with the file, it costs no other file anything.
+    """
+    done = "cannot be read as a notebook"
+    try:
+        notebook, note = read(path), ""
+        if timeout is not None:
+            done = "was not run to its end"
+            failure = run(notebook, path.parent, timeout)
+            note = f"{done}: {failure}" if failure else ""
+        done = "cannot be judged"
+        return verdicts(notebook), note
+    except Exception as error:
+        words = str(error).splitlines() or [""]
+        return {}, f"{done}: {type(error).__name__}: {words[0]}"
