@@ -4,6 +4,7 @@ import re
 import tomllib
 from importlib.metadata import metadata
 
+from packaging.requirements import Requirement
 from packaging.version import Version
 from setuptools import find_packages
 
@@ -57,6 +58,30 @@ def test_the_makefile_lists_every_task_and_the_hooks_run_its_tools():
     hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
     commands = re.findall(r"entry: \.venv/bin/(\w+)", hooks)
     assert commands == ["ruff", "ruff", "codespell"] and hooks.count("repo: ") == hooks.count("repo: local") == 1
+
+
+def test_a_reader_installs_what_the_package_needs_and_a_developer_all_of_that_and_more():
+    """A reader's list names every dependency once, pinned; a developer's includes it and repeats nothing of it."""
+
+    def names(*files):
+        text = "".join((ROOT / file).read_text(encoding="utf-8") for file in files)
+        return re.findall(r"^(\w[\w-]*)==", text, re.MULTILINE)
+
+    def needed(requirements):
+        return {Requirement(line).name for line in requirements}
+
+    extras = PROJECT["project"]["optional-dependencies"]
+    reader, developer = names("requirements.txt"), names("requirements-dev.txt", "docs/requirements.txt")
+    assert (
+        needed(PROJECT["project"]["dependencies"])
+        <= set(reader)
+        <= needed(PROJECT["project"]["dependencies"] + extras["course"])
+    )
+    assert needed(extras["test"] + extras["docs"]) - {"nbconvert"} <= set(developer)  # JupyterLab brings nbconvert
+    assert len({*reader, *developer}) == len(reader) + len(developer)
+    assert "\n-e .[course]\n" in (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    lines = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8").splitlines()
+    assert {"-r requirements.txt", "-r docs/requirements.txt"} <= set(lines)
 
 
 def test_the_authors_and_the_licence_are_those_of_the_citation():
