@@ -80,9 +80,10 @@ class Lab:
 def test_it_opens_the_first_in_jupyterlab_and_leaves_ctrl_c_to_it(tmp_path, monkeypatch):
     monkeypatch.setattr(start.subprocess, "Popen", Lab)
     with pytest.raises(SystemExit) as stopped:
-        main(["start", str(tmp_path)])
+        main(["start", str(tmp_path), "--", "--no-browser", "--port", "8890"])
     assert stopped.value.code == 0 and not Lab.last.ends
-    assert Lab.last.command == [sys.executable, "-m", "jupyterlab", NAMES[0]] and Lab.last.cwd == tmp_path
+    to_lab = ["--no-browser", "--port", "8890"]
+    assert Lab.last.command == [sys.executable, "-m", "jupyterlab", NAMES[0], *to_lab] and Lab.last.cwd == tmp_path
     assert (tmp_path / NAMES[0]).exists()
 
 

@@ -62,12 +62,14 @@ def start_command(arguments: list[str]) -> None:
         prog="python -m offac_lite start",
         description="Make working copies of all notebooks, without outputs, and open the first in JupyterLab. What is "
         "in the folder already is never changed: run this again to go on.",
+        epilog="What follows -- goes to JupyterLab: python -m offac_lite start -- --no-browser",
     )
     parser.add_argument(
         "folder", type=Path, nargs="?", default=Path("my_course"), help="where your copies are (default %(default)s)"
     )
     parser.add_argument("--no-open", action="store_true", help="make the copies only")
-    given = parser.parse_args(arguments)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    given, to_lab = parser.parse_args(arguments[:end]), arguments[end + 1 :]
     try:
         copies = working_copies(given.folder)
     except OSError as error:
@@ -78,7 +80,7 @@ def start_command(arguments: list[str]) -> None:
         return
     if importlib.util.find_spec("jupyterlab") is None:
         sys.exit('start: there is no JupyterLab here; install it with: pip install "offac-lite[course]"')
-    lab = subprocess.Popen([sys.executable, "-m", "jupyterlab", min(copies).name], cwd=given.folder)
+    lab = subprocess.Popen([sys.executable, "-m", "jupyterlab", min(copies).name, *to_lab], cwd=given.folder)
     while True:
         try:
             sys.exit(lab.wait())
