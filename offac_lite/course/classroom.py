@@ -21,7 +21,7 @@ from nbformat import NotebookNode
 from tqdm import tqdm
 
 from offac_lite import _check
-from offac_lite.course import checks, material
+from offac_lite.course import checks, gradebook, material
 
 MARKS = {"✓": "right", "✗": "wrong", "…": "not attempted", "–": "no verdict"}
 _LEGEND = ", ".join(f"{mark} {words}" for mark, words in MARKS.items())
@@ -183,12 +183,14 @@ def grade_command(arguments: list[str]) -> None:
         "--timeout", type=int, default=300, help="with --run: seconds that a cell may take (default 300)"
     )
     parser.add_argument("--csv", type=Path, help="file to save the table of file, exercise, verdict and words in")
+    parser.add_argument("--gradebook", type=Path, help="file to save one row per student in, with a point per exercise")
     given = parser.parse_args(arguments)
     paths = submitted(given.folder)
     if not paths:
         parser.error(f"no notebook in {given.folder}")
-    if given.csv is not None and (fault := _check.unwritable(given.csv)):
-        parser.error(f"--csv: {fault}")
+    for option, path in (("--csv", given.csv), ("--gradebook", given.gradebook)):
+        if path is not None and (fault := _check.unwritable(path)):
+            parser.error(f"{option}: {fault}")
     found: dict[str, dict[str, tuple[str, str]]] = {}
     notes: dict[str, str] = {}
     for path in tqdm(paths, "running", unit=" notebooks", disable=not given.run):
@@ -209,6 +211,9 @@ def grade_command(arguments: list[str]) -> None:
                 if file in notes:
                     rows.writerow([file, "", "", notes[file]])
         print(f"\nTable saved: {given.csv}")
+    if given.gradebook is not None:
+        gradebook.save(given.gradebook, found, notes)
+        print(f"\nGradebook saved: {given.gradebook}")
 
 
 def judge(path: Path, timeout: int | None = None) -> tuple[dict[str, tuple[str, str]], str]:

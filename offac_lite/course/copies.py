@@ -8,6 +8,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from offac_lite.course import material, start
+from offac_lite.course import nbgrader as marks
 
 SOLUTIONS = {"Solution", "Solutions", "One answer", "What we found", "What you should find"}
 HINTS = {"Hint"}
@@ -53,25 +54,30 @@ def student_copy(notebook: NotebookNode, keep_hints: bool = False, drop_answers:
     return copy
 
 
-def make_copies(folder: Path, keep_hints: bool = False, drop_answers: bool = False) -> list[Path]:
+def make_copies(
+    folder: Path, keep_hints: bool = False, drop_answers: bool = False, nbgrader: bool = False
+) -> list[Path]:
     """Write a student copy of every notebook into `folder` and return their paths.
 
-    Raises `FileExistsError`, and writes nothing, if a copy would replace a file.
+    With `nbgrader`, `folder` is a course of nbgrader: each notebook is an assignment in `source`, and exercises have
+    points. Raises `FileExistsError`, and writes nothing, if a copy would replace a file.
     """
-    originals = material.notebooks()
-    paths = [folder / original.relative_to(material.NOTEBOOKS) for original in originals]
     start.check_folder(folder)
-    if taken := [path for path in paths if path.exists()]:
-        raise FileExistsError(f"{taken[0]} exists already and is not overwritten: choose another folder")
-    copies = []
-    for original in originals:
+    texts = {folder / "nbgrader_config.py": marks.CONFIG} if nbgrader else {}
+    graded: set[str] = set()
+    for original in material.notebooks():
         copy = student_copy(nbformat.read(original, as_version=4), keep_hints, drop_answers)
+        path = folder / original.relative_to(material.NOTEBOOKS)
+        if nbgrader:
+            copy, path = marks.with_points(copy, graded), folder / "source" / original.stem / original.name
         nbformat.validate(copy)
-        copies.append(nbformat.writes(copy) + "\n")
-    for path, text in zip(paths, copies, strict=True):
+        texts[path] = nbformat.writes(copy) + "\n"
+    if taken := [path for path in texts if path.exists()]:
+        raise FileExistsError(f"{taken[0]} exists already and is not overwritten: choose another folder")
+    for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    return paths
+    return [path for path in texts if path.suffix == ".ipynb"]
 
 
 def copies_command(arguments: list[str]) -> None:
@@ -85,9 +91,12 @@ def copies_command(arguments: list[str]) -> None:
     parser.add_argument(
         "--drop-answers", action="store_true", help="remove the answers to predictions, labs and self-tests too"
     )
+    parser.add_argument(
+        "--nbgrader", action="store_true", help="make it a course of nbgrader: a locked test of one point per exercise"
+    )
     given = parser.parse_args(arguments)
     try:
-        paths = make_copies(given.folder, given.keep_hints, given.drop_answers)
+        paths = make_copies(given.folder, given.keep_hints, given.drop_answers, given.nbgrader)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     print(f"{len(paths)} notebooks written to {given.folder}")
