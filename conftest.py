@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.fonts import prepare_fonts
+
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the kernels that the tests start
 
@@ -24,6 +26,7 @@ if "OFFAC_GUARD_LOG" not in os.environ:  # the first process; its workers find i
     os.environ |= {"HOME": HOME, "USERPROFILE": HOME, "OFFAC_GUARD_LOG": f"{HOME}/refused.txt"}
     path = [str(GUARD), str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(path)
+    prepare_fonts()
 runpy.run_path(str(GUARD / "sitecustomize.py"))
 
 

@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
@@ -19,15 +20,31 @@ Numbers = torch.Tensor | ArrayLike
 def finite_tensor(name: str, value: Numbers, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     """Return `value` as a tensor of `dtype` on the CPU. A tensor keeps its graph.
 
-    Raises `TypeError` for what is not numeric and `ValueError` for NaN or infinity.
+    Raises `TypeError` for what is not numeric and `ValueError` for NaN, infinity, and whole numbers that are too large
+    for `dtype`.
     """
     try:
         tensor = torch.as_tensor(value, dtype=dtype, device="cpu")
+    except OverflowError:
+        raise ValueError(f"{name} holds a number that is too large for {dtype}") from None
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must be numeric, got {type(value).__name__}: {error}") from None
     if not torch.isfinite(tensor).all():
         raise ValueError(f"{name} holds NaN or infinity; every entry must be finite")
+    whole_numbers_fit(name, value, 2**24 if dtype == torch.float32 else 2**53)
     return tensor
+
+
+def whole_numbers_fit(name: str, value: Numbers, largest: int = 2**24) -> None:
+    """Raise `ValueError` where `value` holds integers beyond `largest`, which floating-point numbers would round."""
+    if isinstance(value, torch.Tensor):
+        if value.is_floating_point():
+            return
+        value = value.numpy(force=True)
+    array = np.asarray(value)
+    if array.dtype.kind in "iu" and array.size and (array.max() > largest or array.min() < -largest):
+        limit = f"{largest} = 2**{largest.bit_length() - 1}"
+        raise ValueError(f"{name} holds integers beyond {limit}, which would be rounded")
 
 
 def tensor(name: str, value: Any) -> torch.Tensor:
@@ -107,11 +124,11 @@ def not_negative(name: str, value: Any) -> float:
 
 
 def discount(name: str, value: Any) -> float:
-    """Return `value` as a float in [0, 1), or raise."""
+    """Return `value` as a float in [0, 1], or raise."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number in [0, 1), got {value!r}")
-    if not 0 <= float(value) < 1:
-        raise ValueError(f"{name} must lie in [0, 1), got {value}")
+        raise TypeError(f"{name} must be a number in [0, 1], got {value!r}")
+    if not 0 <= float(value) <= 1:
+        raise ValueError(f"{name} must lie in [0, 1], got {value}")
     return float(value)
 
 

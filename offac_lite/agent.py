@@ -61,6 +61,7 @@ class Agent:
         self.optimizer = Adam([actor, {"params": self.critic.parameters(), "lr": config.critic_lr}], fused=True)
         self.alive: Tensor | None = None  # (S,) bool once a seed was stopped
 
+    @torch.enable_grad()  # whatever torch.set_grad_enabled says
     def update(self, batch: Transition) -> Tensor:
         """Take the critic step and the actor step that the options ask for, and return the critic's loss (S,).
 
@@ -197,13 +198,14 @@ class Agent:
         for number in numbers:
             number.view(-1, len(seeds), number.shape[-1])[:, seeds] = 0
 
+    @torch.enable_grad()
     def try_own_functions(self) -> None:
         """Call the user's functions on a small batch; raise `ValueError` or `TypeError` where one cannot be used."""
         c, seeds, n_batch = self.config, self.config.seeds, 5
         if all(getattr(c, name) is None for name in OWN_FUNCTIONS):
             return
         generator = torch.Generator(self.generator.device).manual_seed(0)
-        like: dict[str, Any] = {"generator": generator, "device": generator.device}
+        like: dict[str, Any] = {"generator": generator, "device": generator.device, "dtype": torch.float32}
         rows = torch.rand(seeds, n_batch, **like)
         k = c.action_samples if isinstance(c.action_samples, int) and c.action == "resampled" else 1
         several = torch.rand(seeds, k, n_batch, **like)

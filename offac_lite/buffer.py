@@ -130,8 +130,9 @@ class ReplayBuffer:
         (S, ...) or (S, B, ...). `valid`, bool of that leading shape, leaves out the rows in which it is False, such as
         those in which a vector environment only reset itself.
 
-        Raises `TypeError` for a wrong dtype and `ValueError` for a wrong shape, NaN, infinity, an integer beyond
-        int32, an impossible log-probability, or more rows than `capacity`. The buffer is then unchanged.
+        Raises `TypeError` for a wrong dtype and `ValueError` for a wrong shape, NaN, infinity, an integer beyond int32
+        (in a float32 field: beyond 2**24), an impossible log-probability, or more rows than `capacity`. The buffer is
+        then unchanged.
 
         >>> buffer = ReplayBuffer(100, obs_shape=(2,))
         >>> buffer.add(torch.ones(5, 2), [0] * 5, torch.ones(5, 1), torch.ones(5, 2), [False] * 5)
@@ -181,9 +182,9 @@ class ReplayBuffer:
             raise ValueError(f"n = {n} transitions requested, wanted at least 1 and at most the {len(self)} stored")
         generator = self._generator if generator is None else generator
         if self.n_seeds is None and newest is None:
-            return self._read(0, torch.randint(len(self), (n,), generator=generator).numpy())
+            return self._read(0, torch.randint(len(self), (n,), generator=generator, device="cpu").numpy())
         # The same random numbers whatever the lengths: a seed's draws do not depend on the other seeds' data.
-        uniform = torch.rand(len(self._added), n, dtype=torch.float64, generator=generator).numpy()
+        uniform = torch.rand(len(self._added), n, dtype=torch.float64, generator=generator, device="cpu").numpy()
         stored = np.minimum(self._added, self.capacity)[:, None]
         if newest is None:
             slot = (uniform * stored).astype(np.int64)
@@ -241,6 +242,8 @@ class ReplayBuffer:
                 continue
             value = _checked(name, value, dtype, lead + shape)
             records[name] = value
+            if dtype.kind == "f":
+                _check.whole_numbers_fit(name, value)
             if dtype.kind == "i" and not (records[name] == value).all():
                 raise ValueError(f"{name} holds an integer beyond int32, which the buffer cannot keep")
         return records

@@ -154,7 +154,7 @@ class Config:
     tau: float = option(0.1, partial(_check.positive, at_most=1))
     """Rate of the target network; 1 means no target network."""
     gamma: float = option(0.99, _check.discount)
-    """Discount per step."""
+    """Discount per step, in [0, 1]; 1 is for tasks whose episodes end."""
     entropy_bonus: float = option(0.05, _check.not_negative)
     """Weight of the policy's entropy, in scaled rewards per nat."""
     importance_clip: float | None = option(None, either(None, _check.positive))

@@ -118,8 +118,10 @@ class VectorEnv:
             self.gym_env: Any = gymnasium.make_vec(env_id, num_envs=self._size, **kwargs)
         except gymnasium.error.UnregisteredEnv as error:
             raise ValueError(f"env_id = {env_id!r} is not an environment Gymnasium knows: {error}") from None
-        except (gymnasium.error.Error, ImportError) as error:
+        except (gymnasium.error.Error, ImportError, TypeError, AttributeError, AssertionError) as error:
             raise ValueError(f"env_id = {env_id!r} cannot be made: {type(error).__name__}: {error}") from error
+        if isinstance(self.gym_env.unwrapped, SyncVectorEnv):
+            self.gym_env.unwrapped.envs = [_Checked(env, env_id) for env in self.gym_env.unwrapped.envs]
         try:
             self._read_spaces()
         except ValueError:
@@ -151,15 +153,16 @@ class VectorEnv:
         self._obs_type = np.int64 if isinstance(obs, Discrete) else np.float32
         self.action_dtype = torch.int64 if isinstance(action, Discrete) else torch.float32
         low, high = (0, action.n - 1) if isinstance(action, Discrete) else (action.low, action.high)
-        self.action_low = torch.tensor(low, dtype=self.action_dtype)
-        self.action_high = torch.tensor(high, dtype=self.action_dtype)
+        self.action_low = torch.tensor(low, dtype=self.action_dtype, device="cpu")
+        self.action_high = torch.tensor(high, dtype=self.action_dtype, device="cpu")
         self._action_bounds = np.asarray(low), np.asarray(high)
 
     @property
     def spaces(self) -> Spaces:
         """The sizes and bounds from which networks are made.
 
-        Raises `ValueError` for observations that are not a Box, and for actions without finite bounds.
+        Raises `ValueError` for observations that are not a Box, and for actions without finite bounds or with a
+        dimension that is fixed.
 
         >>> VectorEnv("CartPole-v1", 1).spaces
         Spaces(obs_shape=(4,), action_shape=(), n_actions=2, low=(), high=())
@@ -169,8 +172,10 @@ class VectorEnv:
         if self.n_actions is not None:
             return Spaces(self.obs_shape, self.action_shape, self.n_actions)
         low, high = self.action_low.flatten().tolist(), self.action_high.flatten().tolist()
-        if not all(map(math.isfinite, low + high)):
-            raise ValueError(f"the actions of {self.env_id} reach from {low} to {high}: train needs finite bounds")
+        span = self.action_high - self.action_low
+        if not (torch.isfinite(span) & (span > 0)).all():
+            wanted = "train needs finite bounds, with low < high in each dimension and a finite distance, in float32"
+            raise ValueError(f"the actions of {self.env_id} reach from {low} to {high}: {wanted}")
         return Spaces(self.obs_shape, self.action_shape, None, tuple(low), tuple(high))
 
     @property
@@ -191,14 +196,14 @@ class VectorEnv:
         obs, _ = self.gym_env.reset(seed=None if seed is None else self._env_seeds(seed))
         self._done = np.zeros(self._size, bool)
         self._returns, self._lengths = np.zeros(self._size), np.zeros(self._size, int)
-        self._obs = first = self._tensor(obs, self._obs_type)
+        self._obs = first = self._observed(obs)
         return first
 
     def step(self, action: Numbers) -> Step:
         """Take one action in every environment and return `Step(obs, reward, next_obs, terminated, truncated, valid)`.
 
         `action`: (*batch_shape, *action_shape), integers in [0, n_actions) or numbers in [action_low, action_high].
-        Rounding may put a number outside by up to 1e-5; it is then clipped. Where `valid` is False, the action was
+        A number that rounding to float32 has put outside is clipped. Where `valid` is False, the action was
         ignored. Afterwards `env.obs` is the tensor `next_obs`. After an episode's end that is the final observation
         once more, for the action that is ignored.
 
@@ -212,7 +217,7 @@ class VectorEnv:
         for i in np.flatnonzero(self._done).tolist():
             self._episodes.append(Episode(*divmod(i, self.n_envs), float(self._returns[i]), int(self._lengths[i])))
             self._returns[i] = self._lengths[i] = 0
-        self._obs = after = self._tensor(next_obs, self._obs_type)
+        self._obs = after = self._observed(next_obs)
         ends = self._tensor(terminated, np.bool_), self._tensor(truncated, np.bool_)
         return Step(obs, self._tensor(reward, np.float32), after, *ends, self._tensor(valid, np.bool_))
 
@@ -241,6 +246,11 @@ class VectorEnv:
         obs, action = self.gym_env.single_observation_space, self.gym_env.single_action_space
         return f"VectorEnv({self.env_id!r}, n_envs={self.n_envs}{seeds}): obs {obs}, action {action}"
 
+    def _observed(self, obs: np.ndarray) -> torch.Tensor:
+        if self.n_obs is None:
+            _check.whole_numbers_fit(f"an observation of {self.env_id}", obs)
+        return self._tensor(obs, self._obs_type)
+
     def _tensor(self, array: np.ndarray, dtype: type) -> torch.Tensor:
         """Copy, because an environment may go on writing into its own array."""
         array = np.array(array, dtype)
@@ -265,11 +275,77 @@ class VectorEnv:
             raise ValueError(f"action has shape {action.shape}, wanted {wanted} = batch_shape + action_shape")
         low, high = self._action_bounds
         near = np.clip(action, low, high)
-        if not (np.isfinite(action).all() and (np.abs(near - action) <= (0 if discrete else 1e-5)).all()):
+        slack = 0.0 if discrete else rounding(low, high)
+        if not (np.isfinite(action).all() and (np.abs(near - action) <= slack).all()):
             bounds = f"{low.tolist()} to {high.tolist()}"
             raise ValueError(f"action holds {action.min():g} to {action.max():g}, wanted {bounds}")
         dtype = self.gym_env.single_action_space.dtype
         return near.astype(dtype, copy=False).reshape(self._size, *self.action_shape)
+
+
+class _Checked(gymnasium.Wrapper):
+    """Check what the first `reset` and the first `step` of an environment return; afterwards it costs nothing."""
+
+    def __init__(self, env: gymnasium.Env, env_id: str):
+        super().__init__(env)
+        self.env_id = env_id
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        answer = self._answer("reset", seed=seed, options=options)
+        self.reset = self.env.reset  # type: ignore[method-assign]
+        return answer
+
+    def step(self, action: Any) -> Any:
+        answer = self._answer("step", action)
+        self.step = self.env.step  # type: ignore[method-assign]
+        return answer
+
+    def _answer(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call the method. Raise `ValueError` where the environment has the interface of the old Gym."""
+        try:
+            answer = getattr(self.env, method)(*args, **kwargs)
+        except Exception:
+            # A wrapper of Gymnasium's trips over what it did not expect. Ask the environment itself what that is.
+            try:
+                answer = getattr(self.unwrapped, method)(*args, **kwargs)
+            except TypeError as error:
+                if "unexpected keyword" in str(error):
+                    raise self._refusal(f"{method} does not take what it is given ({error})") from None
+                raise
+            if _well_formed(method, answer):
+                raise
+        if not _well_formed(method, answer):
+            values = ", ".join(type(value).__name__ for value in (answer if isinstance(answer, tuple) else (answer,)))
+            raise self._refusal(f"{method} returned {values}")
+        if np.shape(answer[0]) != self.observation_space.shape:
+            wanted = f"{self.observation_space.shape}, that of its observation_space"
+            raise ValueError(f"{self.env_id} gave an observation of shape {np.shape(answer[0])}, wanted {wanted}")
+        return answer
+
+    def _refusal(self, words: str) -> ValueError:
+        return ValueError(
+            f"{self.env_id} does not have Gymnasium's interface: its {words}. Wanted are reset(self, *, seed=None, "
+            "options=None), which returns (obs, info), and step(self, action), which returns (obs, reward, terminated, "
+            "truncated, info), with terminated and truncated True or False"
+        )
+
+
+def _well_formed(method: str, answer: Any) -> bool:
+    if method == "reset":
+        return isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[1], dict)
+    flags: tuple[Any, ...] = answer[2:4] if isinstance(answer, tuple) and len(answer) == 5 else (None,)
+    return all(np.ndim(flag) == 0 and np.asarray(flag).dtype.kind in "biu" for flag in flags)
+
+
+def rounding(low: Numbers, high: Numbers) -> np.ndarray:
+    """Return by how much float32 may round an action out of its bounds: a little of their size and of their distance.
+
+    >>> rounding([-2.0], [2.0])
+    array([4.2e-05])
+    """
+    low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
+    sizes = [np.where(np.isfinite(x), np.abs(x), 0.0) for x in (low, high, high - low)]
+    return 1e-6 * np.maximum(sizes[0], sizes[1]) + 1e-5 * sizes[2]
 
 
 def recent_returns(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 10) -> torch.Tensor:
@@ -280,7 +356,7 @@ def recent_returns(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 10
     tensor([15., 30., nan])
     """
     returns = [[e.episode_return for e in own] for own in latest_episodes(episodes, n_seeds, last)]
-    return torch.tensor([sum(r) / len(r) if r else float("nan") for r in returns])
+    return torch.tensor([sum(r) / len(r) if r else float("nan") for r in returns], dtype=torch.float32, device="cpu")
 
 
 def latest_episodes(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 10) -> list[list[Episode]]:
@@ -302,8 +378,6 @@ def latest_episodes(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 1
 def discounted_steps_left(lengths: Sequence[int], gamma: float) -> float:
     """Return the mean of 1 + γ + γ² + … over all states of episodes of these lengths.
 
-    This is the discounted sum of the rewards to come where every step of an episode gives a reward of 1.
-
     This is the mean discounted return from a state if each step gives the reward 1.
 
     >>> discounted_steps_left([2], gamma=0.5)  # 1 + 0.5 in the first state, 1 in the second
@@ -312,5 +386,5 @@ def discounted_steps_left(lengths: Sequence[int], gamma: float) -> float:
     gamma, lengths = _check.discount("gamma", gamma), _check.sizes("lengths", lengths)
     if not lengths:
         raise ValueError("lengths is empty, wanted at least one episode")
-    left = torch.cat([torch.arange(1, length + 1) for length in lengths]).double()
-    return ((1 - gamma**left) / (1 - gamma)).mean().item()
+    sums = (gamma ** torch.arange(max(lengths), dtype=torch.float64, device="cpu")).cumsum(0)
+    return torch.cat([sums[:length] for length in lengths]).mean().item()

@@ -170,7 +170,8 @@ class MLP(nn.Module):
 
     Weights start uniform in ±1/√in, those of the output layer times `out_gain`. `generator` is a local
     `torch.Generator` on the CPU, where a network is made; `.to(device)` moves it. The input is multiplied by `in_scale`
-    first (a number or one per feature), so that features of different units start equal.
+    first (a number or one per feature), so that features of different units start equal. It may have any dtype; the
+    result has that of `theta`, float32.
 
     >>> net = MLP(3, (8,), 2, n_seeds=5, generator=torch.Generator().manual_seed(0))
     >>> net(torch.zeros(5, 7, 3)).shape, net.theta.shape  # 3 · 8 + 8, then 8 · 2 + 2
@@ -199,8 +200,9 @@ class MLP(nn.Module):
         self.shapes = [shape for fan_in, fan_out in pairwise(sizes) for shape in ((fan_out, fan_in), (fan_out, 1))]
         bounds = [1 / math.sqrt(fan_in) for fan_in in sizes[:-1] for _ in ("weight", "bias")]
         bounds[-2:] = [out_gain * bound for bound in bounds[-2:]]
+        like: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # whatever PyTorch's defaults are
         parts = [
-            bound * (2 * torch.rand(n_seeds or 1, math.prod(shape), generator=generator) - 1)
+            bound * (2 * torch.rand(n_seeds or 1, math.prod(shape), generator=generator, **like) - 1)
             for bound, shape in zip(bounds, self.shapes, strict=True)
         ]
         theta = torch.cat(parts, 1)
@@ -213,8 +215,8 @@ class MLP(nn.Module):
             seeds = "" if self.n_seeds is None else f"{n_seeds}, "
             raise ValueError(f"obs has shape {tuple(x.shape)}, wanted ({seeds}..., {self.in_size})")
         rows = lead.numel() if self.n_seeds is None else lead[1:].numel()
-        x = (x * self.in_scale).reshape(n_seeds, rows, self.in_size).mT  # features before batch: the faster way round
-        y = _through(self.layers(), x)
+        x = (x.to(self.theta.dtype) * self.in_scale).reshape(n_seeds, rows, self.in_size)
+        y = _through(self.layers(), x.mT)  # features before batch: the faster way round
         return y.mT.reshape(*lead, y.shape[1])
 
     def forward_with(self, other: "MLP", x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -431,7 +433,8 @@ class ContinuousQCritic(QCritic):
     ):
         super().__init__()
         obs_size, self.action_size = _check.count("obs_size", obs_size), _check.count("action_size", action_size)
-        in_scale = torch.cat([_scale("obs_scale", obs_scale, obs_size).expand(obs_size), torch.ones(action_size)])
+        scale = _scale("obs_scale", obs_scale, obs_size).expand(obs_size)
+        in_scale = torch.cat([scale, scale.new_ones(action_size)])
         self.net = MLP(obs_size + action_size, hidden, 1, in_scale=in_scale, **mlp)
 
     def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:

@@ -11,11 +11,13 @@ from torch import Tensor
 from offac_lite import _check
 from offac_lite.buffer import ReplayBuffer
 from offac_lite.config import Config, Prefill, SavedName
-from offac_lite.envs import Spaces, Step, VectorEnv
+from offac_lite.envs import Spaces, Step, VectorEnv, rounding
 from offac_lite.networks import Categorical, Pi
 
 Behavior = Callable[[Tensor], Pi] | Sequence[float] | Tensor | None
 """What can act: a policy network; one probability per discrete action, in every state; None for uniform actions."""
+
+_LIKE: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # whatever PyTorch's defaults are
 
 
 def act(policy: Behavior, env: VectorEnv, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -44,10 +46,11 @@ def act(policy: Behavior, env: VectorEnv, generator: torch.Generator) -> tuple[T
 def _act_uniformly(env: VectorEnv, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     if env.n_actions is not None:
         action = torch.randint(env.n_actions, env.batch_shape, generator=generator, device=generator.device)
-        return action, torch.full(env.batch_shape, -math.log(env.n_actions))
+        return action, torch.full(env.batch_shape, -math.log(env.n_actions), **_LIKE)
     span = env.action_high - env.action_low
-    uniform = torch.rand(env.batch_shape + env.action_shape, generator=generator, device=generator.device).cpu()
-    return env.action_low + span * uniform, torch.full(env.batch_shape, -span.log().sum().item())
+    like = _LIKE | {"device": generator.device}
+    uniform = torch.rand(env.batch_shape + env.action_shape, generator=generator, **like).cpu()
+    return env.action_low + span * uniform, torch.full(env.batch_shape, -span.log().sum().item(), **_LIKE)
 
 
 def _action_probs(policy: Sequence[float] | Tensor, env: VectorEnv) -> Tensor:
@@ -88,7 +91,7 @@ def fill(buffer: ReplayBuffer, env: VectorEnv, policy: Behavior, count: int, gen
     if policy is not None and not callable(policy):
         policy = _action_probs(policy, env)
     env.reset()
-    left = torch.full(env.batch_shape[:-1], count)
+    left = torch.full(env.batch_shape[:-1], count, device="cpu")
     while left.any():
         action, log_prob = act(policy, env, generator)
         step = env.step(action)
@@ -142,7 +145,7 @@ def evaluate(policy: torch.nn.Module, env: VectorEnv, max_steps: int = 10_000) -
     torch.Size([3, 20])
     """
     _check.count("max_steps", max_steps)
-    returns = torch.zeros(env.batch_shape)
+    returns = torch.zeros(env.batch_shape, **_LIKE)
     for _, _, step, playing in _play(policy, env, max_steps):
         returns += step.reward.where(playing, 0.0)
     return returns
@@ -153,7 +156,7 @@ def _play(policy: torch.nn.Module, env: VectorEnv, max_steps: int) -> Iterator[t
 
     Yields for each step: obs, action, step, and which environments were still in that episode.
     """
-    device, playing = next(policy.parameters()).device, torch.ones(env.batch_shape, dtype=torch.bool)
+    device, playing = next(policy.parameters()).device, torch.ones(env.batch_shape, dtype=torch.bool, device="cpu")
     env.reset()
     env.pop_episodes()
     for _ in range(max_steps):
@@ -212,7 +215,7 @@ def load_prefill(old: Prefill, buffer: ReplayBuffer, env: VectorEnv, generator: 
         rows = [field.expand(n_seeds, *field.shape) for field in ring[:6]]
         for i, shape in ((0, buffer.obs_shape), (1, buffer.action_shape), (3, buffer.obs_shape)):
             rows[i] = rows[i].reshape(n_seeds, length, *shape)
-        owners = torch.arange(n_seeds) == index if old.n_seeds else torch.ones(n_seeds, dtype=torch.bool)
+        owners = torch.tensor([not old.n_seeds or seed == index for seed in range(n_seeds)], device="cpu")
         buffer.add(*rows, valid=owners[:, None].expand(n_seeds, length))
 
 
@@ -247,8 +250,10 @@ def _check_buffer(config: Config, old: ReplayBuffer, spaces: Spaces) -> None:
         low, high = spaces.low, spaces.high
         if spaces.n_actions is not None:
             low, high = (0,), (spaces.n_actions - 1,)
-        slack = 0 if discrete else 1e-5  # what rounding may put outside
-        if not ((action >= torch.tensor(low) - slack) & (action <= torch.tensor(high) + slack)).all():
+        slack = 0.0 if discrete else torch.from_numpy(rounding(low, high))
+        if not (
+            (action >= torch.tensor(low, device="cpu") - slack) & (action <= torch.tensor(high, device="cpu") + slack)
+        ).all():
             raise ValueError(f"prefill holds actions from {action.min():g} to {action.max():g}, wanted {low} to {high}")
         if config.action == "importance" and not torch.isfinite(ring.log_prob).all():
             raise ValueError(
@@ -272,7 +277,7 @@ def _check_policy(config: Config, policy: Any, spaces: Spaces) -> None:
             )
         return
     try:
-        pi = policy(torch.zeros(config.seeds, 1, spaces.obs_size, device=config.device))
+        pi = policy(torch.zeros(config.seeds, 1, spaces.obs_size, dtype=torch.float32, device=config.device))
         action = pi.sample(generator=torch.Generator(config.device).manual_seed(0))
         pi.log_prob(action)
     except Exception as error:

@@ -37,8 +37,8 @@ class Run:
     spaces: Spaces
     policy: Policy
     critic: torch.nn.Module
-    steps: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
-    returns: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 0))
+    steps: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64, device="cpu"))
+    returns: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float32, device="cpu"))
     log: dict[str, torch.Tensor] = field(default_factory=dict)
     checkpoints: list[tuple[Policy, torch.nn.Module]] = field(default_factory=list)
     stopped: dict[int, int] = field(default_factory=dict)
@@ -49,14 +49,14 @@ class Run:
     def __post_init__(self) -> None:
         """Start without evaluations."""
         if not len(self.steps):
-            self.returns = torch.zeros(self.config.seeds, 0)
+            self.returns = torch.zeros(self.config.seeds, 0, dtype=torch.float32, device="cpu")
 
     def record(self, step: int, returns: torch.Tensor, **log: torch.Tensor) -> None:
         """Append one evaluation: `returns` and every value of `log` are (S,)."""
         _check.count("step", step, at_least=0)
         for name, value in {"returns": returns, **log}.items():
             _check.shape(name, _check.tensor(name, value), (self.config.seeds,), "(S,)")
-        self.steps = torch.cat([self.steps, torch.tensor([step])])
+        self.steps = torch.cat([self.steps, torch.tensor([step], device="cpu")])
         self.returns = torch.cat([self.returns, returns.detach().cpu().float()[:, None]], 1)
         for name, value in log.items():
             before = self.log.get(name, value.new_empty(len(value), 0).cpu())

@@ -84,12 +84,12 @@ def solved_at(steps: Numbers, returns: Numbers, goal: float, in_a_row: int = 2) 
     tensor([30., nan], dtype=torch.float64)
     """
     steps = _check.finite_tensor("steps", steps)
-    reached = torch.as_tensor(returns) >= _check.number("goal", goal)
+    reached = torch.as_tensor(returns, device="cpu") >= _check.number("goal", goal)
     if reached.ndim != 2 or steps.shape != reached.shape[1:]:
         seen = f"{tuple(reached.shape)} and steps {tuple(steps.shape)}"
         raise ValueError(f"returns has shape {seen}, wanted (S, E) and (E,)")
     if _check.count("in_a_row", in_a_row) > len(steps):
-        return torch.full((len(reached),), torch.nan, dtype=steps.dtype)
+        return torch.full((len(reached),), torch.nan, dtype=steps.dtype, device="cpu")
     runs = reached.unfold(1, in_a_row, 1).all(-1)
     first = steps[in_a_row - 1 :].expand(len(runs), -1).where(runs, torch.inf).amin(1)
     return first.where(first.isfinite(), torch.nan)
@@ -101,7 +101,7 @@ def share_at_goal(returns: Numbers, goal: float) -> float:
     >>> share_at_goal([[0.0, 9.0, 9.0, 0.0]], goal=9.0)
     0.5
     """
-    returns = torch.as_tensor(returns)
+    returns = torch.as_tensor(returns, device="cpu")
     if returns.ndim != 2 or not returns.numel():
         raise ValueError(f"returns has shape {tuple(returns.shape)}, wanted (S, E) with at least one evaluation")
     return (returns[:, returns.shape[1] // 2 :] >= _check.number("goal", goal)).double().mean().item()

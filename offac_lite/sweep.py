@@ -95,7 +95,8 @@ def sweep(
     of repeated, unless it was interrupted or one of its options differs. Functions go by their name. What a file does
     not hold is run again: checkpoints, and old data from a buffer or a network.
 
-    Raises `TypeError` or `ValueError` before anything runs where `variants` is no such mapping.
+    Raises `TypeError` or `ValueError` before anything runs where `variants` is no such mapping, and where nothing can
+    be written to `folder`.
 
     >>> results = sweep({"K = 1": {"action_samples": 1}, "K = 0": {"action_samples": 0}}, seeds=2, total_steps=800,
     ...                 evaluations=1, n_jobs=1, progress=False)
@@ -123,6 +124,8 @@ def sweep(
             del todo[name]
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
+        if todo and (fault := _check.unwritable(folder / "a.run")):
+            raise ValueError(f"folder: {fault}")
     bar = tqdm(total=len(variants), initial=len(variants) - len(todo), unit="run", disable=not progress)
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
     try:
@@ -141,9 +144,14 @@ def sweep(
 def _one(name: str, config: Config | str, changes: dict[str, Any], path: Path | None) -> Row:
     """Train one variant, where joblib sends it."""
     try:
+        if path is not None and (fault := _check.unwritable(path)):  # on the machine that runs it
+            raise ValueError(fault)
         run = train(config, **{"progress": False} | changes)
-        if path is not None:
-            run.save(path)
+        try:
+            if path is not None:
+                run.save(path)
+        except OSError as error:
+            return Row(name, run, f"not saved: {error}")
         return Row(name, run, INTERRUPTED if run.interrupted else None)
     except Exception as error:
         return Row(name, error=f"{type(error).__name__}: {error}")

@@ -131,8 +131,8 @@ class Learner:
         self.episodes: list[Episode] = []
         self.batch: Transition | None = None  # the last one
         self.has_learned = False
-        self.fresh = torch.zeros(c.seeds, dtype=torch.int64)  # stored since the last on-policy batch
-        self.critic_loss = torch.full((c.seeds,), torch.nan)
+        self.fresh = torch.zeros(c.seeds, dtype=torch.int64, device="cpu")  # stored since the last on-policy batch
+        self.critic_loss = torch.full((c.seeds,), torch.nan, dtype=torch.float32, device="cpu")
         keep_freed_memory()
 
     @property
@@ -229,14 +229,14 @@ class Learner:
 
     def _alive(self) -> Tensor:
         """Return which seeds were not stopped, (S,) bool."""
-        return torch.tensor([index not in self.run.stopped for index in range(self.config.seeds)])
+        return torch.tensor([index not in self.run.stopped for index in range(self.config.seeds)], device="cpu")
 
     @torch.no_grad()
     def measure(self) -> dict[str, Tensor]:
         """Return the curves of `Run.log` as they stand now, (S,) each. Measuring changes nothing in the training."""
         seeds, agent, batch = self.config.seeds, self.agent, self.batch
         self.episodes = (self.episodes + self.env.pop_episodes())[-1000 * seeds :]
-        unknown = torch.full((seeds,), torch.nan)
+        unknown = torch.full((seeds,), torch.nan, dtype=torch.float32, device="cpu")
         log = {"exploring_return": recent_returns(self.episodes, seeds), "critic_loss": self.critic_loss}
         log["value"] = unknown if batch is None else agent.value(batch.obs, self.log_generator).mean(-1)
         log["entropy"] = unknown if batch is None else agent.entropy(batch.obs, self.log_generator).mean(-1)

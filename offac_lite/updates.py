@@ -7,6 +7,7 @@ gradient in both.
 A step that needs actions of the current policy draws them itself. Losses are summed over the seeds, so that no
 gradient crosses seeds. A step returns the losses (...), detached, and updates nothing if one of them is not finite.
 `alive` (...), bool, is False for seeds that were stopped: their losses do not count, and their gradients are 0.
+A step takes gradients also where `torch.set_grad_enabled(False)` is on.
 """
 
 import math
@@ -32,6 +33,7 @@ class NotFiniteError(ValueError):
         self.seeds = ~torch.isfinite(loss)
 
 
+@torch.enable_grad()
 def critic_step(
     critic: QCritic,
     target_critic: QCritic,
@@ -96,6 +98,7 @@ def q_critic_loss(
     return equations.critic_loss(predictions, target.expand(predictions.shape)).sum(0)
 
 
+@torch.enable_grad()
 def v_critic_step(
     critic: VCritic,
     target_critic: VCritic,
@@ -145,6 +148,7 @@ def v_critic_loss(
     return equations.critic_loss(value, target)
 
 
+@torch.enable_grad()
 def actor_step(
     policy: Policy,
     critic: QCritic,
@@ -258,6 +262,7 @@ def actor_weight(
     return leave_one_out(weight) if baseline == "leave-one-out" else weight
 
 
+@torch.enable_grad()
 def reparameterized_actor_step(
     policy: Policy,
     critic: QCritic,
@@ -328,6 +333,7 @@ def frozen(network: torch.nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
+@torch.enable_grad()
 def stored_actor_step(
     policy: Policy,
     optimizer: torch.optim.Optimizer,
@@ -414,10 +420,15 @@ def descend(optimizer: torch.optim.Optimizer, loss: Tensor, alive: Tensor | None
     tensor([0., 0.])
     """
     if not loss.requires_grad:
-        raise ValueError("loss carries no gradient: it was computed without any parameter that learns")
+        reason = "it was computed without any parameter that learns"
+        if torch.is_inference_mode_enabled() or not torch.is_grad_enabled():
+            reason = "torch.inference_mode, torch.no_grad or torch.set_grad_enabled(False) was on"
+        raise ValueError(f"loss carries no gradient: {reason}")
     if alive is not None:
-        loss = loss.where(alive, 0.0)
-    total = loss.sum()
+        with torch.enable_grad():
+            loss = loss.where(alive, 0.0)
+    with torch.enable_grad():
+        total = loss.sum()
     if not math.isfinite(total.item()) and not torch.isfinite(loss).all():
         raise NotFiniteError(loss.detach())
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]

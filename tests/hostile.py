@@ -8,6 +8,7 @@ A kind is a right value and how wrong it can go. Each way to spoil it is a label
 - PASSED: refused, or passed on: NaN or infinity in, NaN or infinity out, and no ordinary number.
 """
 
+import contextlib
 import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -104,7 +105,7 @@ class NotNegative(Number):
 
 
 class Discount(Number):
-    outside = (-0.1, 1.0, 1.5)
+    outside = (-0.1, 1.0 + 1e-9, 1.5)
 
 
 class Rate(Number):
@@ -286,3 +287,40 @@ class Call(NamedTuple):
 
     def plain(self) -> dict:
         return {name: kind.value if isinstance(kind, Kind) else kind for name, kind in self.arguments.items()}
+
+
+# ------------------------------------------------------------------------------------- what a student may have set
+
+RC_PARAMS = {
+    "dark": {
+        **{"axes.facecolor": "black", "figure.facecolor": "black", "savefig.facecolor": "black", "text.color": "white"},
+        **{"xtick.color": "white", "axes.grid": True, "lines.linewidth": 9, "patch.linewidth": 9},
+    },
+    "TeX": {"text.usetex": True, "axes.formatter.use_mathtext": True, "path.sketch": (1, 100, 2)},
+    "transparent": {
+        **{"axes.facecolor": "none", "figure.facecolor": "none", "savefig.transparent": True, "savefig.bbox": "tight"},
+        **{"text.antialiased": False, "text.hinting": "none", "lines.antialiased": False},
+    },
+    "large": {
+        **{"font.size": 30, "axes.labelsize": 30, "legend.fontsize": 30, "xtick.labelsize": 30, "axes.titlesize": 30},
+        **{"savefig.dpi": 30, "figure.dpi": 300, "figure.autolayout": True},
+    },
+}
+"""Settings of Matplotlib, each of which changes every figure that obeys it."""
+
+
+@contextlib.contextmanager
+def _default_dtype():
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+TORCH = {
+    "set_default_dtype": _default_dtype,
+    "set_default_device": lambda: torch.device("meta"),  # a device that holds no numbers: nothing can be read from it
+    "set_grad_enabled": torch.no_grad,
+}
+"""Settings of PyTorch, each as a context."""

@@ -25,6 +25,8 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
 
+from tests.fonts import prepare_fonts
+
 ROOT = Path(__file__).parent.parent
 MAX_LINES, MAX_BYTES = 30, 1_000_000
 METADATA = {
@@ -184,6 +186,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("paths", nargs="*", type=Path, help="notebooks; all of them where none is named")
     parser.add_argument("--check", action="store_true", help="write nothing; fail where a file would change")
     options = parser.parse_args(arguments)
+    prepare_fonts()
     failed = False
     for path in options.paths or sorted((ROOT / "notebooks").glob("*.ipynb")):
         print(f"{path}: ", end="", flush=True)

@@ -40,6 +40,6 @@ def test_a_lab_lives_in_other_front_ends(tmp_path, app):
         lab = live(page)
         for slider in lab.locator(".widget-slider").all():
             drag_until_the_picture_changes(page, lab, slider)
-        press_until_the_picture_changes(page, lab, "Frequency", "ArrowLeft")
+        press_until_the_picture_changes(page, lab, "Frequency")
         the_picture_changes(page, lab, lambda: lab.locator("input[type=checkbox]").click(), words=False)
         expect(page.locator(".jp-OutputArea img:visible")).to_have_count(1)  # the still picture is hidden

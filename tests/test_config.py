@@ -165,7 +165,7 @@ RATES = ("tau", "actor_lr", "critic_lr", "reward_scale")
             *(({name: NAN}, f"{name} must") for name in (*RATES, "importance_clip", "gamma", "entropy_bonus")),
             *(({name: INF}, f"{name} must") for name in (*RATES, "importance_clip", "gamma", "entropy_bonus")),
             ({"tau": 1.01}, r"tau must lie in \(0, 1\], got 1.01"),
-            ({"gamma": 1.0}, r"gamma must lie in \[0, 1\), got 1.0"),
+            ({"gamma": 1.1}, r"gamma must lie in \[0, 1\], got 1.1"),
             ({"seed": -1}, "seed must be at least 0"),
             ({"random_steps": -1}, "random_steps must be at least 0"),
             ({"capacity": 127}, "capacity must be at least 128 = batch_size, got 127"),

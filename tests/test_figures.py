@@ -6,11 +6,13 @@ import re
 import statistics
 from pathlib import Path
 
+import matplotlib
 import pytest
 import torch
 from PIL import Image
 
 from figures import ablations, episodes, make
+from tests.hostile import RC_PARAMS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -141,6 +143,13 @@ def test_the_words_say_what_the_figures_show(runs):
 def test_a_figure_is_drawn(file):
     figure = make.FIGURES[file]
     assert len(figure.draw(figure.data())) > 20_000
+
+
+def test_a_reader_s_settings_change_no_figure():
+    bias, moments = make.bias_data(), {name: frames[:2] for name, frames in make.episodes_data().items()}
+    wanted = make.bias_against_age(bias), make.before_and_after(moments)
+    with matplotlib.rc_context(RC_PARAMS["dark"] | RC_PARAMS["large"]):
+        assert (make.bias_against_age(bias), make.before_and_after(moments)) == wanted
 
 
 def test_the_animation_shows_every_moment_and_begins_with_the_last():

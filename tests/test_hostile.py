@@ -36,6 +36,7 @@ from tests.hostile import (
     PASSED,
     REFUSED,
     SAME,
+    TORCH,
     Call,
     Choice,
     Count,
@@ -524,7 +525,7 @@ def of_tiny(name, **arguments):
 CALLS |= {
     "advantages": lambda: call(mdp.advantages, probs=Real(pi2(), {"bool": None}), q=Real(table2(), {"bool": None})),
     "TabularMDP": lambda: call(
-        lambda **given: TabularMDP(**given).state_values(pi2()),
+        lambda **given: TabularMDP(**given).state_values([[0.3, 0.7], [0.6, 0.4]]),
         called={"transition": "transition|reward"},
         transition=Probs(tiny().transition, {"zeros": None, "swapped": None}),
         reward=Table(tiny().reward),
@@ -657,9 +658,15 @@ def of_q(**more):
 
 
 CALLS |= {
-    "Outcomes.from_gymnasium": lambda: call(
-        Outcomes.from_gymnasium, called={"env_id": "env"}, env_id=Thing("FrozenLake-v1")
+    "Outcomes": lambda: call(
+        Outcomes,
+        probability=Probs(outcomes().probability, dict.fromkeys(LISTS, REFUSED)),
+        reward=Table(outcomes().reward, dict.fromkeys(LISTS, REFUSED)),
+        next_obs=Whole(outcomes().next_obs, {"int32": REFUSED}),
+        terminated=Mask(outcomes().terminated),
+        initial=Probs(outcomes().initial, dict.fromkeys(LISTS, REFUSED)),
     ),
+    "Outcomes.from_gymnasium": lambda: call(Outcomes.from_gymnasium, env=Thing("FrozenLake-v1")),
     "Outcomes.play": lambda: call(
         outcomes().play, probs=Probs(pi2()), episodes=Count(2), generator=Thing(rng()), max_steps=Count(3)
     ),
@@ -670,7 +677,7 @@ CALLS |= {
     "target_variance": lambda: call(td.target_variance, **told()),
     "target_distribution": lambda: call(td.target_distribution, **told(obs=1, action=1)),
     "td_path": lambda: call(
-        td_path,
+        td.td_path,
         outcomes=outcomes(),
         data=Table(torch.full((2, 2), 0.25, dtype=torch.float64)),
         next_probs=Probs(pi2()),
@@ -970,6 +977,18 @@ def test_the_right_call_is_answered(name):
 def test_hostile_calls_are_refused_before_anything_changed_or_answered_rightly(name, argument):
     wrong = {label: complaint for label in TRIED[name, argument] if (complaint := attempt(name, argument, label))}
     assert not wrong
+
+
+@pytest.mark.parametrize("setting", TORCH)
+@pytest.mark.parametrize("name", [name for name in CALLS if name not in WRONG_ALREADY])
+def test_the_answer_is_the_same_whatever_pytorch_s_settings_are(name, setting):
+    plain, under = CALLS[name](), CALLS[name]()
+    wanted, arguments = seen(plain.function(**plain.plain())), under.plain()
+    with TORCH[setting]():
+        answer = under.function(**arguments)
+    answer = seen(answer)
+    assert [(x.dtype, x.device) for x in answer] == [(x.dtype, x.device) for x in wanted]
+    assert same(answer, wanted)
 
 
 def attempt(name, argument, label):

@@ -182,7 +182,6 @@ def test_nothing_touches_the_global_random_state():
         ),
         (lambda: MLP(3, (8,), 2, generator=None), TypeError, "generator must be a torch.Generator, got NoneType"),
         (lambda: MLP(3, 8, 2, generator=rng()), TypeError, r"hidden must be a sequence of sizes such as \(8,\)"),
-        (lambda: VCritic(3, generator=rng())(torch.zeros(5, 3).double()), RuntimeError, "expected scalar type Double"),
         (lambda: Categorical(torch.full((1, 2), torch.nan)), ValueError, "logits holds NaN"),
         (lambda: Categorical(torch.zeros(1, 2)).sample(generator=None), TypeError, "generator must be"),
         (lambda: of_actions(torch.zeros(2, 3), torch.tensor([0, 3])), RuntimeError, "index 3 is out of bounds"),
@@ -343,3 +342,12 @@ def test_log_prob_holds_in_the_worst_corner_that_a_bounded_policy_reaches():
 def test_acting_on_bad_input_is_refused(attempt, error, words):
     with pytest.raises(error, match=words):
         attempt(CategoricalPolicy(4, 2, n_seeds=3, generator=rng()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int64])
+def test_observations_of_any_dtype_give_float32(dtype):
+    net, obs = MLP(3, (8,), 2, generator=rng()), torch.arange(6).view(2, 3).to(dtype)
+    assert net(obs).dtype == torch.float32 and torch.equal(net(obs), net(obs.float()))
+    critic = ContinuousQCritic(3, 1, generator=rng(), obs_scale=[1.0, 2.0, 3.0])
+    action = torch.ones(2, 1, dtype=torch.float64)
+    assert torch.equal(critic(obs, action), critic(obs.float(), action.float()))

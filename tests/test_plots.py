@@ -3,7 +3,9 @@
 import itertools
 import subprocess
 import sys
+import threading
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from matplotlib.colors import to_rgb
 
 from offac_lite import stats
 from offac_lite.course import plots
+from tests.hostile import RC_PARAMS
 
 
 def figures():
@@ -39,6 +42,63 @@ def figures():
 def test_the_same_figure_has_the_same_bytes(index):
     one, two = (plots.png(list(figures())[index]) for _ in range(2))
     assert one == two and one.startswith(b"\x89PNG") and len(one) > 3_000
+
+
+def views():
+    yield plots.BaselineView([0.0, 1.0])
+    yield plots.ContinuousView([0.1, 1.0], [-1.0, 0.0, 1.0])
+    yield plots.VarianceView([1, 2, 4])
+    yield plots.WatchView()
+    yield plots.DashboardView(2, 100, goal=3.0)
+
+
+def all_drawn():
+    return [plots.png(fig) for fig in (*figures(), *(view.figure for view in views()))]
+
+
+@pytest.fixture(scope="module")
+def pngs():
+    return all_drawn()
+
+
+@pytest.mark.parametrize("settings", RC_PARAMS)
+def test_a_reader_s_settings_change_no_figure_of_the_course(settings, pngs):
+    with matplotlib.rc_context(RC_PARAMS[settings]):
+        assert [one == two for one, two in zip(pngs, all_drawn(), strict=True)] == [True] * len(pngs)
+
+
+@pytest.mark.parametrize("settings", RC_PARAMS)
+def test_what_a_cell_adds_to_a_figure_of_the_course_looks_like_the_rest(settings):
+    def drawn():
+        fig, (left, right) = plots.figure(ncols=2)
+        left.plot([0, 1], [0, 1], label="a line")
+        left.legend()
+        left.set_title("$x^2$")
+        right.set(title="and", xlabel="more", xticks=[0, 1])
+        right.annotate("here", (0.5, 0.5))
+        fig.suptitle("both")
+        return plots.png(fig)
+
+    wanted = drawn()
+    with matplotlib.rc_context(RC_PARAMS[settings]):
+        assert drawn() == wanted
+
+
+def test_the_course_s_settings_are_seen_by_one_thread_and_change_none_of_the_reader_s():
+    with matplotlib.rc_context({"font.size": 17}), plots.course_style():
+        assert matplotlib.rcParams["font.size"] == 10
+        seen = []
+        thread = threading.Thread(target=lambda: seen.append(matplotlib.rcParams["font.size"]))
+        thread.start()
+        thread.join()
+        assert seen == [17]
+        with matplotlib.rc_context({"lines.linewidth": 3}):
+            pass
+    assert matplotlib.rcParams["font.size"] == 10  # Matplotlib's own; rc_context has put back what was set before
+    with matplotlib.rc_context({"font.size": 17}):
+        with plots.course_style(), matplotlib.rc_context({"lines.linewidth": 3}):
+            pass
+        assert matplotlib.rcParams["font.size"] == 17 and matplotlib.rcParams["lines.linewidth"] == 1.5
 
 
 def test_learning_curves_with_the_interquartile_mean_and_its_interval():

@@ -1,25 +1,20 @@
-"""The stage of the labs, by value: layouts, sizes and themes of pages; pins, presets, samples, questions, trainings."""
+"""The stage of the labs, by value: pins, presets, samples, questions, and computations that yield."""
 
-import io
 import threading
 
 import ipywidgets
 import matplotlib.figure
 import numpy as np
-import PIL.Image
 import pytest
 
 from offac_lite.course import plots
 from offac_lite.course.stage.controls import log_slider
 from offac_lite.course.stage.lab import Lab
-from offac_lite.course.stage.picture import on_dark
 from offac_lite.course.stage.question import Question
-from offac_lite.course.stage.screen import Screen
 from tests.demo_lab import demo_lab
-from tests.test_lab import drawn, pixels, redrawn
+from tests.test_lab import drawn, redrawn
 
 PATIENCE = 300
-LIGHT = {"width": 5000, "ratio": 1, "dark": False}
 
 
 class GhostView:
@@ -72,10 +67,6 @@ def label(widget):
     return getattr(widget, "description", None)
 
 
-def size(lab):
-    return PIL.Image.open(io.BytesIO(lab.png)).size
-
-
 def test_a_log_slider_has_numbers_as_values():
     slider = log_slider(values=(1, 2, 4), value=2, description="K")
     assert slider.value == 2 and slider.options == (1, 2, 4) and slider.description == "K"
@@ -85,98 +76,6 @@ def test_a_log_slider_has_numbers_as_values():
     assert lab.result == 161
     with pytest.raises(ValueError, match="'k' does not take 3; it takes one of 1, 2, 4"):
         lab.set(k=3)
-
-
-def test_a_view_is_arranged_before_it_is_drawn_and_when_the_layout_changes():
-    lab = ghost_lab()
-    view, picture = lab._view, lab.screen.picture
-    assert view.arranged == [False] and size(lab) == (800, 300)
-    picture.page = {"width": 700, "ratio": 1, "dark": False}
-    assert view.arranged == [False] and size(lab) == (700, 262)
-    picture.page = {"width": 390, "ratio": 2, "dark": False}
-    assert view.arranged == [False, True] and size(lab) == (780, 1170) and picture.width == 390
-    np.testing.assert_array_equal(drawn(view), redrawn(view))
-    lab.set(k=8)
-    np.testing.assert_array_equal(drawn(view), redrawn(view))
-    assert size(lab) == (780, 1170)
-    picture.page = LIGHT
-    assert view.arranged == [False, True, False] and size(lab) == (800, 300)
-    fresh = ghost_lab()
-    fresh.set(k=8)
-    assert lab.png == fresh.png, "nothing of the other layout is left"
-
-
-@pytest.mark.parametrize("ratio", [1, 1.25, 1.5, 2, 3])
-@pytest.mark.parametrize("width", [333, 377.5, 519])
-def test_the_picture_has_a_pixel_for_each_pixel_of_the_page(width, ratio):
-    lab = demo_lab()
-    lab.screen.picture.page = {"width": width, "ratio": ratio, "dark": False}
-    assert size(lab)[0] == int(width * ratio) == pytest.approx(lab.screen.picture.width * ratio)
-    lab.set(frequency=5)
-    assert size(lab)[0] == int(width * ratio)
-
-
-def contrast(one, other):
-    """The contrast ratio of two colours, (3,) in 0 to 1, by WCAG 2."""
-
-    def luminance(color):
-        linear = np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
-        return linear @ [0.2126, 0.7152, 0.0722]
-
-    low, high = sorted([luminance(one), luminance(other)])
-    return (high + 0.05) / (low + 0.05)
-
-
-def test_colours_are_as_readable_on_dark_as_on_white():
-    white = np.ones(3)
-    names = ["EXACT", "STORED", "NEXT", "RESAMPLED", "SURROGATE", "STATES", "ACTIONS", "MUTED"]
-    inks = np.array([matplotlib.colors.to_rgb(getattr(plots, name)) for name in names])
-    ground, *mapped = on_dark(np.array([white, *inks]))
-    for name, ink, dark in zip(names, inks, mapped, strict=True):
-        assert contrast(dark, ground) >= min(4.5, contrast(ink, white)), name
-    faint = 0.35 * inks + 0.65
-    for name, ink, dark in zip(names, faint, on_dark(faint), strict=True):
-        assert contrast(dark, ground) >= contrast(ink, white), name
-    gaps = [np.abs(a - b).max() for n, a in enumerate(mapped) for b in mapped[:n]]
-    assert min(gaps) > 0.15, "no two inks become one"
-    for name, ink in zip(names, inks, strict=True):  # the edge of a line
-        edge = [contrast(color, ground) for color in on_dark(np.linspace(white, ink, 30))]
-        most = int(np.argmax(edge))
-        assert edge[most] < 1.5 * edge[-1] and edge[: most + 1] == sorted(edge[: most + 1]), name
-
-
-def test_a_dark_page_gets_a_dark_picture_and_the_notebook_keeps_a_light_one():
-    lab = demo_lab()
-    light = lab.png
-    lab.screen.picture.page = LIGHT | {"dark": True}
-    assert (pixels(lab.png)[3, 3] == 0x11).all() and lab.screen._still() == light
-    assert (pixels(lab.png)[3, 3] == 0x11).all()
-    lab.screen.picture.page = LIGHT
-    assert lab.png == light
-
-
-def test_on_a_dark_page_a_colour_map_is_reversed_from_its_middle_to_its_ends():
-    view = plots.MapView({"angle": (1, 1)}, 41, 1.0)
-    for shown in view.maps:
-        shown.set_data(np.linspace(shown.norm.vmin, shown.norm.vmax, 41 * 41).reshape(41, 41))
-    screen = Screen(view)
-    screen._fit(LIGHT | {"dark": True})
-    picture = pixels(screen.draw())
-    box = view.maps[0].axes.bbox
-    x, rows = int((box.x0 + box.x1) / 2), picture.shape[0] - np.linspace(box.y0 + 8, box.y1 - 8, 20).astype(int)
-    brightness = [contrast(color / 255, np.zeros(3)) for color in picture[rows, x]]
-    lower, upper = brightness[:9], brightness[11:]
-    assert lower[0] > 2 * lower[-1] and upper[-1] > 2 * upper[0]
-    assert (picture[2, 2] == 0x11).all(), "the background is that of the page"
-
-
-def test_until_the_script_runs_a_plain_picture_is_shown():
-    lab = demo_lab()
-    lab.set(frequency=3)
-    assert bytes(lab.screen.plain.value) == lab.png
-    lab.screen.picture.page = LIGHT
-    lab.set(frequency=4)
-    assert bytes(lab.screen.plain.value) != lab.png, "no picture is sent twice"
 
 
 def test_pin_keeps_a_ghost_and_reset_goes_back_to_the_start():

@@ -11,7 +11,7 @@ import joblib
 import pytest
 import torch
 
-from offac_lite import ReplayBuffer
+from offac_lite import ReplayBuffer, train
 from offac_lite import sweep as module
 from offac_lite.networks import CategoricalPolicy
 from offac_lite.sweep import sweep
@@ -176,3 +176,36 @@ def test_an_interrupted_sweep_keeps_what_is_done(tmp_path, n_jobs):
 def test_bad_input(arguments, error, message):
     with pytest.raises(error, match=message):
         sweep(**arguments)
+
+
+def refuse(*arguments, **options):
+    raise PermissionError(13, "Permission denied")
+
+
+def test_a_folder_where_nothing_can_be_written_is_refused_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr("offac_lite.sweep.train", None)
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(ValueError, match="folder: nothing can be written to .*: Permission denied"):
+        sweep({"a": {}}, folder=tmp_path, n_jobs=1, progress=False)
+
+
+def test_a_run_that_cannot_be_saved_in_the_end_is_not_lost(tmp_path, monkeypatch):
+    monkeypatch.setattr("offac_lite.run.Run.save", refuse)
+    row = sweep({"a": {}}, folder=tmp_path, n_jobs=1, progress=False, seeds=2, total_steps=400, evaluations=1)["a"]
+    assert row.error == "not saved: [Errno 13] Permission denied" and row.run.returns.shape == (2, 1)
+
+
+@pytest.mark.parametrize(("backend", "n_jobs"), [("loky", 1), ("threading", 2)])
+def test_how_many_threads_a_session_has_changes_no_run_and_stays_as_it_is(backend, n_jobs):
+    options = {"seeds": 2, "total_steps": 800, "evaluations": 1, "progress": False}
+    wanted, before = train(**options), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with joblib.parallel_config(backend=backend):
+            rows = sweep({"a": {}, "b": {}}, n_jobs=n_jobs, **options)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    for row in rows.values():
+        assert torch.equal(row.run.returns, wanted.returns)
+        assert torch.equal(row.run.policy.net.theta, wanted.policy.net.theta)

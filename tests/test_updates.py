@@ -284,7 +284,7 @@ def column(n=4):
             r"next_value has shape \(4, 1\), wanted \(4,\) like reward: nothing is broadcast",
         ),
         (
-            lambda: eq.v_target(torch.zeros(4), torch.zeros(4, dtype=torch.bool), torch.zeros(4), 1.0),
+            lambda: eq.v_target(torch.zeros(4), torch.zeros(4, dtype=torch.bool), torch.zeros(4), 1.1),
             ValueError,
             "gamma must lie",
         ),

@@ -22,3 +22,6 @@ PerStateAction = torch.Tensor  # (..., S, A)
 
 ValueBaseline = Literal["value"] | None  # subtract V(s), or nothing
 Baseline = Literal["value", "leave-one-out"] | None
+
+F64: dict[str, Any] = {"dtype": torch.float64, "device": "cpu"}
+"""How everything exact is made, whatever PyTorch's defaults are: `torch.zeros(n, **F64)`."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from offac_lite import _check
 from offac_lite.equations import policy_gradient_loss
-from offac_lite.exact._types import Logits, PerStateAction, Probs, ValueBaseline
+from offac_lite.exact._types import F64, Logits, PerStateAction, Probs, ValueBaseline
 from offac_lite.exact.mdp import TabularMDP, advantages
 from offac_lite.networks import Categorical, of_actions
 
@@ -42,6 +42,7 @@ def stored_loss(
     return policy_gradient_loss(policy(obs).log_prob(action), critic(obs, action))
 
 
+@torch.enable_grad()
 def gradient_estimates(
     mdp: TabularMDP,
     logits: Logits,
@@ -72,12 +73,12 @@ def gradient_estimates(
     """
     _check.one_of("baseline", baseline, (None, "value"))
     _check.one_of("critic_of", critic_of, ("π", "buffer"))
-    theta = torch.as_tensor(logits, dtype=torch.float64).detach().requires_grad_()
+    theta = torch.as_tensor(logits, **F64).detach().requires_grad_()
     if theta.ndim != 3:
         raise ValueError(f"logits has shape {tuple(theta.shape)}, wanted (agents, S, A)")
     with torch.no_grad():
         probs = torch.softmax(theta, -1)
-        beta = probs if behavior is None else torch.as_tensor(behavior, dtype=torch.float64).expand_as(probs)
+        beta = probs if behavior is None else torch.as_tensor(behavior, **F64).expand_as(probs)
         owner = probs if critic_of == "π" else beta
         q = mdp.action_values(owner)
         weight = q if baseline is None else advantages(owner, q)
@@ -133,7 +134,7 @@ def learn(
     (tensor([ 0, 10, 20]), torch.Size([24, 3]))
     """
     generator = torch.Generator().manual_seed(seed)
-    logits = torch.zeros(agents, mdp.n_states, mdp.n_actions, dtype=torch.float64)
+    logits = torch.zeros(agents, mdp.n_states, mdp.n_actions, **F64)
     steps, returns = [], []
     for step in range(n_steps + 1):
         if step % evaluate_every == 0:
@@ -141,7 +142,7 @@ def learn(
             steps.append(step)
             returns.append(mdp.expected_return(probs))
             if step and step * reports // n_steps > (step - evaluate_every) * reports // n_steps:
-                yield Learning(torch.tensor(steps), torch.stack(returns, -1), probs)
+                yield Learning(torch.tensor(steps, device="cpu"), torch.stack(returns, -1), probs)
         if step < n_steps:
             logits = logits + step_size * gradient_estimates(mdp, logits, loss, generator=generator, **options)
 

@@ -21,7 +21,7 @@ from typing import Literal, TypedDict, Unpack, get_args
 import torch
 
 from offac_lite import _check
-from offac_lite.exact._types import Baseline, Logits, Numbers, PerState, PerStateAction, Probs, Table
+from offac_lite.exact._types import F64, Baseline, Logits, Numbers, PerState, PerStateAction, Probs, Table
 from offac_lite.exact.mdp import TabularMDP, advantages
 
 EstimatorName = Literal["stored", "importance", "resampled", "expected"]
@@ -166,8 +166,8 @@ class Estimator:
         """Draw independent gradient estimates, each from its own N states: shape (n_samples, S, A)."""
         shape = (_check.count("n_samples", n_samples), self.batch_size)
         _check.generator("generator", generator)
-        state_uniforms = torch.rand(shape, generator=generator, dtype=torch.float64)
-        action_uniforms = torch.rand((*shape, self.action_samples), generator=generator, dtype=torch.float64)
+        state_uniforms = torch.rand(shape, generator=generator, **F64)
+        action_uniforms = torch.rand((*shape, self.action_samples), generator=generator, **F64)
         return self._gradients(state_uniforms, action_uniforms)
 
     def from_uniforms(self, state_uniforms: Numbers, action_uniforms: Numbers) -> torch.Tensor:
@@ -197,7 +197,7 @@ class Estimator:
         mean = weighted - self.probs * weighted.sum(-1, keepdim=True)
         if self.estimator == "expected":
             return mean, torch.zeros_like(self.visitation)
-        score = torch.eye(self.probs.shape[1], dtype=torch.float64) - self.probs[:, None, :]  # ∇log π(a|s), (S, A, A)
+        score = torch.eye(self.probs.shape[1], **F64) - self.probs[:, None, :]  # ∇log π(a|s), (S, A, A)
 
         def spread(signal: PerStateAction) -> PerState:
             """Σ_a draw_probs ‖signal · ∇log π(a) − mean‖². The mean is subtracted first: equal terms give exactly 0."""
@@ -220,14 +220,14 @@ class Estimator:
         below_one = 1 - 1e-12  # keeps s + u below s + 1 in floating point
         cumulative = (self.visitation / self.total).cumsum(0)
         state = torch.searchsorted(cumulative, state_uniforms * below_one * cumulative[-1], right=True)
-        rows = torch.arange(n_samples).repeat_interleave(n) * n_states
+        rows = torch.arange(n_samples, device="cpu").repeat_interleave(n) * n_states
         if self.estimator == "expected":
             counts = torch.bincount(rows + state.flatten(), minlength=n_samples * n_states).double()
             mean_given_state, _ = self._moments_given_state()
             return (self.total / n) * counts.view(n_samples, n_states, 1) * mean_given_state
         # One sorted array holds every state's distribution function, shifted by the state's number.
         cumulative = self.draw_probs.cumsum(-1)
-        cumulative = (cumulative / cumulative[:, -1:] + torch.arange(n_states)[:, None]).flatten()
+        cumulative = (cumulative / cumulative[:, -1:] + torch.arange(n_states, device="cpu")[:, None]).flatten()
         pair = torch.searchsorted(cumulative, state[..., None] + action_uniforms * below_one, right=True)  # s · A + a
         signal = self.signal.flatten()[pair]
         if self.leave_one_out:

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import torch
 
 from offac_lite import _check
-from offac_lite.exact._types import Baseline
+from offac_lite.exact._types import F64, Baseline
 
 QFunction = Callable[[torch.Tensor], torch.Tensor]  # Q(a) of each a: the same shape in and out
 ESTIMATORS = ("score", "pathwise")
@@ -37,7 +37,7 @@ def normal_grid(n: int = 2001, reach: float = 8.0) -> tuple[torch.Tensor, torch.
     >>> round((weight * noise**4).sum().item(), 9)  # E[ε⁴]
     3.0
     """
-    noise = torch.linspace(-reach, reach, n, dtype=torch.float64)
+    noise = torch.linspace(-reach, reach, n, **F64)
     return noise, torch.softmax(-0.5 * noise.square(), 0)
 
 
@@ -66,7 +66,8 @@ def slope(q: QFunction, action: torch.Tensor) -> torch.Tensor:
     tensor([ 1., -0., -2.])
     """
     action = action.detach().requires_grad_()
-    total = _values(q, action).sum()
+    with torch.enable_grad():
+        total = _values(q, action).sum()
     return torch.autograd.grad(total, action)[0] if total.requires_grad else torch.zeros_like(action)
 
 

@@ -6,7 +6,8 @@ import gymnasium
 import torch
 
 from offac_lite import _check
-from offac_lite.exact._types import Logits, Numbers, PerState, PerStateAction, Probs, Table
+from offac_lite.exact._types import F64, Logits, Numbers, PerState, PerStateAction, Probs, Table
+from offac_lite.exact.tables import read_table
 
 LONGEST_EPISODE = 1e12  # discounted steps; beyond it, float64 cannot tell I − γP from a singular matrix
 
@@ -21,29 +22,6 @@ def advantages(probs: torch.Tensor, q: torch.Tensor) -> PerStateAction:
     return q - (probs * q).sum(-1, keepdim=True)
 
 
-def with_table(env: str | gymnasium.Env, **kwargs: Any) -> Any:
-    """Return the unwrapped Gymnasium environment, which has a transition table `P`. If `env` is an id, make it first.
-
-    Raises `ValueError` for an environment that cannot be made, or that has no table `P` with an
-    `initial_state_distrib`.
-    """
-    if isinstance(env, str):
-        try:
-            env = gymnasium.make(env, **kwargs)
-        except (gymnasium.error.Error, ImportError, KeyError, TypeError) as error:  # which one depends on what is wrong
-            reason = f"{type(error).__name__}: {error}"
-            raise ValueError(f"env: gymnasium cannot make {env!r} with {kwargs}: {reason}") from None
-    elif kwargs:
-        raise TypeError(f"env is already made, so {', '.join(kwargs)} would be ignored; pass an id instead")
-    base = getattr(env, "unwrapped", env)
-    if getattr(base, "P", None) is None or getattr(base, "initial_state_distrib", None) is None:
-        raise ValueError(
-            f"env {base!r} has no transition table: wanted attributes P and initial_state_distrib, "
-            "which FrozenLake, CliffWalking and Taxi have"
-        )
-    return base
-
-
 class TabularMDP:
     """A finite MDP with known transition probabilities, solved exactly: nothing is estimated.
 
@@ -51,20 +29,20 @@ class TabularMDP:
     ----------
     transition : (S, A, S)
         P(s′ | s, a). A row may sum to less than 1: the missing mass is the probability that the episode
-        *terminates*. So no value is ever bootstrapped across a termination.
+        *terminates*. So no value is ever bootstrapped across a termination. A sum within 1e-6 of 1 counts as 1.
     reward : (S, A)
         Expected reward r(s, a), in reward units.
     initial : (S,)
         Distribution of the first state.
-    gamma : float in [0, 1)
-        Discount per step.
+    gamma : float in [0, 1]
+        Discount per step. With γ = 1, every episode must end under the policy that is evaluated.
 
     The three tables are copied. Everything is float64, on the CPU. Methods take a policy as `probs`, π(a|s), of shape
     (..., S, A). Leading axes are independent policies, and results have the same leading axes. Every result is
     differentiable with respect to `probs`.
 
     Raises `TypeError` or `ValueError` and names the argument, for a wrong shape, NaN, a negative probability, a row of
-    `transition` above 1, an `initial` that does not sum to 1, and γ outside [0, 1). Methods raise the same errors for
+    `transition` above 1, an `initial` that does not sum to 1, and γ outside [0, 1]. Methods raise the same errors for
     a policy, and `ValueError` if the episode neither terminates nor is discounted.
 
     >>> mdp = TabularMDP([[[0.5], [0.0]]], [[1.0, 0.0]], [1.0], gamma=0.5)  # a = 0: reward 1, half the time again
@@ -88,34 +66,36 @@ class TabularMDP:
         self.initial = _check.finite_tensor("initial", initial).clone()
         _check.shape("initial", self.initial, (n_states,), "(S,)")
         _check.probabilities("transition", self.transition, at_most=True)
+        total = self.transition.sum(-1, keepdim=True)
+        rounded = ((total - 1).abs() > 1e-12) & ((total - 1).abs() <= 1e-6)  # in float32, say: it ends no episode
+        self.transition = torch.where(rounded, self.transition / total, self.transition)
         _check.probabilities("initial", self.initial)
 
     @classmethod
     def from_gymnasium(cls, env: str | gymnasium.Env, gamma: float = 0.99, **kwargs: Any) -> "TabularMDP":
         """Read the transition table of a Gymnasium environment, such as FrozenLake, CliffWalking or Taxi.
 
-        `env` is an environment, or an id with `**kwargs` for `gymnasium.make`. A transition flagged *terminated*
-        becomes missing mass. A time limit is *truncation*, not termination, so the MDP has none. Wrappers are ignored,
-        also those that change rewards. Raises `ValueError` for an environment that cannot be made, or that has no
-        table `P` with an `initial_state_distrib`.
+        `env` is an environment, or an id with `**kwargs` for `gymnasium.make`; an object of your own needs the
+        attributes that `tables.read_table` names, and gets its errors. A transition flagged *terminated* becomes
+        missing mass. A time limit is *truncation*, not termination, so the MDP has none. Wrappers are ignored, also
+        those that change rewards.
 
         >>> mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4")
         >>> uniform = torch.full((16, 4), 0.25, dtype=torch.float64)
         >>> round(mdp.expected_return(uniform).item(), 7)
         0.0123561
         """
-        base = with_table(env, **kwargs)
-        table = base.P
-        n_states, n_actions = len(table), len(table[0])
-        transition = torch.zeros(n_states, n_actions, n_states, dtype=torch.float64)
-        reward = torch.zeros(n_states, n_actions, dtype=torch.float64)
-        for state, actions in table.items():
-            for action, outcomes in actions.items():
+        rows, initial = read_table(env, **kwargs)
+        n_states, n_actions = len(rows), len(rows[0])
+        transition = torch.zeros(n_states, n_actions, n_states, **F64)
+        reward = torch.zeros(n_states, n_actions, **F64)
+        for state, actions in enumerate(rows):
+            for action, outcomes in enumerate(actions):
                 for probability, next_state, step_reward, terminated in outcomes:
                     reward[state, action] += probability * step_reward
                     if not terminated:
                         transition[state, action, next_state] += probability
-        return cls(transition, reward, base.initial_state_distrib, gamma)
+        return cls(transition, reward, initial, gamma)
 
     def with_reward_offset(self, offset: float) -> "TabularMDP":
         """Return the same MDP with `offset` added to the reward of every step.
@@ -154,7 +134,7 @@ class TabularMDP:
     def occupancy(self, probs: Probs) -> PerState:
         """Compute the discounted visitation ρ_π(s) = Σ_t γ^t P(s_t = s), shape (..., S). Equation (1.2).
 
-        It is not normalised: its sum is the discounted expected length of an episode, at most 1 / (1 − γ).
+        It is not normalised: its sum is the discounted expected length of an episode.
 
         >>> mdp = TabularMDP([[[0.5], [0.0]]], [[1.0, 0.0]], [1.0], gamma=0.5)
         >>> mdp.occupancy([[1.0, 0.0]])
@@ -181,18 +161,21 @@ class TabularMDP:
     def optimal_values(self) -> PerState:
         """Compute V*(s), shape (S,), by policy iteration: exact evaluation, greedy improvement, until nothing changes.
 
+        It begins with uniform actions, which end every episode that can end. With γ = 1 the maximum is over the
+        policies that end every episode.
+
         >>> TabularMDP([[[0.0], [0.0]]], [[1.0, 3.0]], [1.0], gamma=0.5).optimal_values()
         tensor([3.], dtype=torch.float64)
         """
-        greedy = torch.zeros(self.n_states, dtype=torch.long)
+        probs = torch.full((self.n_states, self.n_actions), 1 / self.n_actions, **F64)
         while True:
-            probs = torch.nn.functional.one_hot(greedy, self.n_actions).double()
             q = self.action_values(probs)
-            current = q.gather(1, greedy[:, None])[:, 0]
+            current = (probs * q).sum(1)
             better = q.max(1).values > current + 1e-10 * (1 + current.abs())
             if not better.any():
                 return current
-            greedy = torch.where(better, q.argmax(1), greedy)
+            greedy = torch.nn.functional.one_hot(q.argmax(1), self.n_actions).double()
+            probs = torch.where(better[:, None], greedy, probs)
 
     def policy_path(self, n_steps: int, step_size: float) -> torch.Tensor:
         """Return the logits of a uniform policy and of its successive improvements: shape (n_steps + 1, S, A).
@@ -205,7 +188,7 @@ class TabularMDP:
         >>> mdp.policy_path(1, 2.0)[1]
         tensor([[ 1., -1.]], dtype=torch.float64)
         """
-        path = [torch.zeros(self.n_states, self.n_actions, dtype=torch.float64)]
+        path = [torch.zeros(self.n_states, self.n_actions, **F64)]
         for _ in range(_check.count("n_steps", n_steps, at_least=0)):
             probs = torch.softmax(path[-1], -1)
             path.append(path[-1] + step_size * advantages(probs, self.action_values(probs)))
@@ -224,7 +207,7 @@ class TabularMDP:
         starts in every state. Both are positive, and finite unless the system is singular.
         """
         induced = torch.einsum("...sa,sat->...st", probs, self.transition)
-        system = torch.eye(self.n_states, dtype=torch.float64) - self.gamma * induced
+        system = torch.eye(self.n_states, **F64) - self.gamma * induced
         if forward:
             system = system.transpose(-1, -2)
         both = torch.stack([constant, torch.ones_like(constant)], -1)
@@ -232,6 +215,7 @@ class TabularMDP:
         if not ((length > 0) & (length < LONGEST_EPISODE)).all():
             raise ValueError(
                 f"gamma={self.gamma!r}: the system I − γP is singular to working precision, because from some "
-                "state the episode neither terminates nor is discounted; lower gamma"
+                "state the episode neither terminates nor is discounted. Lower gamma, or let the last step of an "
+                "episode terminate: its row of transition sums to less than 1"
             )
         return answer

@@ -130,7 +130,8 @@ def _action_variance(net: MLP, obs: torch.Tensor, probs: torch.Tensor, weight: t
         return functional_call(net, {"theta": theta}, (state,))
 
     jacobian = vmap(jacrev(logits), (None, 0))(net.theta.detach(), obs)  # (B, A, P)
-    score = torch.eye(probs.shape[-1], device=probs.device) - probs.unsqueeze(-2)  # (B, A, A): rows onehot(a) − π
+    onehot = torch.eye(probs.shape[-1], dtype=probs.dtype, device=probs.device)
+    score = onehot - probs.unsqueeze(-2)  # (B, A, A): row a is onehot(a) − π
     gram = score @ (jacobian @ jacobian.mT) @ score.mT
     mean = probs * weight
     second = (probs * weight.square() * gram.diagonal(dim1=-2, dim2=-1)).sum(-1)

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
+import gymnasium
 import torch
 
 from offac_lite import _check
 from offac_lite.exact._types import Probs
-from offac_lite.exact.mdp import with_table
+from offac_lite.exact.tables import read_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,8 @@ class Transitions:
     def sample(self, shape: int | tuple[int, ...], generator: torch.Generator) -> "Transitions":
         """Draw transitions with replacement, of the given shape, such as 64 or (seeds, 64)."""
         shape = (shape,) if isinstance(shape, int) else shape
-        index = torch.randint(len(self), shape, generator=_check.generator("generator", generator))
+        _check.generator("generator", generator)
+        index = torch.randint(len(self), shape, generator=generator, device=generator.device)
         return Transitions(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
@@ -58,32 +60,50 @@ class Outcomes:
     terminated: torch.Tensor
     initial: torch.Tensor
 
+    def __post_init__(self) -> None:
+        """Check the tables."""
+        shape = _check.tensor("probability", self.probability).shape
+        if len(shape) != 3 or 0 in shape:
+            raise ValueError(f"probability has shape {tuple(shape)}, wanted (S, A, O)")
+        for name, dtype in (("reward", torch.float64), ("next_obs", torch.int64), ("terminated", torch.bool)):
+            value = _check.tensor(name, getattr(self, name))
+            _check.shape(name, value, shape, "(S, A, O) of probability")
+            if value.dtype != dtype:
+                raise TypeError(f"{name} has dtype {value.dtype}, wanted {dtype}")
+        _check.finite_tensor("reward", self.reward)
+        _check.distributions("probability", self.probability, shape, "(S, A, O)")
+        if not ((self.next_obs >= 0) & (self.next_obs < shape[0])).all():
+            low, high = self.next_obs.min(), self.next_obs.max()
+            raise ValueError(f"next_obs holds states from {low} to {high}, wanted 0 to {shape[0] - 1}")
+        _check.distributions("initial", _check.tensor("initial", self.initial), shape[:1], "(S,)")
+
     @classmethod
-    def from_gymnasium(cls, env_id: str, **kwargs: Any) -> "Outcomes":
+    def from_gymnasium(cls, env: str | gymnasium.Env, **kwargs: Any) -> "Outcomes":
         """Read the table `P` of a Gymnasium environment, such as FrozenLake. Equal outcomes of an (s, a) are merged.
 
-        Raises `ValueError` for an environment that cannot be made or has no table.
+        `env` is an environment, or an id with `**kwargs` for `gymnasium.make`. Raises the errors of
+        `tables.read_table`.
         """
-        base = with_table(env_id, **kwargs)
-        merged: list[list[dict[tuple[int, float, bool], float]]] = [[{} for _ in base.P[s]] for s in base.P]
-        for s, actions in base.P.items():
-            for a, rows in actions.items():
-                for p, next_obs, reward, terminated in rows:
-                    key = int(next_obs), float(reward), bool(terminated)
-                    merged[s][a][key] = merged[s][a].get(key, 0.0) + p
+        rows, initial = read_table(env, **kwargs)
+        merged: list[list[dict[tuple[int, float, bool], float]]] = [[{} for _ in actions] for actions in rows]
+        for s, actions in enumerate(rows):
+            for a, outcomes in enumerate(actions):
+                for outcome in outcomes:
+                    merged[s][a][outcome[1:]] = merged[s][a].get(outcome[1:], 0.0) + outcome.probability
         most = max(len(cell) for row in merged for cell in row)
         empty = (0, 0.0, False), 0.0
         padded = [[[*cell.items(), *[empty] * (most - len(cell))] for cell in row] for row in merged]
 
         def table(pick: Callable[[tuple[int, float, bool], float], float], dtype: torch.dtype) -> torch.Tensor:
-            return torch.tensor([[[pick(*item) for item in cell] for cell in row] for row in padded], dtype=dtype)
+            numbers = [[[pick(*item) for item in cell] for cell in row] for row in padded]
+            return torch.tensor(numbers, dtype=dtype, device="cpu")
 
         return cls(
             table(lambda outcome, p: p, torch.float64),
             table(lambda outcome, p: outcome[1], torch.float64),
             table(lambda outcome, p: outcome[0], torch.int64),
             table(lambda outcome, p: outcome[2], torch.bool),
-            torch.as_tensor(base.initial_state_distrib, dtype=torch.float64),
+            initial,
         )
 
     @property

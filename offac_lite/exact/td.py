@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from offac_lite import _check
-from offac_lite.exact._types import PerState, PerStateAction, Probs, Table
+from offac_lite.exact._types import F64, PerState, PerStateAction, Probs, Table
 from offac_lite.exact.outcomes import Outcomes
 
 
@@ -38,7 +38,7 @@ def target_variance(
 
     The first part comes from the environment and does not depend on M. M lowers the second part, and the exact sum over
     a′ is M → ∞. Equation (4.4), the law of total variance. Raises `TypeError` or `ValueError` and names the argument,
-    for a wrong shape, NaN, probabilities that do not sum to 1, γ outside [0, 1), and M below 1.
+    for a wrong shape, NaN, probabilities that do not sum to 1, γ outside [0, 1], and M below 1.
 
     >>> lake = Outcomes.from_gymnasium("FrozenLake-v1", map_name="4x4", is_slippery=False)
     >>> world, actions = target_variance(lake, torch.full((16, 4), 0.25), torch.rand(16, 4), 0.99)
@@ -94,7 +94,7 @@ def _counts(n_actions: int, m: int) -> torch.Tensor:
     """Return every way to write m as an ordered sum of n_actions whole numbers, (C, A)."""
     end = m + n_actions - 1
     bars = [(-1, *places, end) for places in itertools.combinations(range(end), n_actions - 1)]
-    return (torch.tensor(bars).diff(dim=-1) - 1).double()
+    return torch.tensor(bars, **F64).diff(dim=-1) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,10 +160,10 @@ def td_path(
     goes_on = p * ~d2
     if not live[s2[goes_on > 0]].all():
         raise ValueError("data must reach every state that can follow one that it visits")
-    place = torch.zeros(shape[0], dtype=torch.int64).masked_scatter(live, torch.arange(n_live))[s2]
+    place = (live.cumsum(0) - 1).clamp_min(0)[s2]  # the number of a state among the live ones
 
     def to_states(weight: torch.Tensor) -> np.ndarray:
-        empty = torch.zeros(n_live * n_actions, n_live, dtype=torch.float64)
+        empty = torch.zeros(n_live * n_actions, n_live, **F64)
         return empty.scatter_add(1, place, gamma * goes_on * weight).numpy()
 
     pi = next_probs[live]
@@ -193,6 +193,6 @@ def td_path(
         second[0, 1:] = second[1:, 0]
         second.flat[len(second) + 1 :: len(second) + 1] += rate * delta_square
         means[t], variances[t] = q, second.trace() - 1 - q @ q
-    mean = torch.zeros(n_updates + 1, *shape, dtype=torch.float64)
+    mean = torch.zeros(n_updates + 1, *shape, **F64)
     mean[:, live] = torch.from_numpy(means).view(n_updates + 1, n_live, n_actions)
     return TDPath(mean, torch.from_numpy(variances.clip(0)), live)

@@ -15,7 +15,7 @@ import torch
 
 from offac_lite import _check
 from offac_lite.equations import log_ratio
-from offac_lite.exact._types import Logits, Numbers, PerStateAction, Probs
+from offac_lite.exact._types import F64, Logits, Numbers, PerStateAction, Probs
 from offac_lite.exact.mdp import TabularMDP
 
 MOST_TRAJECTORIES = 1_000_000
@@ -44,12 +44,12 @@ def corridor(n_squares: int = 5, near: float = 0.7, far: float = 1.0) -> Tabular
     tensor([0., 0., 0., 1., 1.], dtype=torch.float64)
     """
     n_squares = _check.count("n_squares", n_squares, at_least=3)
-    transition = torch.zeros(n_squares, 2, n_squares, dtype=torch.float64)
+    transition = torch.zeros(n_squares, 2, n_squares, **F64)
     for square in range(n_squares):
         transition[square, 0, max(square - 1, 0)] = 1
         transition[square, 1, min(square + 1, n_squares - 1)] = 1
     reward = near * transition[:, :, 0] + far * transition[:, :, -1]
-    initial = torch.zeros(n_squares, dtype=torch.float64)
+    initial = torch.zeros(n_squares, **F64)
     initial[1] = 1
     return TabularMDP(transition, reward, initial, gamma=0.99)
 
@@ -100,7 +100,7 @@ def sample_trajectories(
         actions.append(action)
         state = torch.multinomial(mdp.transition[state, action], 1, generator=generator)[:, 0]
     obs, action = torch.stack(states, 1), torch.stack(actions, 1)
-    return Trajectories(obs, action, mdp.reward[obs, action], torch.full((n,), 1 / n, dtype=torch.float64))
+    return Trajectories(obs, action, mdp.reward[obs, action], torch.full((n,), 1 / n, **F64))
 
 
 def effective_sample_size(log_weight: torch.Tensor) -> torch.Tensor:
@@ -162,7 +162,7 @@ def gradient_estimates(logits: Logits, trajectories: Trajectories, coefficient: 
     probs = torch.softmax(logits, -1)
     terms = coefficient[..., None] * (torch.nn.functional.one_hot(action, probs.shape[1]) - probs[obs])
     index = obs[..., None].expand(terms.shape)
-    return torch.zeros(len(obs), *probs.shape, dtype=torch.float64).scatter_add(1, index, terms)
+    return torch.zeros(len(obs), *probs.shape, **F64).scatter_add(1, index, terms)
 
 
 def mean_and_variance(estimates: torch.Tensor, probability: torch.Tensor) -> tuple[torch.Tensor, float]:
@@ -188,7 +188,7 @@ def values_to_go(mdp: TabularMDP, probs: Probs, horizon: int) -> torch.Tensor:
             [0.0000, 1.0000]], dtype=torch.float64)
     """
     probs = _policy(mdp, "probs", probs)
-    value, later = torch.zeros(mdp.n_states, dtype=torch.float64), []
+    value, later = torch.zeros(mdp.n_states, **F64), []
     for _ in range(_check.count("horizon", horizon)):
         q = mdp.reward + mdp.transition @ value
         value = (probs * q).sum(-1)

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 import torch
 
 from offac_lite import _check
-from offac_lite.exact._types import Logits, PerState, PerStateAction, Probs, ValueBaseline
+from offac_lite.exact._types import F64, Logits, PerState, PerStateAction, Probs, ValueBaseline
 from offac_lite.exact.mdp import TabularMDP
 from offac_lite.exact.trajectories import values_to_go
 
@@ -118,7 +118,7 @@ def _targets(mdp: TabularMDP, probs: torch.Tensor, q: torch.Tensor) -> torch.Ten
     """Compute ∇J_h for h = 1 … T, (T, S, A): the part of the current state plus that of the states after it."""
     own = probs * (q - (probs * q).sum(-1, keepdim=True))  # (T, S, A), h steps to go
     moved = torch.einsum("sa,sat->st", probs, mdp.transition)
-    total, targets = torch.zeros(mdp.n_states, mdp.n_states, mdp.n_actions, dtype=torch.float64), []  # from each start
+    total, targets = torch.zeros(mdp.n_states, mdp.n_states, mdp.n_actions, **F64), []  # from each start
     for block in own:
         total = torch.diag_embed(block.T).movedim(0, -1) + torch.einsum("st,tua->sua", moved, total)
         targets.append(torch.einsum("s,sua->ua", mdp.initial, total))
@@ -149,12 +149,12 @@ class _Moments:
     def __init__(self, mdp: TabularMDP, probs: torch.Tensor) -> None:
         n_states, n_actions = probs.shape
         size = n_states * n_actions
-        own = torch.eye(n_states, dtype=torch.float64)[:, None, :, None]  # only the logits of s have a score in s
-        onehot = torch.eye(n_actions, dtype=torch.float64)
+        own = torch.eye(n_states, **F64)[:, None, :, None]  # only the logits of s have a score in s
+        onehot = torch.eye(n_actions, **F64)
         self.score = (own * (onehot[None, :, None, :] - probs[:, None, None, :])).reshape(n_states, n_actions, size)
         self.length = self.score.square().sum(-1)  # ‖∇log π(a|s)‖²
         self.shape, self.sizes, self.probs = (n_states, n_actions), (2, 4, size, 2 * size, 1), probs
-        ending = torch.zeros(sum(self.sizes), dtype=torch.float64)
+        ending = torch.zeros(sum(self.sizes), **F64)
         ending[0] = ending[2] = 1  # z = (1, 0)
         self.now = ending.expand(n_states, -1)
         self.transition = mdp.transition.flatten(0, 1)

@@ -26,6 +26,7 @@ from offac_lite.course.checks.observing import (
     same,
     words_of,
 )
+from offac_lite.course.checks.settings import ordinary_torch, unusual_settings
 from offac_lite.course.checks.stub import empty, untouched
 
 _MARKS = {True: "✓", False: "✗", None: "…"}
@@ -117,6 +118,15 @@ def diagnose(exercise: Exercise, function: Callable) -> tuple[bool | None, str]:
     """
     if not callable(function):
         return False, f"a function is wanted, and this is a {type(function).__name__}"
+    settings = unusual_settings()
+    with ordinary_torch():
+        verdict, words = _diagnose(exercise, function)
+    if verdict is False and settings:
+        words += f" (This session has {settings}, and the checks run without it.)"
+    return verdict, words
+
+
+def _diagnose(exercise: Exercise, function: Callable) -> tuple[bool | None, str]:
     if untouched(function, exercise.planted):
         return None, "not attempted yet: the bug is still there"
     with torch.enable_grad():  # and as it was before, whatever the function does

@@ -49,7 +49,7 @@ def two_states(gamma: float = 0.9) -> TwoStates:
     """
     transition = [[[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 0.0]]]
     mdp = TabularMDP(transition, [[0.0, 1.0], [0.0, 2.0]], [1.0, 0.0], gamma)
-    obs, action, next_action, at_limit = torch.cartesian_prod(*[torch.arange(2)] * 4).unbind(-1)
+    obs, action, next_action, at_limit = torch.cartesian_prod(*[torch.arange(2, device="cpu")] * 4).unbind(-1)
     terminated = (obs == 1) & (action == 1)
     truncated = (at_limit == 1) & ~terminated
     next_obs = torch.where(action == 0, 1 - obs, obs)  # after the end too, where an environment still returns one

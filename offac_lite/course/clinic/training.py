@@ -96,7 +96,9 @@ def train_patient(
             steps.append(t * N_ENVS)
             rows.append(agents.measure(batch, loss))
     agents.env.close()
-    return Chart(torch.tensor(steps), {name: torch.stack([row[name] for row in rows], 1) for name in INSTRUMENTS})
+    return Chart(
+        torch.tensor(steps, device="cpu"), {name: torch.stack([row[name] for row in rows], 1) for name in INSTRUMENTS}
+    )
 
 
 def _is_due(t: int, n_rounds: int, times: int) -> bool:
@@ -136,6 +138,7 @@ class _Agents:
             self.buffer.add(step.obs, action_and_next, REWARD_SCALE * step.reward, step.next_obs, d, valid=step.valid)
         self.previous = self.env.step(action), action
 
+    @torch.enable_grad()  # whatever torch.set_grad_enabled says
     def update(self, batch: Transition) -> torch.Tensor:
         """Take a step of both networks and return the critic's loss, (S,)."""
         action, stored_next_action = batch.action.unbind(-1)
@@ -159,6 +162,7 @@ class _Agents:
         log_prob, q = self.parts.resample(pi, q_all, ACTION_SAMPLES, self.generator)
         return _for_each_seed(self.parts.actor_loss, log_prob, q, value)
 
+    @torch.enable_grad()
     def measure(self, batch: Transition, critic_loss: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return what every instrument shows now, (S,) each."""
         with torch.no_grad():
@@ -201,4 +205,5 @@ def delivered(lengths: Sequence[int], gamma: float = GAMMA) -> float:
 def _recently_delivered(episodes: Sequence[Episode], seeds: int, last: int = 10) -> torch.Tensor:
     """Return `delivered` of each seed's `last` episodes, (S,): NaN for a seed that has finished none."""
     latest = latest_episodes(episodes, seeds, last)
-    return torch.tensor([delivered([e.length for e in own]) if own else torch.nan for own in latest])
+    means = [delivered([e.length for e in own]) if own else torch.nan for own in latest]
+    return torch.tensor(means, dtype=torch.float32, device="cpu")

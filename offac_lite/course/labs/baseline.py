@@ -8,6 +8,7 @@ import torch
 from offac_lite import _check
 from offac_lite.course import plots
 from offac_lite.course.stage.lab import Lab
+from offac_lite.exact._types import F64
 from offac_lite.exact.estimators import Estimator, GradientMoments
 from offac_lite.exact.mdp import TabularMDP
 
@@ -53,7 +54,7 @@ class BaselineModel:
             for name in self.logits
         }
         generator = torch.Generator().manual_seed(seed)
-        self.uniforms = torch.rand(2, n_points, MAX_BATCH_SIZE, generator=generator, dtype=torch.float64)
+        self.uniforms = torch.rand(2, n_points, MAX_BATCH_SIZE, generator=generator, **F64)
 
     def _weight(self, policy: str, share: float) -> torch.Tensor:
         pi = torch.softmax(self.logits[policy], -1)
@@ -74,7 +75,7 @@ class BaselineModel:
         at_0, at_1, at_2 = (variance / batch_size for variance in self.variances[policy])  # at c = 0, 1 and 2
         curvature = (at_2 - 2 * at_1 + at_0) / 2  # of the parabola at_0 + slope · c + curvature · c²
         slope = at_1 - at_0 - curvature
-        shares = torch.tensor(SHARES, dtype=torch.float64)
+        shares = torch.tensor(SHARES, **F64)
         states, actions = self.uniforms[:, :, :batch_size]
         estimates = estimator.from_uniforms(states, actions[..., None])
         (other,) = (theta for name, theta in self.logits.items() if name != policy)

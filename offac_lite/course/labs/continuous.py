@@ -11,13 +11,14 @@ from offac_lite import _check
 from offac_lite.course import plots
 from offac_lite.course.labs.buttons import baseline_buttons, baseline_of
 from offac_lite.course.stage.lab import Lab
+from offac_lite.exact._types import F64
 from offac_lite.exact.gaussian import Moments, break_even_actions, expected, gaussian_moments, quadratic, two_humps
 
 __all__ = ["ContinuousModel", "continuous_lab"]
 
 LANDSCAPES = {"one peak": quadratic, "two humps": two_humps}
 STDS = tuple(float(f"{10**x:.4g}") for x in np.linspace(-2, 0.5, 26))
-ACTIONS = torch.linspace(-3, 3, 301, dtype=torch.float64)
+ACTIONS = torch.linspace(-3, 3, 301, **F64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +82,7 @@ class ContinuousModel:
             q=q_on_axis,
             density=density,
             value=offset + expected(shape, mean, std),
-            q_at_mean=q(torch.tensor(mean, dtype=torch.float64)).item(),
+            q_at_mean=q(torch.tensor(mean, **F64)).item(),
             gradient=pathwise.mean,
             score=gaussian_moments(q, mean, std, **options),
             pathwise=pathwise,

@@ -11,6 +11,7 @@ from offac_lite.course import plots
 from offac_lite.course.labs.variance import MAX_AGE
 from offac_lite.course.stage.controls import selected_controls
 from offac_lite.course.stage.lab import Lab
+from offac_lite.exact._types import F64
 from offac_lite.exact.mdp import TabularMDP
 from offac_lite.exact.outcomes import Outcomes
 from offac_lite.exact.td import TDPath, target_distribution, target_variance, td_path
@@ -23,7 +24,7 @@ MAX_NEXT_ACTIONS = 16
 N_UPDATES = 800
 GAMMA = 0.99
 _SHOWN = 9, 2  # the state and action whose target is shown: beside a hole, to the right
-_EDGES = torch.linspace(0, 1, 51, dtype=torch.float64)
+_EDGES = torch.linspace(0, 1, 51, **F64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +82,7 @@ class CriticModel:
         q = mdp.action_values(next_probs)
         values, probability = target_distribution(outcomes, next_probs, q, GAMMA, *_SHOWN, next_action_samples)
         bins = torch.bucketize(values, _EDGES, right=True).sub(1).clamp(0, len(_EDGES) - 2)
-        histogram = torch.zeros(len(_EDGES) - 1, dtype=torch.float64).index_add(0, bins, probability)
+        histogram = torch.zeros(len(_EDGES) - 1, **F64).index_add(0, bins, probability)
         world, actions = (
             v[_SHOWN].item() for v in target_variance(outcomes, next_probs, q, GAMMA, next_action_samples)
         )

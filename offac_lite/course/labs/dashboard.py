@@ -15,6 +15,7 @@ import torch
 from offac_lite import stats
 from offac_lite.config import Config
 from offac_lite.course import plots
+from offac_lite.course.plots.style import course_style
 from offac_lite.course.stage import lifetime
 from offac_lite.course.stage.controls import button_row
 from offac_lite.course.stage.screen import Screen
@@ -197,7 +198,10 @@ class Dashboard:
             rows = learner.measure()
             rows["delivered"] = delivered(learner.episodes, seeds, learner.config.gamma)
             rows["delivered"] *= learner.config.reward_scale
-            rows |= {name: torch.full((seeds,), torch.nan) for name in ("states", "actions")}
+            rows |= {
+                name: torch.full((seeds,), torch.nan, dtype=torch.float32, device="cpu")
+                for name in ("states", "actions")
+            }
             if learner.batch is not None:
                 rows |= self.noise()
             with self._lock:  # nobody draws half of it
@@ -215,6 +219,7 @@ class Dashboard:
         actions = noise.actions if c.baseline is None else noise.actions_value
         return {"states": noise.states / c.batch_size, "actions": actions / (c.batch_size * c.action_samples)}
 
+    @course_style()
     def _show(self) -> None:
         with self._lock:
             self._view.update(self.history)
@@ -258,6 +263,5 @@ def delivered(episodes: Sequence[Episode], seeds: int, gamma: float, last: int =
     tensor([1.2500,    nan])
     """
     latest = latest_episodes(episodes, seeds, last)
-    return torch.tensor(
-        [discounted_steps_left([e.length for e in own], gamma) if own else float("nan") for own in latest]
-    )
+    means = [discounted_steps_left([e.length for e in own], gamma) if own else float("nan") for own in latest]
+    return torch.tensor(means, dtype=torch.float32, device="cpu")

@@ -14,6 +14,7 @@ from offac_lite.course.stage.controls import log_slider, selected_controls
 from offac_lite.course.stage.lab import Lab
 from offac_lite.course.stage.question import Question
 from offac_lite.exact import TabularMDP, gradient_moments
+from offac_lite.exact._types import F64
 from offac_lite.exact.agents import Learning, Loss, gradient_estimates, learn, resampled_loss, stored_loss
 
 __all__ = ["FixesModel", "LearningModel", "fixes_lab", "learning_lab"]
@@ -52,7 +53,7 @@ class _Lake:
 
     def __init__(self) -> None:
         self.mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4")
-        self.uniform = torch.zeros(16, 4, dtype=torch.float64)
+        self.uniform = torch.zeros(16, 4, **F64)
         self.best = (self.mdp.optimal_values() @ self.mdp.initial).item()
         self.target = self.mdp.policy_gradient(self.uniform)
 
@@ -62,7 +63,7 @@ class _Lake:
         gradients = gradient_estimates(self.mdp, logits, loss, batch_size=batch_size, generator=generator, **options)
         points = along_and_across(gradients, self.target)
         ring = gradient_moments(self.mdp, self.uniform, "resampled", baseline="value", batch_size=batch_size).variance
-        distance = (points - torch.tensor([1.0, 0.0])).square().sum(-1).mean().sqrt().item()
+        distance = (points - torch.tensor([1.0, 0.0], **F64)).square().sum(-1).mean().sqrt().item()
         return Cloud(points, distance, ring**0.5 / self.target.norm().item())
 
 

@@ -13,6 +13,7 @@ from offac_lite.course.labs.buttons import baseline_of
 from offac_lite.course.labs.variance import MAX_AGE
 from offac_lite.course.stage.controls import selected_controls, steps_slider
 from offac_lite.course.stage.lab import Lab
+from offac_lite.exact._types import F64
 from offac_lite.exact.mdp import TabularMDP
 from offac_lite.exact.replay_bias import buffer_policy, four_updates
 from offac_lite.networks import CategoricalPolicy
@@ -35,8 +36,8 @@ class Comparison:
     def of(cls, update: torch.Tensor, exact: torch.Tensor) -> "Comparison":
         """Compare two gradients, (S, A) each."""
         unit, length = exact.norm(), update.norm()
-        cosine = (update * exact).sum() / (length * unit) if length > 0 else torch.tensor(0.0)
-        return cls(cosine.item(), (length / unit).item(), ((update - exact).norm() / unit).item())
+        cosine = ((update * exact).sum() / (length * unit)).item() if length > 0 else 0.0
+        return cls(cosine, (length / unit).item(), ((update - exact).norm() / unit).item())
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,12 +172,12 @@ class BufferModel:
         self.policies = [policy.of_seed(index) for _, _, policy in past]
         if self.stored[-1] > len(self.data.reward):
             raise ValueError(f"buffer holds {len(self.data.reward)} transitions, but past names {self.stored[-1]}")
-        self.uniforms = torch.rand(batch_size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        self.uniforms = torch.rand(batch_size, generator=torch.Generator().manual_seed(0), **F64)
         self.n_strata = n_strata
-        marks = torch.tensor([0, *self.stored], dtype=torch.float64)
-        rows = torch.arange(len(self.data.reward), dtype=torch.float64)
+        marks = torch.tensor([0, *self.stored], **F64)
+        rows = torch.arange(len(self.data.reward), **F64)
         after = torch.searchsorted(marks, rows, right=True).clamp_max(len(self.steps))
-        times = torch.tensor([0, *self.steps], dtype=torch.float64)
+        times = torch.tensor([0, *self.steps], **F64)
         share = (rows - marks[after - 1]) / (marks[after] - marks[after - 1])
         self.written = times[after - 1] + share * (times[after] - times[after - 1])  # interpolated between moments
 
@@ -192,9 +193,9 @@ class BufferModel:
         difference = (pi - self.data.log_prob[:stored].exp()).abs().double()
         width = self.steps[-1] / self.n_strata
         stratum = (self.written / width).long().clamp_max(self.n_strata - 1)
-        total = torch.zeros(self.n_strata, dtype=torch.float64).index_add_(0, stratum[:stored], difference)
+        total = torch.zeros(self.n_strata, **F64).index_add_(0, stratum[:stored], difference)
         batch = (self.uniforms * stored).long()
-        position_and_angle = torch.tensor([0, 2])
+        position_and_angle = slice(0, 3, 2)
         return BufferResult(
             steps=self.steps[moment],
             written=self.written[batch],

@@ -10,6 +10,7 @@ import torch
 from offac_lite import _check
 from offac_lite.course.labs.buttons import baseline_of
 from offac_lite.course.labs.cloud import Cloud, along_and_across
+from offac_lite.exact._types import F64
 from offac_lite.exact.estimators import Estimator, GradientMoments, break_even_actions, gradient_moments
 from offac_lite.exact.mdp import TabularMDP
 
@@ -62,15 +63,15 @@ class VarianceModel:
         self.path = path if policy == "half trained" else torch.zeros_like(path)
         self.n_points = n_points
         generator = torch.Generator().manual_seed(0)
-        self.q_noise = torch.randn(self.path[-1].shape, generator=generator, dtype=torch.float64)
+        self.q_noise = torch.randn(self.path[-1].shape, generator=generator, **F64)
         self.world = functools.lru_cache(maxsize=512)(self._world)
         self.uniforms = functools.lru_cache(maxsize=2)(self._uniforms)
 
     def _uniforms(self, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw the random numbers for the states (n, N) and the actions (n, N, K) of the largest batch."""
         shape, generator = (self.n_points, VARIANCE_KS[-1]), torch.Generator().manual_seed(seed)
-        states = torch.rand(shape, generator=generator, dtype=torch.float64)
-        return states, torch.rand((*shape, VARIANCE_KS[-1]), generator=generator, dtype=torch.float64)
+        states = torch.rand(shape, generator=generator, **F64)
+        return states, torch.rand((*shape, VARIANCE_KS[-1]), generator=generator, **F64)
 
     def _world(self, reward_offset: float, q_error: float, age: int) -> "_World":
         mdp, logits = self.mdp.with_reward_offset(reward_offset), self.path[-1]

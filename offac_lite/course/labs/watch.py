@@ -20,7 +20,7 @@ __all__ = ["Album", "MapModel", "WatchModel", "map_lab", "watch_lab"]
 
 PLANES = {"angle and its speed": (2, 3), "position and its speed": (0, 1)}
 """Pairs of CartPole's coordinates (position, its speed, angle, its speed). In a map the other two are 0."""
-REACH = torch.tensor([2.4, 2.5, 0.21, 2.5])
+REACH = (2.4, 2.5, 0.21, 2.5)
 N_GRID = 41
 
 
@@ -162,11 +162,11 @@ class MapModel:
 
     def __init__(self, album: Album):
         self.album = album
-        self.grids, self._maps = {}, {}
+        self.grids, self._maps, like = {}, {}, {"dtype": torch.float32, "device": "cpu"}
         for name, (x, y) in PLANES.items():
-            grid = torch.zeros(N_GRID, N_GRID, 4)
-            grid[..., x] = torch.linspace(-REACH[x], REACH[x], N_GRID)
-            grid[..., y] = torch.linspace(-REACH[y], REACH[y], N_GRID)[:, None]
+            grid = torch.zeros(N_GRID, N_GRID, 4, **like)
+            grid[..., x] = torch.linspace(-REACH[x], REACH[x], N_GRID, **like)
+            grid[..., y] = torch.linspace(-REACH[y], REACH[y], N_GRID, **like)[:, None]
             self.grids[name] = grid.reshape(-1, 4)
 
     def __call__(self, trained: int, agent: int = 0, plane: str = "angle and its speed") -> MapResult:
@@ -194,7 +194,7 @@ def map_lab(album: Album) -> Lab:
     scale = max(model(last, agent).difference.abs().max().item() for agent in range(album.n_agents))
     planes = ipywidgets.ToggleButtons(options=list(PLANES), description="map of")
     planes.style.button_width = "max-content"
-    reach = {name: (REACH[x].item(), REACH[y].item()) for name, (x, y) in PLANES.items()}
+    reach = {name: (REACH[x], REACH[y]) for name, (x, y) in PLANES.items()}
     return Lab(album.controls() | dict(plane=planes), model, plots.MapView(reach, N_GRID, scale), _map_summary)
 
 

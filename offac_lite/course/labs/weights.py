@@ -12,6 +12,7 @@ from offac_lite import _check
 from offac_lite.course import plots
 from offac_lite.course.labs.buttons import baseline_of
 from offac_lite.course.stage.lab import Lab
+from offac_lite.exact._types import F64
 from offac_lite.exact.trajectories import corridor
 from offac_lite.exact.weightings import WeightedMoments, weighting_moments
 
@@ -64,7 +65,7 @@ class WeightsModel:
         self.moments = functools.lru_cache(maxsize=512)(self._moments)
 
     def _walker(self, right: float) -> torch.Tensor:
-        return torch.tensor([1 - right, right], dtype=torch.float64).expand(self.mdp.n_states, 2)
+        return torch.tensor([1 - right, right], **F64).expand(self.mdp.n_states, 2)
 
     def _moments(self, weighting: str, right: float, clip: float | None, baseline: str | None) -> WeightedMoments:
         options = dict(behavior=self._walker(right), clip=clip, baseline=baseline)

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.collections import LineCollection
 
-from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, STORED, STYLE, figure, rounded
+from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, STORED, figure, rounded
 from offac_lite.course.plots.cloud import GHOST, CloudPanel, Frame, arrange_axes
 from offac_lite.course.plots.lake import LakePanel
+from offac_lite.course.plots.style import course_style
 
 __all__ = ["LearningView"]
 
@@ -34,7 +34,7 @@ class LearningView:
     def __init__(self, frame: Frame | None, n_steps: int, best: float):
         self.figure, axes = figure(8.6, 3.4, ncols=2 if frame is None else 3)
         self.memory = Memory()
-        with matplotlib.rc_context(STYLE):
+        with course_style():
             self.cloud = None if frame is None else CloudPanel(axes[0], frame, rings=False)
             self.lake = LakePanel(axes[-1])
             self.titles = [ax.set_title("") for ax in axes[:-1]]

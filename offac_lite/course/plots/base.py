@@ -3,13 +3,13 @@
 import io
 import math
 from collections.abc import Sequence
-from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+
+from offac_lite.course.plots.style import CourseFigure, course_style
 
 __all__ = [
     "ACTIONS",
@@ -36,15 +36,6 @@ STATES = "#0072B2"  # variance across states: the floor
 ACTIONS = "#D55E00"  # variance across actions: what K lowers
 MUTED = "#6E6E6E"
 
-STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10.5,
-    "axes.titlelocation": "left",
-    "figure.dpi": 110,
-}
-
 DIGITS = 9
 """Digits that are drawn of a computed number. The last bits of a linear solve depend on where its memory lies."""
 
@@ -56,8 +47,8 @@ def figure(width: float = 9.0, height: float = 3.4, **subplots) -> tuple[Figure,
 
     >>> fig, (left, right) = figure(ncols=2)
     """
-    with matplotlib.rc_context(STYLE):
-        fig = Figure(figsize=(width, height), layout="constrained")
+    with course_style():
+        fig = CourseFigure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(fig)
         axes = fig.subplots(**({"squeeze": False} | subplots))
     return fig, np.ravel(axes)
@@ -100,7 +91,7 @@ def legend_below(ax, side: str, ncols: int = 1) -> Legend:
 def png(fig: Figure) -> bytes:
     """Render a figure as a PNG. The same figure gives the same bytes."""
     buffer = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
+    with course_style():
         fig.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 

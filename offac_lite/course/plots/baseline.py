@@ -2,11 +2,11 @@
 
 import math
 
-import matplotlib
 import numpy as np
 import torch
 
-from offac_lite.course.plots.base import EXACT, RESAMPLED, STYLE, figure, legend_below, rounded, zero_lines
+from offac_lite.course.plots.base import EXACT, RESAMPLED, figure, legend_below, rounded, zero_lines
+from offac_lite.course.plots.style import course_style
 
 __all__ = ["BaselineView"]
 
@@ -20,7 +20,7 @@ class BaselineView:
     def __init__(self, shares):
         self.shares = np.asarray(shares)
         self.figure, (cloud, self.curve) = figure(9.8, 3.9, ncols=2)
-        with matplotlib.rc_context(STYLE):
+        with course_style():
             zero_lines(cloud)
             (self.points,) = cloud.plot([], [], ".", color=RESAMPLED, alpha=0.4, ms=4, mew=0, label="estimates")
             (self.exact,) = cloud.plot([], [], color=EXACT, lw=2.5, marker="o", markevery=[-1], ms=5, label="exact ∇J")

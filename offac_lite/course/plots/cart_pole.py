@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from offac_lite.course.plots.base import ACTIONS, EXACT, MUTED, figure
+from offac_lite.course.plots.style import course_style
 
 __all__ = ["CartPole", "cart_pole_strip"]
 
@@ -17,6 +18,7 @@ class CartPole:
     `move` changes `cart` and `pole` in place. `color` and `width` are the pole's. The edges are `top` metres high.
     """
 
+    @course_style()
     def __init__(self, ax, color: str = ACTIONS, width: float = 4.0, top: float = 1.5):
         for left in (-3.0, 2.4):
             ax.add_patch(Rectangle((left, -0.5), 0.6, top + 0.5, color="#DDDDDD"))

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -12,7 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from offac_lite.course.clinic import POSSIBLE, Chart
-from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, STYLE, figure
+from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, figure
+from offac_lite.course.plots.style import course_style
 
 __all__ = ["ClinicView", "patient_chart", "patient_returns"]
 
@@ -128,7 +128,7 @@ class ClinicView:
     def __init__(self, instruments: Sequence[str], n_agents: int, steps: Sequence[int]):
         self.instruments = tuple(instruments)
         self.figure, (self.chart, bars) = figure(9.4, 3.8, ncols=2, width_ratios=[1.5, 1])
-        with matplotlib.rc_context(STYLE):
+        with course_style():
             self.agents = [self.chart.plot([], [], color=RESAMPLED, alpha=0.4, lw=0.7)[0] for _ in range(n_agents)]
             self.range = [self.chart.plot([], [], color=MUTED, lw=0.9, ls=":")[0] for _ in range(2)]
             self.range[0].set_label("healthy agents, range")

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -11,7 +10,6 @@ from offac_lite.course.plots.base import (
     EXACT,
     MUTED,
     RESAMPLED,
-    STYLE,
     NumberTable,
     figure,
     legend_below,
@@ -19,6 +17,7 @@ from offac_lite.course.plots.base import (
     rounded_log,
     whole_decades,
 )
+from offac_lite.course.plots.style import course_style
 
 __all__ = [
     "PATHWISE",
@@ -106,7 +105,7 @@ class ContinuousView:
     def __init__(self, stds: Sequence[float], actions):
         self.stds, self.actions = np.asarray(stds), np.asarray(actions)
         self.figure, (axis, self.curve, numbers) = figure(9.8, 4.0, ncols=3, width_ratios=[1, 1.1, 0.62])
-        with matplotlib.rc_context(STYLE):
+        with course_style():
             self._build_axis(axis)
             self._build_curve(self.curve)
             self.numbers = NumberTable(numbers)

@@ -1,6 +1,5 @@
 """Figures of a critic that learns from old data: its values, its error, its target's noise; and the lab's view."""
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -11,13 +10,13 @@ from offac_lite.course.plots.base import (
     NEXT,
     STATES,
     STORED,
-    STYLE,
     NumberTable,
     figure,
     legend_below,
     rounded,
     rounded_log,
 )
+from offac_lite.course.plots.style import course_style
 
 __all__ = ["CriticView", "distance_curves", "divergence_curves", "learned_against_exact", "target_variance_against_m"]
 
@@ -103,7 +102,7 @@ class CriticView:
 
     def __init__(self, edges, n_updates: int):
         self.figure, (target, self.curve, numbers) = figure(9.8, 3.9, ncols=3, width_ratios=[1, 1.1, 0.62])
-        with matplotlib.rc_context(STYLE):
+        with course_style():
             zeros = np.zeros(len(edges) - 1)
             self.bars = target.stairs(zeros, edges, fill=True, color=NEXT, label="y, exactly")
             (self.mean,) = target.plot([], [], color=NEXT, lw=2, ls="--", label="mean of y")

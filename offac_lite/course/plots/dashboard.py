@@ -1,9 +1,9 @@
 """The view of the training dashboard."""
 
-import matplotlib
 import numpy as np
 
-from offac_lite.course.plots.base import ACTIONS, EXACT, MUTED, RESAMPLED, STATES, STYLE, figure
+from offac_lite.course.plots.base import ACTIONS, EXACT, MUTED, RESAMPLED, STATES, figure
+from offac_lite.course.plots.style import course_style
 
 __all__ = ["DashboardView"]
 
@@ -16,7 +16,7 @@ class DashboardView:
 
     def __init__(self, seeds: int, total_steps: int, goal: float | None = None, most_entropy: float | None = None):
         self.figure, (self.returns, self.value, entropy, self.noise) = figure(10.4, 5.2, nrows=2, ncols=2)
-        with matplotlib.rc_context(STYLE):
+        with course_style():
             thin = {"color": RESAMPLED, "lw": 0.6, "alpha": 0.35}
             self.thin = {ax: [ax.plot([], [], **thin)[0] for _ in range(seeds)] for ax in (self.returns, entropy)}
             self.band = self.returns.fill_between([], [], color=RESAMPLED, alpha=0.25, lw=0)

@@ -5,10 +5,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from offac_lite.course.plots.base import EXACT, MUTED, NEXT, RESAMPLED, STORED, figure
+from offac_lite.course.plots.style import course_style
 
 __all__ = ["action_map", "bias_against_age", "cosine_against_age", "exact_and_learned_values"]
 
 
+@course_style()
 def action_map() -> Figure:
     """Draw the source of each action in the algorithm: the stored one, a′, and the resampled one."""
     fig, (ax,) = figure(9.0, 3.7)

@@ -2,7 +2,6 @@
 
 import math
 
-import matplotlib
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -13,12 +12,12 @@ from offac_lite.course.plots.base import (
     MUTED,
     RESAMPLED,
     STORED,
-    STYLE,
     SURROGATE,
     NumberTable,
     figure,
     rounded,
 )
+from offac_lite.course.plots.style import course_style
 
 __all__ = ["AgeView", "BufferView", "values_of_old_data"]
 
@@ -55,7 +54,7 @@ class AgeView:
     def __init__(self, n_states: int = 16):
         self.states = np.arange(n_states)
         self.figure, (values, self.compass, numbers) = figure(10.4, 4.0, ncols=3, width_ratios=[1, 1.4, 0.8])
-        with matplotlib.rc_context(STYLE):
+        with course_style():
             (self.naive,) = values.plot([], [], "o", color=STORED, ms=6, label="naive V: fixed point on this buffer")
             (self.exact,) = values.plot([], [], "_", color=EXACT, ms=11, mew=2.2, label="exact V of π")
             values.set(xlim=(-0.7, n_states - 0.3), ylim=(-0.03, 1.0), xticks=self.states[::3], xlabel="state")
@@ -122,7 +121,7 @@ class BufferView:
     def __init__(self, last_step: int, n_strata: int = 12):
         self.edges = np.linspace(0, last_step, n_strata + 1)
         self.figure, (when, states, differ) = figure(10.4, 3.9, ncols=3, width_ratios=[1, 1.2, 1])
-        with matplotlib.rc_context(STYLE):
+        with course_style():
             zeros = np.zeros(n_strata)
             self.counts = when.stairs(zeros, self.edges, fill=True, color=STORED, alpha=0.8)
             self.differ = differ.stairs(zeros, self.edges, fill=True, color=STORED, alpha=0.8)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -14,7 +13,6 @@ from offac_lite.course.plots.base import (
     RESAMPLED,
     STATES,
     STORED,
-    STYLE,
     NumberTable,
     figure,
     rounded_log,
@@ -22,6 +20,7 @@ from offac_lite.course.plots.base import (
     zero_lines,
 )
 from offac_lite.course.plots.cloud import CloudPanel, Frame, arrange_axes
+from offac_lite.course.plots.style import course_style
 
 __all__ = ["Plane", "VarianceCurvesView", "VarianceView", "gradient_cloud", "variance_against_k"]
 
@@ -89,7 +88,7 @@ class VarianceView:
 
     def __init__(self, frame: Frame):
         self.figure, (cloud, self.side) = figure(8.6, 3.6, ncols=2)
-        with matplotlib.rc_context(STYLE):
+        with course_style():
             self.cloud = CloudPanel(cloud, frame)
             self.side.set(xlim=(0, 1), ylim=(0, 1))
             self.side.set_axis_off()
@@ -148,7 +147,7 @@ class VarianceCurvesView:
     def __init__(self, ks: Sequence[int], variance_range: tuple[float, float] = (1e-5, 10.0)):
         self.ks, self.variance_range = np.asarray(ks), variance_range
         self.figure, (self.curve, numbers) = figure(8.6, 3.8, ncols=2)
-        with matplotlib.rc_context(STYLE):
+        with course_style():
             self._build_curve(self.curve)
             self.numbers = NumberTable(numbers)
         self.artists = [self.actions, self.floor, self.total, self.reference, self.here, self.numbers.artist]

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Mapping
 
-import matplotlib
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from offac_lite.course.plots.base import ACTIONS, EXACT, MUTED, STATES, STYLE, figure
+from offac_lite.course.plots.base import ACTIONS, EXACT, MUTED, STATES, figure
 from offac_lite.course.plots.cart_pole import CartPole
+from offac_lite.course.plots.style import course_style
 
 __all__ = ["MapView", "WatchView"]
 
@@ -25,7 +25,7 @@ class WatchView:
     def __init__(self):
         self.figure, axes = figure(9.4, 4.0, nrows=2, ncols=2, width_ratios=[1.15, 1])
         self.policy, self.q = axes[1::2]
-        with matplotlib.rc_context(STYLE):
+        with course_style():
             for ax in axes[::2]:  # the cart takes the place of both
                 ax.remove()
             stage = self.figure.add_subplot(self.q.get_gridspec()[:, 0])
@@ -96,7 +96,7 @@ class MapView:
     def __init__(self, reach: Mapping[str, tuple[float, float]], n: int, scale: float):
         self.reach = dict(reach)
         self.figure, self.axes = figure(9.4, 4.0, ncols=2, sharey=True)
-        with matplotlib.rc_context(STYLE):
+        with course_style():
             kinds = (("π(right|s)", 0.0, 1.0), ("Q(s, right) − Q(s, left), scaled rewards", -scale, scale))
             self.maps, self.paths = [], []
             for ax, (title, low, high) in zip(self.axes, kinds, strict=True):

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -13,7 +12,6 @@ from offac_lite.course.plots.base import (
     RESAMPLED,
     STATES,
     STORED,
-    STYLE,
     SURROGATE,
     NumberTable,
     figure,
@@ -22,6 +20,7 @@ from offac_lite.course.plots.base import (
     rounded_log,
     whole_decades,
 )
+from offac_lite.course.plots.style import course_style
 
 __all__ = [
     "WEIGHTED",
@@ -121,7 +120,7 @@ class WeightsView:
     def __init__(self, horizons: Sequence[int]):
         self.horizons = np.asarray(horizons)
         self.figure, (self.mass, self.curve, numbers) = figure(9.8, 4.1, ncols=3, width_ratios=[1, 1.15, 0.66])
-        with matplotlib.rc_context(STYLE):
+        with course_style():
             self._build_mass(self.mass)
             self._build_curve(self.curve)
             self.numbers = NumberTable(numbers, width=23)

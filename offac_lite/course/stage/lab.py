@@ -15,6 +15,7 @@ from typing import Any
 
 import ipywidgets
 
+from offac_lite.course.plots.style import course_style
 from offac_lite.course.stage import lifetime, threads
 from offac_lite.course.stage.controls import button_row, play_button, set_control
 from offac_lite.course.stage.question import Checklist, Question
@@ -84,8 +85,7 @@ class Lab:
         self._checklist.follow(self._start, self.result, tick=False)
         self._pinned = self.result if pinned else None
         if pinned:
-            view.pin(self.result)
-            self.screen.draw()
+            self._show_pinned(self.result)
 
         rows = [self._styled(name, self.controls[name], self.screen.width) for name in controls]
         if play is not None:
@@ -251,6 +251,7 @@ class Lab:
             self._show_pinned(self._pinned)
             self._set_and_follow(self._start, tick=False)
 
+    @course_style()
     def _show_pinned(self, result: Any) -> None:
         with self._lock:
             printed: list[str] = []
@@ -259,6 +260,7 @@ class Lab:
                 self.screen.draw()
             self._publish(printed)
 
+    @course_style()
     def _draw(self, result: Any) -> None:
         self._view.update(result)
         text = " ".join(self._summary(result).split())

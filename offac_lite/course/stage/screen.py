@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
+from offac_lite.course.plots.style import course_style
 from offac_lite.course.stage import lifetime, picture, threads
 from offac_lite.course.stage.canvas import Canvas
 
@@ -77,6 +78,7 @@ class Screen:
         box.add_class("offac-lab")
         return box
 
+    @course_style()
     def _arrange(self, narrow: bool) -> None:
         """Lay the figure out, once for each layout, so that nothing jumps later."""
         figure, self._narrow = self._view.figure, narrow
@@ -119,6 +121,7 @@ class Screen:
             self._fit(self.picture.page)
         return still
 
+    @course_style()
     def draw(self) -> bytes:
         """Redraw the artists over the background, and the background where it changed. Return the PNG."""
         figure = self._view.figure

@@ -18,16 +18,20 @@ function isDark(element) {
   return brightness(getComputedStyle(element).color).value > 128; // light letters, so a dark page
 }
 
+// Tell assistive technology what a control is called, and which value a slider has where it moves over a list.
 function nameControls(lab) {
-  for (const handle of lab.querySelectorAll(".noUi-handle:not([aria-label])")) {
-    const label = handle.closest(".jupyter-widgets")?.querySelector(".widget-label");
-    if (!label?.textContent) continue;
-    handle.setAttribute("aria-label", label.textContent);
-    handle.setAttribute(OWN_KEYS, "true");
+  for (const handle of lab.querySelectorAll(".noUi-handle")) {
+    const slider = handle.closest(".widget-slider");
+    const [label, value] = [".widget-label", ".widget-readout"].map((part) => slider?.querySelector(part)?.textContent);
+    if (label && handle.ariaLabel !== label) {
+      handle.ariaLabel = label;
+      handle.setAttribute(OWN_KEYS, "true");
+    }
+    if (value) handle.ariaValueText = value;
   }
   for (const row of lab.querySelectorAll(".widget-toggle-buttons:not([role])")) {
-    row.setAttribute("role", "group");
-    row.setAttribute("aria-label", row.querySelector(".widget-label")?.textContent ?? "");
+    row.role = "group";
+    row.ariaLabel = row.querySelector(".widget-label")?.textContent ?? "";
   }
 }
 
@@ -54,13 +58,16 @@ function render({ model, el }) {
     URL.revokeObjectURL(image.src);
     image.replaceWith(next);
     image = next;
-    nameControls(el.closest(".offac-lab") ?? el);
   }
 
   function tell() {
     const lab = el.closest(".offac-lab");
     if (!lab || !el.clientWidth) return;
-    lab.classList.add("offac-live");
+    if (!lab.classList.contains("offac-live")) {
+      lab.classList.add("offac-live");
+      nameControls(lab);
+      controls.observe(lab, { childList: true, subtree: true });
+    }
     const page = { width: el.clientWidth, ratio: window.devicePixelRatio, dark: isDark(el) };
     if (JSON.stringify(page) === told) return;
     told = JSON.stringify(page);
@@ -73,6 +80,7 @@ function render({ model, el }) {
     waiting = setTimeout(tell, told ? REST : 0);
   }
 
+  const controls = new MutationObserver(() => nameControls(el.closest(".offac-lab") ?? el)); // some are made again
   const size = new ResizeObserver(later);
   size.observe(el);
   const theme = new MutationObserver(later);
@@ -82,6 +90,7 @@ function render({ model, el }) {
   model.on("change:value", draw);
   draw();
   return () => {
+    controls.disconnect();
     size.disconnect();
     theme.disconnect();
     window.removeEventListener("resize", later);
