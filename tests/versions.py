@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
         except ValueError as error:
             parser.error(str(error))
         # old packages call what newer ones that they need have deprecated: their affair
-        calm = ["-W", "ignore::DeprecationWarning"] if options.which == "oldest" else []
+        calm = ["-W", "ignore::DeprecationWarning"] if options.which != "newest" else []
         return subprocess.run([python, "-m", "pytest", *calm, *to_pytest], cwd=ROOT).returncode
 
 
