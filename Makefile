@@ -8,7 +8,7 @@ help: ## list the tasks
 
 setup: ## make .venv, and install the course with everything that its tests need
 	python3 -m venv .venv
-	$(BIN)/python -m pip install -r requirements.txt
+	$(BIN)/python -m pip install -r requirements-dev.txt
 
 test: ## run the quick tests
 	$(BIN)/pytest -m quick

@@ -1,14 +1,16 @@
 """The course's headlines in a terminal: `python -m offac_lite` and `python -m offac_lite train`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from offac_lite import _check
+from offac_lite import __version__, _check
 from offac_lite.config import PENDULUM
 from offac_lite.exact.estimators import break_even_actions, gradient_moments, sample_gradients
 from offac_lite.exact.mdp import TabularMDP
@@ -221,20 +223,22 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments[:1] == ["train"]:
         train_command(arguments[1:])
         return
-    if arguments[:1] in (["copies"], ["grade"]):
-        try:
-            from offac_lite.course import classroom  # here, because nothing else needs Jupyter's libraries
+    if arguments[:1] in (["start"], ["copies"], ["grade"]):
+        command, module = arguments[0], {"grade": "classroom"}.get(arguments[0], arguments[0])
+        try:  # here, because nothing else needs Jupyter's libraries
+            found = import_module(f"offac_lite.course.{module}")
         except ModuleNotFoundError as error:
-            sys.exit(f"{arguments[0]}: there is no {error.name} here; it comes with Jupyter (the extra 'course')")
-        command = classroom.copies_command if arguments[0] == "copies" else classroom.grade_command
-        command(arguments[1:])
+            sys.exit(f"{command}: there is no {error.name} here; it comes with Jupyter (the extra 'course')")
+        getattr(found, f"{command}_command")(arguments[1:])
         return
     parser = argparse.ArgumentParser(
         prog="python -m offac_lite",
         description="Exact bias and variance of every policy-gradient estimator of the course, on FrozenLake. "
-        "With `train` as the first argument: train agents on CartPole (see `train --help`). With `copies` or `grade`: "
-        "notebooks for students, without solutions, and what the checks say in those that come back.",
+        "With `start` as the first argument: make your own copies of the notebooks and open the first. With `train`: "
+        "train agents on CartPole. With `copies` or `grade`: notebooks for students, without solutions, and what the "
+        "checks say in those that come back. Each has a `--help`.",
     )
+    parser.add_argument("--version", action="version", version=f"offac_lite {__version__}")
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="states per estimate (default 1)")
     parser.add_argument(
         "--action-samples", type=int, default=8, metavar="K", help="resampled actions per state (default 8)"
@@ -257,4 +261,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        try:
+            main()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # as in `python -m offac_lite | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python flushes once more at the end

@@ -151,7 +151,7 @@ class Real(Kind):
         x = self.value
         yield from super().spoil()
         yield from (Spoiled("number", 1.5), Spoiled("list", x.tolist()))
-        yield Spoiled("numpy array", x.detach().numpy())
+        yield Spoiled("numpy array", x.detach().numpy(), REFUSED, x)
         yield from shapes(x)
         yield from (Spoiled("nan", holding(x, NAN), PASSED), Spoiled("inf", holding(x, INF), PASSED))
         yield Spoiled("whole numbers", x.round().long(), EITHER, x.round())

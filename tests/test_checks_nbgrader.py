@@ -42,10 +42,8 @@ def assignment(answer):
     )
 
 
-@pytest.fixture(scope="module")
-def course(tmp_path_factory):
-    """Set up a course with three students, grade it, and write the feedback."""
-    root = tmp_path_factory.mktemp("course")
+def nbgrader_in(root):
+    """Make a kernel with the package for nbgrader, and return a function that runs one of its commands in `root`."""
     kernel = root / "jupyter" / "kernels" / "python3"
     kernel.mkdir(parents=True)
     spec = {  # the kernel needs the package; nbgrader itself must not see its libraries
@@ -55,6 +53,25 @@ def course(tmp_path_factory):
         "language": "python",
     }
     (kernel / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {
+        "JUPYTER_PATH": str(root / "jupyter"),
+        "JUPYTER_PREFER_ENV_PATH": "0",
+        "PATH": os.pathsep.join([os.path.dirname(NBGRADER), os.environ["PATH"]]),
+    }
+
+    def run(*command):
+        done = subprocess.run([NBGRADER, *command], cwd=root, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """Set up a course with three students, grade it, and write the feedback."""
+    root = tmp_path_factory.mktemp("course")
+    run = nbgrader_in(root)
     (root / "nbgrader_config.py").write_text(
         "c = get_config()\nc.CourseDirectory.course_id = 'offac'\nc.ExecutePreprocessor.timeout = 120\n",
         encoding="utf-8",
@@ -64,16 +81,8 @@ def course(tmp_path_factory):
         folder = root / place / "one"
         folder.mkdir(parents=True)
         nbformat.write(assignment(answer), folder / "target.ipynb")
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment |= {
-        "JUPYTER_PATH": str(root / "jupyter"),
-        "JUPYTER_PREFER_ENV_PATH": "0",
-        "PATH": os.pathsep.join([os.path.dirname(NBGRADER), os.environ["PATH"]]),
-    }
     for task in ("generate_assignment", "autograde", "generate_feedback"):
-        command = [NBGRADER, task, "one"]
-        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-3000:]
+        run(task, "one")
     return root
 
 

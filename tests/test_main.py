@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import offac_lite
 from offac_lite.__main__ import main, report
 from offac_lite._check import unwritable
 from offac_lite.run import Run
@@ -194,8 +195,27 @@ def test_an_interrupted_training_is_saved_and_one_without_an_evaluation_draws_no
     assert Run.load(tmp_path / "a.run").interrupted and not (tmp_path / "c.png").exists()
 
 
+def test_it_says_its_version(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0 and capsys.readouterr().out == f"offac_lite {offac_lite.__version__}\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_where_nobody_reads_on_it_ends_quietly(arguments, tmp_path):
+    """As in `python -m offac_lite | head`. The reader's end of the pipe is closed before anything is printed."""
+    read, write = os.pipe()
+    os.close(read)
+    environment = os.environ | {"PYTHONPATH": str(Path(offac_lite.__file__).parents[1])}
+    command = [sys.executable, "-m", "offac_lite", *arguments]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment)
+    os.close(write)
+    assert done.stderr == ""
+
+
 @pytest.mark.slow
 def test_without_jupyter_the_instructors_commands_say_what_is_missing():
-    code = "import sys; sys.modules['nbclient'] = None; from offac_lite.__main__ import main; main(['copies', 'here'])"
+    code = "import sys; sys.modules['nbclient'] = None; from offac_lite.__main__ import main; main(['grade', 'here'])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert out.returncode == 1 and out.stderr.startswith("copies: there is no nbclient here; it comes with Jupyter")
+    assert out.returncode == 1 and out.stderr.startswith("grade: there is no nbclient here; it comes with Jupyter")

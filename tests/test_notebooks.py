@@ -20,7 +20,7 @@ from tests.refresh_notebooks import METADATA, ROOT, WIDGET_VIEW, execute, normal
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PNG = base64.b64encode(b"not looked at").decode()
-TESTS = "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/pytest"
+TESTS = "python3 -m venv .venv && .venv/bin/pip install -r requirements-dev.txt && .venv/bin/pytest"
 LAB = "from tests.demo_lab import demo_lab\n\ndemo_lab().show()\nprint('below')"
 
 

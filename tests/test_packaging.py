@@ -1,9 +1,17 @@
 """What a wheel is made of, and that all that names a version names the same."""
 
+import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import metadata
+from pathlib import Path
 
+import pytest
+from packaging.requirements import Requirement
 from packaging.version import Version
 from setuptools import find_packages
 
@@ -22,6 +30,60 @@ def test_a_wheel_holds_every_module_the_mark_of_a_typed_package_and_what_the_sta
     others = sorted(path.relative_to("offac_lite").as_posix() for path in FILES if path not in modules)
     assert others == ["course/stage/stage.css", "course/stage/stage.js", "py.typed"]
     assert {name: sorted(files) for name, files in data.items()} == {"offac_lite": others}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Build a wheel from what a source distribution holds, and unpack it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    for name in ("offac_lite", "notebooks", "figures"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "runs"))
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "MANIFEST.in"):
+        shutil.copy(ROOT / name, source / name)
+    build = ["wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", str(folder), str(source)]
+    subprocess.run([sys.executable, "-m", "pip", *build], check=True, capture_output=True)
+    (built,) = folder.glob("offac_lite-*.whl")
+    shutil.unpack_archive(built, folder / "unpacked", "zip")
+    return folder / "unpacked"
+
+
+def alone(wheel, folder, *command):
+    """Run Python in `folder` with the unpacked wheel first on the path."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(wheel), str(ROOT / "tests" / "guard")])}
+    done = subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_wheel_brings_every_module_notebook_and_kept_run(wheel):
+    held = {path.relative_to(wheel / "offac_lite") for path in (wheel / "offac_lite").rglob("*") if path.is_file()}
+    course = [*(ROOT / "notebooks").rglob("*.ipynb"), ROOT / "figures" / "ablations.json"]
+    course = [path for path in course if ".ipynb_checkpoints" not in path.parts]
+    wanted = {"course" / Path("files") / path.relative_to(ROOT) for path in course}
+    assert held == wanted | {path.relative_to("offac_lite") for path in FILES} and len(wanted) > 5
+    for path in course:
+        assert (wheel / "offac_lite" / "course" / "files" / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.slow
+def test_with_the_wheel_alone_the_course_starts_where_there_is_no_checkout(wheel, tmp_path):
+    out = alone(wheel, tmp_path, "-m", "offac_lite", "start", "mine", "--no-open")
+    names = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+    assert out.startswith(f"{len(names)} notebooks written to mine")
+    assert sorted(path.name for path in (tmp_path / "mine").glob("*.ipynb")) == names
+    code = "from offac_lite.course import material; print(material.FOLDER, len(material.kept_runs()['young']))"
+    folder, variants = alone(wheel, tmp_path, "-c", code).split()
+    assert Path(folder) == wheel / "offac_lite" / "course" / "files" and int(variants) >= 4
+
+
+def test_no_notebook_reads_a_file_of_the_checkout():
+    """It could not find one where the course came in a wheel: `kept_runs` reads what there is to read."""
+    for path in (ROOT / "notebooks").rglob("*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        assert not re.search(r"__file__|\bPath\(|\bopen\(|\.read_text\(|\.\./", code), path.name
 
 
 def test_the_version_is_the_same_everywhere():
@@ -57,6 +119,30 @@ def test_the_makefile_lists_every_task_and_the_hooks_run_its_tools():
     hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
     commands = re.findall(r"entry: \.venv/bin/(\w+)", hooks)
     assert commands == ["ruff", "ruff", "codespell"] and hooks.count("repo: ") == hooks.count("repo: local") == 1
+
+
+def test_a_reader_installs_what_the_package_needs_and_a_developer_all_of_that_and_more():
+    """A reader's list names every dependency once, pinned; a developer's includes it and repeats nothing of it."""
+
+    def names(*files):
+        text = "".join((ROOT / file).read_text(encoding="utf-8") for file in files)
+        return re.findall(r"^(\w[\w-]*)==", text, re.MULTILINE)
+
+    def needed(requirements):
+        return {Requirement(line).name for line in requirements}
+
+    extras = PROJECT["project"]["optional-dependencies"]
+    reader, developer = names("requirements.txt"), names("requirements-dev.txt", "docs/requirements.txt")
+    assert (
+        needed(PROJECT["project"]["dependencies"])
+        <= set(reader)
+        <= needed(PROJECT["project"]["dependencies"] + extras["course"])
+    )
+    assert needed(extras["test"] + extras["docs"]) - {"nbconvert"} <= set(developer)  # JupyterLab brings nbconvert
+    assert len({*reader, *developer}) == len(reader) + len(developer)
+    assert "\n-e .[course]\n" in (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    lines = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8").splitlines()
+    assert {"-r requirements.txt", "-r docs/requirements.txt"} <= set(lines)
 
 
 def test_the_authors_and_the_licence_are_those_of_the_citation():

@@ -24,8 +24,9 @@ def test_a_dependency_without_one_is_refused(line):
 
 
 def test_what_the_course_is_tested_with_is_admitted():
-    lines = re.findall(r"^(\w[\w-]*)==(\S+)$", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
-    pinned = dict(lines)
+    files = [ROOT / name for name in ("requirements.txt", "requirements-dev.txt", "docs/requirements.txt")]
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
+    pinned = dict(re.findall(r"^(\w[\w-]*)==(\S+)$", text, re.MULTILINE))
     assert len(pinned) > 15
     for requirement in LISTED:
         if requirement.name in pinned:

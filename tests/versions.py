@@ -1,7 +1,8 @@
-"""Run the tests with the oldest versions that pyproject.toml admits, or with the newest there are.
+"""Run the tests with the oldest versions that pyproject.toml admits, with Colab's, or with the newest there are.
 
     python -m tests.versions oldest                               # every test, in an environment that is then deleted
     python -m tests.versions newest --folder ../newest            # keeps the environment, or uses it again
+    python -m tests.versions colab -m quick                       # no browser: Colab's page is not here
     python -m tests.versions oldest tests/test_updates.py -n 0    # the rest of the line goes to pytest
 
 Only what pyproject.toml names is held at its lower bound; what that needs in turn comes as pip chooses. On Linux pip
@@ -22,6 +23,16 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from tests.refresh_notebooks import ROOT
+
+COLAB = [  # what its machines have installed; the rest comes as pip chooses
+    "torch==2.11.0",
+    "ipywidgets==7.7.1",
+    "ipykernel==6.17.1",
+    "ipython==7.34.0",
+    "numpy==2.1.3",
+    "matplotlib==3.10.0",
+    "gymnasium==1.3.0",
+]
 
 
 def listed() -> dict[str, list[Requirement]]:
@@ -50,7 +61,8 @@ def environment(folder: Path, which: str) -> Path:
     venv.create(folder, with_pip=True, symlinks=os.name != "nt")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     groups = listed()
-    pins = [oldest(one) for group in groups.values() for one in group] if which == "oldest" else []
+    bounds = [oldest(one) for group in groups.values() for one in group]
+    pins = {"oldest": bounds, "colab": COLAB, "newest": []}[which]
     course = f"{ROOT}[{','.join(filter(None, groups))}]"
     install = [python, "-m", "pip", "install", "--upgrade", "--upgrade-strategy", "eager", "--editable", course, *pins]
     subprocess.run(install, check=True)
@@ -61,7 +73,7 @@ def environment(folder: Path, which: str) -> Path:
 def main(arguments: list[str] | None = None) -> int:
     """Install what the command line asks for and run pytest there; return its exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("which", choices=["oldest", "newest"])
+    parser.add_argument("which", choices=["oldest", "colab", "newest"])
     parser.add_argument("--folder", type=Path, help="where to keep the environment (default: a temporary one)")
     options, to_pytest = parser.parse_known_args(arguments)
     with nullcontext(options.folder) if options.folder else tempfile.TemporaryDirectory() as folder:
@@ -72,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
         except ValueError as error:
             parser.error(str(error))
         # old packages call what newer ones that they need have deprecated: their affair
-        calm = ["-W", "ignore::DeprecationWarning"] if options.which == "oldest" else []
+        calm = ["-W", "ignore::DeprecationWarning"] if options.which != "newest" else []
         return subprocess.run([python, "-m", "pytest", *calm, *to_pytest], cwd=ROOT).returncode
 
 

@@ -1,6 +1,6 @@
-"""For instructors: make student copies of the notebooks, and collect the checks' verdicts from submissions.
+"""For instructors: collect the checks' verdicts from submissions. `python -m offac_lite grade FOLDER`.
 
-`python -m offac_lite copies FOLDER` and `python -m offac_lite grade FOLDER`; both need Jupyter (the extra `course`).
+It needs Jupyter (the extra `course`).
 """
 
 import argparse
@@ -21,29 +21,7 @@ from nbformat import NotebookNode
 from tqdm import tqdm
 
 from offac_lite import _check
-from offac_lite.course import checks
-
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-
-SOLUTIONS = {"Solution", "Solutions", "One answer", "What we found", "What you should find"}
-HINTS = {"Hint"}
-ANSWERS = {"The answers", "Answers"}  # to predictions, labs and self-tests, with the reason against each wrong choice
-TEXT = {"For later: V-trace and PPO"}
-
-_FOLDED = re.compile(r"<details><summary>(?:<b>)?(.*?)(?:</b>)?</summary>.*?</details>", re.DOTALL)
-_HINT = re.compile(r"^\*Hint: .*\*$", re.MULTILINE)
-_RECAP = re.compile(r"^## Recap\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)  # it repeats the lines that students write
-
-REPLACED_IN_COPIES = {
-    "first choose *Edit → Clear Outputs of All Cells*, then run cell by cell": "run cell by cell",
-    " Solutions are folded away.": "",
-}
-REPLACED_WITHOUT_ANSWERS = {
-    "The notebooks come with their answers. So run cell": "Run cell",
-    "The answers stand under the questions here. To work, run cell": "Run cell",
-    "The answers stand under the questions here, and each bug in the exercise": "Each bug stands in the exercise",
-}
-"""Sentences of the notebooks about themselves, and what copies say instead."""
+from offac_lite.course import checks, gradebook, material
 
 MARKS = {"✓": "right", "✗": "wrong", "…": "not attempted", "–": "no verdict"}
 _LEGEND = ", ".join(f"{mark} {words}" for mark, words in MARKS.items())
@@ -51,62 +29,6 @@ _VERDICT = re.compile(r"^([✓✗…]) ([^:\n]+): (.*)$", re.MULTILINE)
 _CALL = r"\b(?:{modules})\.(?!grade|require)(\w+)|\b(?:grade|require)\(\s*[\"'](\w+)|(?<![\w.])({names})\s*\("
 _IMPORTED = re.compile(r"^\s*from\s+\S*\bchecks(?:\.\w+)?\s+import\s+(\([^)]*\)|(?:\\\n|.)*)", re.MULTILINE)
 _MODULE = re.compile(r"\bimport\s+\S*\bchecks\s+as\s+(\w+)")
-
-
-# ------------------------------------------------------------------------------------------ copies to hand out
-
-
-def student_copy(notebook: NotebookNode, keep_hints: bool = False, drop_answers: bool = False) -> NotebookNode:
-    """Return a copy of a notebook without its solutions, recap and outputs. Its code cells are unchanged.
-
-    Hints are removed unless `keep_hints`. The folded answers to predictions, labs and self-tests are kept unless
-    `drop_answers`. Raises `ValueError` if another title is folded.
-    """
-    removed = SOLUTIONS | (set() if keep_hints else HINTS) | (ANSWERS if drop_answers else set())
-    replaced = REPLACED_IN_COPIES | (REPLACED_WITHOUT_ANSWERS if drop_answers else {})
-
-    def unfolded(match: re.Match) -> str:
-        if match[1] not in SOLUTIONS | HINTS | ANSWERS | TEXT:
-            raise ValueError(f"{match[1]!r} is folded, and classroom.py does not say whether students may see it")
-        return "" if match[1] in removed else match[0]
-
-    copy = nbformat.from_dict(notebook)
-    for cell in copy.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-        elif cell.cell_type == "markdown":
-            text = _RECAP.sub("", _FOLDED.sub(unfolded, cell.source))
-            text = text if keep_hints else _HINT.sub("", text)
-            for old, new in replaced.items():
-                text = text.replace(old, new)
-            cell.source = re.sub(r"\n{3,}", "\n\n", text).strip()
-    copy.cells = [cell for cell in copy.cells if cell.source]
-    return copy
-
-
-def make_copies(folder: Path, keep_hints: bool = False, drop_answers: bool = False) -> list[Path]:
-    """Write a student copy of every notebook into `folder` and return their paths.
-
-    Raises `FileExistsError`, and writes nothing, if a copy would replace a file.
-    """
-    originals = sorted(NOTEBOOKS.glob("*.ipynb"))
-    if not originals:
-        raise FileNotFoundError(f"no notebooks in {NOTEBOOKS}: run this in a checkout of the course")
-    paths = [folder / original.name for original in originals]
-    for path in (folder, *folder.parents):
-        if path.exists() and not path.is_dir():
-            raise NotADirectoryError(f"{path} is a file, not a folder")
-    if taken := [path for path in paths if path.exists()]:
-        raise FileExistsError(f"{taken[0]} exists already and is not overwritten: choose another folder")
-    copies = []
-    for original in originals:
-        copy = student_copy(nbformat.read(original, as_version=4), keep_hints, drop_answers)
-        nbformat.validate(copy)
-        copies.append(nbformat.writes(copy) + "\n")
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, text in zip(paths, copies, strict=True):
-        path.write_text(text, encoding="utf-8")
-    return paths
 
 
 # ---------------------------------------------------------------------------------------------- submissions
@@ -232,7 +154,7 @@ def table(found: dict[str, dict[str, tuple[str, str]]], notes: Mapping[str, str]
 
 def _notebook_of(file: str) -> str:
     """Return the notebook that a file was handed in for, by its name or else by that of a folder; else the file."""
-    stems = [path.stem for path in NOTEBOOKS.glob("*.ipynb")]
+    stems = [path.stem for path in material.NOTEBOOKS.rglob("*.ipynb")]
     for part in reversed(PurePosixPath(file).parts):  # a submission may have a longer name
         for stem in stems:
             if stem.casefold() in part.casefold():
@@ -241,25 +163,6 @@ def _notebook_of(file: str) -> str:
 
 
 # ------------------------------------------------------------------------------------------------- commands
-
-
-def copies_command(arguments: list[str]) -> None:
-    """Run the command `copies`: write student copies of all notebooks."""
-    parser = argparse.ArgumentParser(
-        prog="python -m offac_lite copies",
-        description="Write copies of all notebooks for students: without solutions, hints, recaps and outputs.",
-    )
-    parser.add_argument("folder", type=Path, help="where to write them; created if it does not exist")
-    parser.add_argument("--keep-hints", action="store_true", help="keep the hints")
-    parser.add_argument(
-        "--drop-answers", action="store_true", help="remove the answers to predictions, labs and self-tests too"
-    )
-    given = parser.parse_args(arguments)
-    try:
-        paths = make_copies(given.folder, given.keep_hints, given.drop_answers)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
-    print(f"{len(paths)} notebooks written to {given.folder}")
 
 
 def grade_command(arguments: list[str]) -> None:
@@ -280,12 +183,14 @@ def grade_command(arguments: list[str]) -> None:
         "--timeout", type=int, default=300, help="with --run: seconds that a cell may take (default 300)"
     )
     parser.add_argument("--csv", type=Path, help="file to save the table of file, exercise, verdict and words in")
+    parser.add_argument("--gradebook", type=Path, help="file to save one row per student in, with a point per exercise")
     given = parser.parse_args(arguments)
     paths = submitted(given.folder)
     if not paths:
         parser.error(f"no notebook in {given.folder}")
-    if given.csv is not None and (fault := _check.unwritable(given.csv)):
-        parser.error(f"--csv: {fault}")
+    for option, path in (("--csv", given.csv), ("--gradebook", given.gradebook)):
+        if path is not None and (fault := _check.unwritable(path)):
+            parser.error(f"{option}: {fault}")
     found: dict[str, dict[str, tuple[str, str]]] = {}
     notes: dict[str, str] = {}
     for path in tqdm(paths, "running", unit=" notebooks", disable=not given.run):
@@ -306,6 +211,9 @@ def grade_command(arguments: list[str]) -> None:
                 if file in notes:
                     rows.writerow([file, "", "", notes[file]])
         print(f"\nTable saved: {given.csv}")
+    if given.gradebook is not None:
+        gradebook.save(given.gradebook, found, notes)
+        print(f"\nGradebook saved: {given.gradebook}")
 
 
 def judge(path: Path, timeout: int | None = None) -> tuple[dict[str, tuple[str, str]], str]:

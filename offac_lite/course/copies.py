@@ -1,0 +1,102 @@
+"""For instructors: make student copies of the notebooks. `python -m offac_lite copies FOLDER` (the extra `course`)."""
+
+import argparse
+import re
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from offac_lite.course import material, start
+from offac_lite.course import nbgrader as marks
+
+SOLUTIONS = {"Solution", "Solutions", "One answer", "What we found", "What you should find"}
+HINTS = {"Hint"}
+ANSWERS = {"The answers", "Answers"}  # to predictions, labs and self-tests, with the reason against each wrong choice
+TEXT = {"For later: V-trace and PPO"}
+
+_FOLDED = re.compile(r"<details><summary>(?:<b>)?(.*?)(?:</b>)?</summary>.*?</details>", re.DOTALL)
+_HINT = re.compile(r"^\*Hint: .*\*$", re.MULTILINE)
+_RECAP = re.compile(r"^## Recap\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)  # it repeats the lines that students write
+
+REPLACED_IN_COPIES = {" Solutions are folded away.": ""}
+REPLACED_WITHOUT_ANSWERS = {
+    "The notebooks come with their answers. So run cell": "Run cell",
+    "The answers stand under the questions here. To work, run cell": "Run cell",
+    "The answers stand under the questions here, and each bug in the exercise": "Each bug stands in the exercise",
+}
+"""Sentences of the notebooks about themselves, and what copies say instead."""
+
+
+def student_copy(notebook: NotebookNode, keep_hints: bool = False, drop_answers: bool = False) -> NotebookNode:
+    """Return a copy of a notebook without its solutions, recap and outputs. Its code cells are unchanged.
+
+    Hints are removed unless `keep_hints`. The folded answers to predictions, labs and self-tests are kept unless
+    `drop_answers`. Raises `ValueError` if another title is folded.
+    """
+    removed = SOLUTIONS | (set() if keep_hints else HINTS) | (ANSWERS if drop_answers else set())
+    replaced = REPLACED_IN_COPIES | (REPLACED_WITHOUT_ANSWERS if drop_answers else {})
+
+    def unfolded(match: re.Match) -> str:
+        if match[1] not in SOLUTIONS | HINTS | ANSWERS | TEXT:
+            raise ValueError(f"{match[1]!r} is folded, and copies.py does not say whether students may see it")
+        return "" if match[1] in removed else match[0]
+
+    copy = start.without_outputs(notebook)
+    for cell in copy.cells:
+        if cell.cell_type == "markdown":
+            text = _RECAP.sub("", _FOLDED.sub(unfolded, cell.source))
+            text = text if keep_hints else _HINT.sub("", text)
+            for old, new in replaced.items():
+                text = text.replace(old, new)
+            cell.source = re.sub(r"\n{3,}", "\n\n", text).strip()
+    copy.cells = [cell for cell in copy.cells if cell.source]
+    return copy
+
+
+def make_copies(
+    folder: Path, keep_hints: bool = False, drop_answers: bool = False, nbgrader: bool = False
+) -> list[Path]:
+    """Write a student copy of every notebook into `folder` and return their paths.
+
+    With `nbgrader`, `folder` is a course of nbgrader: each notebook is an assignment in `source`, and exercises have
+    points. Raises `FileExistsError`, and writes nothing, if a copy would replace a file.
+    """
+    start.check_folder(folder)
+    texts = {folder / "nbgrader_config.py": marks.CONFIG} if nbgrader else {}
+    graded: set[str] = set()
+    for original in material.notebooks():
+        copy = student_copy(nbformat.read(original, as_version=4), keep_hints, drop_answers)
+        path = folder / original.relative_to(material.NOTEBOOKS)
+        if nbgrader:
+            copy, path = marks.with_points(copy, graded), folder / "source" / original.stem / original.name
+        nbformat.validate(copy)
+        texts[path] = nbformat.writes(copy) + "\n"
+    if taken := [path for path in texts if path.exists()]:
+        raise FileExistsError(f"{taken[0]} exists already and is not overwritten: choose another folder")
+    for path, text in texts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return [path for path in texts if path.suffix == ".ipynb"]
+
+
+def copies_command(arguments: list[str]) -> None:
+    """Run the command `copies`: write student copies of all notebooks."""
+    parser = argparse.ArgumentParser(
+        prog="python -m offac_lite copies",
+        description="Write copies of all notebooks for students: without solutions, hints, recaps and outputs.",
+    )
+    parser.add_argument("folder", type=Path, help="where to write them; created if it does not exist")
+    parser.add_argument("--keep-hints", action="store_true", help="keep the hints")
+    parser.add_argument(
+        "--drop-answers", action="store_true", help="remove the answers to predictions, labs and self-tests too"
+    )
+    parser.add_argument(
+        "--nbgrader", action="store_true", help="make it a course of nbgrader: a locked test of one point per exercise"
+    )
+    given = parser.parse_args(arguments)
+    try:
+        paths = make_copies(given.folder, given.keep_hints, given.drop_answers, given.nbgrader)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    print(f"{len(paths)} notebooks written to {given.folder}")

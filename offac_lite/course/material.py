@@ -1,0 +1,26 @@
+"""Where the notebooks and the kept runs are: in a checkout, or in the installed package."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+_INSTALLED = Path(__file__).parent / "files"  # setup.py puts it into a wheel
+FOLDER = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2]
+NOTEBOOKS = FOLDER / "notebooks"
+
+
+def kept_runs() -> dict[str, Any]:
+    """Return the runs of CartPole that the course keeps: group → variant → steps and returns.
+
+    >>> len(kept_runs()["young"]["both"]["returns"])
+    32
+    """
+    return json.loads((FOLDER / "figures" / "ablations.json").read_text(encoding="utf-8"))
+
+
+def notebooks() -> list[Path]:
+    """Return the paths of the course's notebooks, in order. Raises `FileNotFoundError` where there are none."""
+    found = sorted(path for path in NOTEBOOKS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+    if not found:
+        raise FileNotFoundError(f"no notebooks in {NOTEBOOKS}: install the course again, or run this in a checkout")
+    return found

@@ -1,0 +1,103 @@
+"""Working copies of the notebooks: without outputs, never overwritten, opened in JupyterLab."""
+
+import os
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from offac_lite.__main__ import main
+from offac_lite.course import material, start
+from tests.refresh_notebooks import ROOT
+
+NAMES = [path.name for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+
+
+def test_it_copies_every_notebook_without_outputs_and_with_all_its_text(tmp_path, capsys):
+    folder = tmp_path / "a" / "mine"
+    main(["start", str(folder), "--no-open"])
+    assert capsys.readouterr().out == f"{len(NAMES)} notebooks written to {folder}\n"
+    assert sorted(path.name for path in folder.iterdir()) == NAMES
+    for name in NAMES:
+        original, copy = (nbformat.read(place / name, as_version=4) for place in (ROOT / "notebooks", folder))
+        nbformat.validate(copy)
+        assert all(cell.outputs == [] and cell.execution_count is None for cell in copy.cells if "outputs" in cell)
+        for cell in original.cells:
+            for old, new in start.REPLACED.items():
+                cell.source = cell.source.replace(old, new)
+        assert [(c.id, c.source) for c in copy.cells] == [(c.id, c.source) for c in original.cells]
+        assert "Clear Outputs" not in "".join(cell.source for cell in copy.cells)
+
+
+def test_a_student_s_work_is_never_changed_and_what_is_missing_is_added(tmp_path, capsys):
+    main(["start", str(tmp_path), "--no-open"])
+    (tmp_path / NAMES[1]).write_text("my work")
+    (tmp_path / NAMES[2]).unlink()
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    capsys.readouterr()
+    main(["start", str(tmp_path), "--no-open"])
+    assert capsys.readouterr().out == f"1 notebooks written to {tmp_path}, {len(NAMES) - 1} kept as they are\n"
+    assert (tmp_path / NAMES[1]).read_text() == "my work" and (tmp_path / NAMES[2]).exists()
+    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
+
+
+def test_a_link_to_somewhere_else_counts_as_work(tmp_path):
+    (tmp_path / NAMES[0]).symlink_to(tmp_path / "nowhere")
+    assert not start.working_copies(tmp_path)[tmp_path / NAMES[0]]
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("folder", ["file", "file/inside"])
+def test_a_file_is_no_folder(folder, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(SystemExit):
+        main(["start", str(tmp_path / folder), "--no-open"])
+    assert f"{tmp_path / 'file'} is a file, not a folder" in capsys.readouterr().err
+
+
+def test_where_the_notebooks_are_missing_it_says_so_and_makes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(material, "NOTEBOOKS", tmp_path / "nowhere")
+    with pytest.raises(SystemExit):
+        main(["start", str(tmp_path / "mine"), "--no-open"])
+    assert "install the course again" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+class Lab:
+    """Stands in for the process of JupyterLab: an interrupt, then its end."""
+
+    def __init__(self, command, cwd):
+        self.command, self.cwd, self.ends = command, cwd, [KeyboardInterrupt, 0]
+        Lab.last = self
+
+    def wait(self):
+        end = self.ends.pop(0)
+        if end is KeyboardInterrupt:
+            raise end
+        return end
+
+
+def test_it_opens_the_first_in_jupyterlab_and_leaves_ctrl_c_to_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(start.subprocess, "Popen", Lab)
+    with pytest.raises(SystemExit) as stopped:
+        main(["start", str(tmp_path), "--", "--no-browser", "--port", "8890"])
+    assert stopped.value.code == 0 and not Lab.last.ends
+    to_lab = ["--no-browser", "--port", "8890"]
+    assert Lab.last.command == [sys.executable, "-m", "jupyterlab", NAMES[0], *to_lab] and Lab.last.cwd == tmp_path
+    assert (tmp_path / NAMES[0]).exists()
+
+
+def test_without_jupyterlab_the_copies_are_there_and_it_says_what_to_install(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(start.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match=r'pip install "offac-lite\[course\]"'):
+        main(["start", str(tmp_path)])
+    assert f"{len(NAMES)} notebooks written" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_jupyterlab_itself_takes_the_command(tmp_path):
+    """It prints its configuration and ends, in place of serving."""
+    (tmp_path / NAMES[0]).write_text("{}")
+    command = [sys.executable, "-m", "jupyterlab", NAMES[0], "--show-config-json"]
+    out = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ, check=True)
+    assert out.stdout.lstrip().startswith("{")
