@@ -58,7 +58,7 @@ def views():
     yield plots.ContinuousView([0.1, 1.0], [-1.0, 0.0, 1.0])
     yield plots.VarianceView([1, 2, 4])
     yield plots.WatchView()
-    yield plots.DashboardView(2, 100, goal=3.0)
+    yield plots.DashboardView(2, 100)
 
 
 def all_drawn():
