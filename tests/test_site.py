@@ -195,7 +195,7 @@ def test_a_lab_follows_keys_mouse_and_buttons_in_picture_and_words(site, browser
         shows()
         slider.focus()
         page.keyboard.press("ArrowRight")
-        shows(age=11)
+        shows(age=5)
         page.keyboard.press("End")
         shows(age=20)
         lab.get_by_label("only the oldest policy").check()
@@ -219,7 +219,7 @@ def test_without_scripts_a_lab_is_a_picture_with_words(site, browser):
         page.goto((site / f"{MOVING}.html").as_uri(), timeout=1000 * PATIENCE)
         expect(page.locator(".moving-lab form")).to_be_hidden()
         expect(page.locator(".moving-lab img")).to_be_visible()
-        expect(page.locator(".moving-lab [role=status]")).to_contain_text("10 updates old")
+        expect(page.locator(".moving-lab [role=status]")).to_contain_text("4 updates old")
 
 
 def test_answers_unfold_and_the_search_finds(site, browser):

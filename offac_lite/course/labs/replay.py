@@ -151,7 +151,7 @@ def age_lab(controls: Sequence[str] | None = None) -> Lab:
     )
     shown = selected_controls(all_controls, controls)
     questions = _AGE_QUESTIONS if controls is None else ()
-    return Lab(shown, AgeModel(), plots.AgeView(), _age_summary, questions=questions)
+    return Lab(shown, AgeModel(), plots.AgeView(), _age_summary, questions=questions, pinned=True)
 
 
 def _age_summary(result: AgeResult) -> str:
