@@ -138,6 +138,9 @@ def sweep(
         pass
     finally:
         bar.close()
+    for name, (_, changes, path) in todo.items():  # saved by a process whose answer the interruption cut off
+        if results[name].run is None and path is not None and (run := _kept(config, changes, path)) is not None:
+            results[name] = Row(name, run)
     return results
 
 
