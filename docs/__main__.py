@@ -28,6 +28,14 @@ notebooks/*
 
 ```{toctree}
 :hidden:
+:glob:
+:caption: Further chapters
+
+notebooks/further/*
+```
+
+```{toctree}
+:hidden:
 :caption: The package
 
 docs/setup
@@ -73,11 +81,12 @@ def page_of(text: str, name: str, source: Path) -> str:
 
 def stage(source: Path) -> None:
     """Gather in `source` what becomes the site: the README as its first page, the rest in its place."""
-    for folder in ("notebooks", "docs"):
+    for folder in ("notebooks/further", "docs"):
         (source / folder).mkdir(parents=True)
-    for file in (ROOT / "notebooks").glob("*.ipynb"):
-        shutil.copy(file, source / "notebooks")
-    for path in [*ROOT.glob("*.md"), *HERE.glob("*.md"), ROOT / "notebooks" / "INSTRUCTORS.md"]:
+    for file in (ROOT / "notebooks").rglob("*.ipynb"):
+        if ".ipynb_checkpoints" not in file.parts:
+            shutil.copy(file, source / file.relative_to(ROOT))
+    for path in [*ROOT.glob("*.md"), *HERE.glob("*.md"), *(ROOT / "notebooks").glob("*.md")]:
         name = str(path.relative_to(ROOT))
         text = page_of(path.read_text(encoding="utf-8"), name, source)
         page = source / name.replace("README", "index")

@@ -29,7 +29,7 @@ ROOMS = {
     "course": ("The course", "Everything that needs Jupyter or Matplotlib: checks, labs, figures, the clinic."),
 }
 MARKUP = re.compile(r"`[^`]+`|(?<!\w)\*\*(?!\s)[^*]+(?<!\s)\*\*(?!\w)|(?<![\w*])\*(?!\s)[^*]+(?<!\s)\*(?![\w*])")
-NUMBER = re.compile(r"Equation \((\d+\.\d+)\)")
+NUMBER = re.compile(r"Equation \((\w\.\d+)\)")
 
 
 class Equation(NamedTuple):
@@ -83,18 +83,19 @@ def documented(module: str) -> dict[str, str]:
 def equations() -> list[Equation]:
     """List the numbered equations in order, from the docstrings that name them and the notebooks that show them."""
     shown = {}
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+    for path in sorted((ROOT / "notebooks").rglob("*.ipynb")):
         for cell in nbformat.read(path, 4).cells:
             if cell.cell_type == "markdown":
                 for block in re.findall(r"\$\$(.+?)\$\$", cell.source, re.DOTALL):
                     for number in re.findall(r"\\tag\{(.*?)\}", block):
-                        shown[number] = path.stem, re.sub(r"\\tag\{.*?\}", "", block).strip().rstrip(".,").strip()
+                        name = path.relative_to(ROOT / "notebooks").with_suffix("").as_posix()
+                        shown[number] = name, re.sub(r"\\tag\{.*?\}", "", block).strip().rstrip(".,").strip()
     found = []
     for room in ROOMS:
         for module in modules(room):
             for name, docstring in documented(module).items():
                 found += [Equation(number, name, room, *shown[number]) for number in NUMBER.findall(docstring)]
-    return sorted(found, key=lambda one: [int(part) for part in one.number.split(".")])
+    return sorted(found, key=lambda one: (one.number[0], int(one.number[2:])))
 
 
 # ------------------------------------------------------------------------------------------------- the pages
@@ -127,7 +128,7 @@ def reference(room: str) -> str:
             package = importlib.import_module(f"offac_lite.{room}.{folder}")
             parts += [heading(folder, "-"), "\n".join(to_rst(inspect.getdoc(package).splitlines())), ""]
             parts += [exercises()] if folder == "checks" else []
-        if folder == "checks" and re.fullmatch(r"checks\.notebook_\d+", short):
+        if folder == "checks" and re.fullmatch(r"checks\.(notebook_\d+|continuous_actions)", short):
             continue  # they are in the table
         parts += [heading(short, "~" if "." in short else "-")]
         parts += [f".. automodule:: {module}\n   :members:\n   :member-order: bysource\n"]

@@ -27,8 +27,8 @@ copybutton_selector = ", ".join(f"div.{kind} pre" for kind in ("cell_input", "hi
 suppress_warnings, smartquotes = ["mystnb.lexer"], False
 NOTE = """
 > You are reading the notebook as it ran. Where a lab has its controls here they work, at settings chosen beforehand.
-> To run cells and have your exercises checked, [set the course up](../index.md#start), which brings
-> <a href="../_sources/{document}.ipynb" download>this notebook</a> along.
+> To run cells and have your exercises checked, [set the course up]({up}index.md#start), which brings
+> <a href="{up}_sources/{document}.ipynb" download>this notebook</a> along.
 """
 PROGRESS = re.compile(r"\d+%\|")
 TAG = re.compile(r"\\tag\{(.*?)\}")
@@ -40,7 +40,9 @@ def prepare(app, document: str, source: list[str]) -> None:
         return
     name, chosen = document.removeprefix("notebooks/"), app.config.labs.split()
     notebook = nbformat.reads(source[0], as_version=4)
-    notebook.cells[0].source = notebook.cells[0].source.replace("\n", NOTE.format(document=document) + "\n", 1)
+    up = "../" * document.count("/")
+    note = NOTE.format(document=document, up=up)
+    notebook.cells[0].source = notebook.cells[0].source.replace("\n", note + "\n", 1)
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
         cell.outputs = [o for o in cell.outputs if not PROGRESS.search(o.get("data", {}).get("text/plain", ""))]
         for output in cell.outputs:

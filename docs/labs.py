@@ -55,7 +55,7 @@ GRIDS = {  # notebook, function → control → values; other controls keep thei
     ("05_resampled_actions", "fixes_lab"): dict(
         fixes=("none", "fix 1", "both"), data=("fresh", "old"), baseline=("none", "value")
     ),
-    ("07_continuous_actions", "continuous_lab"): dict(
+    ("further/continuous_actions", "continuous_lab"): dict(
         landscape=("one peak", "two humps"),
         baseline=("none", "value"),
         std=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0),
@@ -82,15 +82,16 @@ def moving(notebook: str, source: str, site: Path) -> str | None:
     words = [[_label(controls[name], value) for value in values] for name, values in grid.items()]
     others = "; ".join(control.description for name, control in lab.controls.items() if name not in grid)
     note = f"<p><small>In the notebook this lab has more controls: {html.escape(others)}.</small></p>" if others else ""
-    folder = f"{notebook[:2]}-{found[2]}"
+    up = "../" * (1 + notebook.count("/"))
+    folder = f"{notebook.rpartition('/')[2][:2]}-{found[2]}"
     rows = [_row(f"{folder}-{name}", controls[name], *rest) for name, *rest in zip(grid, words, start, strict=True)]
     states = render_grid(lab, grid, site / "_labs" / folder)
     file, text = map(html.escape, states[np.ravel_multi_index(start, [*map(len, words)])])
     width, height = PIL.Image.open(site / "_labs" / folder / file).size
-    data = json.dumps({"folder": f"../_labs/{folder}/", "words": words, "states": states}).replace("<", "\\u003c")
+    data = json.dumps({"folder": f"{up}_labs/{folder}/", "words": words, "states": states}).replace("<", "\\u003c")
     return f"""<div class="moving-lab">
 <form hidden>{"".join(rows)}</form>
-<div class="picture"><img src="../_labs/{folder}/{file}" alt="{text}" width="{width}" height="{height}"></div>
+<div class="picture"><img src="{up}_labs/{folder}/{file}" alt="{text}" width="{width}" height="{height}"></div>
 <p role="status">{text}</p>
 {note}
 <script type="application/json">{data}</script>

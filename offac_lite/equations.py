@@ -108,7 +108,7 @@ def policy_gradient_loss(log_prob: Tensor, advantage: Tensor) -> Tensor:
 
 
 def reparameterized_loss(q: Tensor) -> Tensor:
-    """Return −mean of Q(s, a_θ(s, ε)), with the gradient going *through* the action.        Equation (7.4)
+    """Return −mean of Q(s, a_θ(s, ε)), with the gradient going *through* the action.        Equation (C.4)
 
     *Data*: replayed s; actions from `rsample`. q (..., K, B): shape (...). This is the part with Q of Haarnoja et al.
     (2018), section 4.2; their entropy term is not in it.

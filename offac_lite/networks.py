@@ -117,7 +117,7 @@ class TanhGaussian:
             raise ValueError(f"mean or log_std holds NaN or infinity: {_NOT_FINITE}")
 
     def rsample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
-        """Draw a ~ π(·|s), Equation (7.1), a differentiable function of mean and std: (..., B, D) or (..., K, B, D)."""
+        """Draw a ~ π(·|s), Equation (C.1), a differentiable function of mean and std: (..., B, D) or (..., K, B, D)."""
         mean, log_std = self.mean, self.log_std
         _check.generator("generator", generator)
         if action_samples is not None:
@@ -132,7 +132,7 @@ class TanhGaussian:
             return self.rsample(action_samples, generator=generator)
 
     def log_prob(self, action: torch.Tensor) -> torch.Tensor:
-        """Evaluate log π(a|s), Equation (7.2), of actions (..., B, D) or (..., K, B, D): (..., B) or (..., K, B).
+        """Evaluate log π(a|s), Equation (C.2), of actions (..., B, D) or (..., K, B, D): (..., B) or (..., K, B).
 
         It carries gradient. An action on the bound is moved inside by 1e-6 of half the range, where u is finite.
         Raises `ValueError` for an action that is outside by more than rounding explains, 0.1% of half the range.

@@ -275,7 +275,7 @@ def reparameterized_actor_step(
     reparameterized_loss: Callable[[Tensor], Tensor] = equations.reparameterized_loss,
     alive: Tensor | None = None,
 ) -> Tensor:
-    """Take one step up 1/N Σ 1/K Σ ∇_θ [Q(s, a_θ(s, ε_k)) − α log π(a_θ|s)]: *through* the action.   Equation (7.5)
+    """Take one step up 1/N Σ 1/K Σ ∇_θ [Q(s, a_θ(s, ε_k)) − α log π(a_θ|s)]: *through* the action.   Equation (C.5)
 
     *Data*: replayed states `obs` (..., B, obs_size); continuous actions, drawn here from the current policy with
     `rsample`. α is `entropy_bonus`. The critic's parameters receive no gradient. Raises `NotFiniteError`, a

@@ -188,7 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     prepare_fonts()
     failed = False
-    for path in options.paths or sorted((ROOT / "notebooks").glob("*.ipynb")):
+    for path in options.paths or sorted((ROOT / "notebooks").rglob("*.ipynb")):
         print(f"{path}: ", end="", flush=True)
         found = refresh(path, options.check)
         print("ok" if not found else "NOT WRITTEN" if not options.check else "NOT OK")

@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.seeds < 1 or options.first < 0:
         parser.error("--seeds must be at least 1, and --first not negative")
     held, runs = 0, 0
-    for path in options.paths or sorted((ROOT / "notebooks").glob("*.ipynb")):
+    for path in options.paths or sorted((ROOT / "notebooks").rglob("*.ipynb")):
         for seed in range(options.first, options.first + options.seeds):
             start = time.perf_counter()
             wrong, peak = failure(path, seed)

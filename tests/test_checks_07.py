@@ -1,295 +1,311 @@
-"""The checks of notebook 07, by mutation: wrong answers fail with their own words, right ones pass however written."""
-
-import math
+"""The checks of notebook 07, by mutation: wrong repairs fail with their own words, right ones pass however written."""
 
 import torch
-from torch.distributions import Normal, TransformedDistribution
-from torch.distributions.transforms import AffineTransform, TanhTransform
+from torch.nn import functional
 
 from offac_lite.course import checks
-from offac_lite.equations import leave_one_out
+from offac_lite.networks import of_actions
 from tests.exercises import Answers
+
+A, B, C, D = checks.patient_a, checks.patient_b, checks.patient_c, checks.patient_d
+E, F, G, H = checks.patient_e, checks.patient_f, checks.patient_g, checks.patient_h
 
 # ------------------------------------------------------------------ right answers, each in more than one way
 
 
-def log_prob_by_hand(action, mean, log_std, mid, half):
-    squashed = (action - mid) / half
-    z = (torch.atanh(squashed) - mean) / torch.exp(log_std)
-    per_dimension = -0.5 * z**2 - log_std - 0.5 * math.log(2 * math.pi) - torch.log(half * (1 - squashed**2))
-    return per_dimension.sum(dim=-1)
+def target_with_a_product(reward, ended, next_value, gamma):
+    return reward + gamma * (1 - ended.float()) * next_value
 
 
-def log_prob_with_softplus(action, mean, log_std, mid, half):
-    u = torch.atanh((action - mid) / half)
-    slope = 2 * (math.log(2) - u - torch.nn.functional.softplus(-2 * u))
-    return Normal(mean, log_std.exp()).log_prob(u).sum(-1) - slope.sum(-1) - half.log().sum()
+def target_with_masked_fill(reward, ended, next_value, gamma):
+    return reward + gamma * next_value.masked_fill(ended, 0.0)
 
 
-def log_prob_by_the_library(action, mean, log_std, mid, half):
-    pi = TransformedDistribution(Normal(mean, log_std.exp()), [TanhTransform(), AffineTransform(mid, half)])
-    return pi.log_prob(action).sum(-1)
+def target_in_two_steps(reward, ended, next_value, gamma):
+    y = reward.clone()
+    y[~ended] += gamma * next_value[~ended]
+    return y
 
 
-def through_the_action(policy, critic, obs, stored_action, action_samples, generator):
-    action = policy(obs).rsample(action_samples, generator=generator)
-    return -critic(obs, action).mean()
-
-
-def through_the_action_in_a_loop(policy, critic, obs, stored_action, action_samples, generator):
-    total = 0.0
-    for _ in range(action_samples):
-        a = policy(obs).rsample(generator=generator)
-        total += critic(obs, a).mean()
-    return -total / action_samples
-
-
-def through_the_action_minus_a_number(policy, critic, obs, stored_action, action_samples, generator):
-    q = critic(obs, policy(obs).rsample(action_samples, generator=generator))
-    return -(q - q.detach().mean(0, keepdim=True)).mean()
-
-
-def through_the_action_of_a_frozen_critic(policy, critic, obs, stored_action, action_samples, generator):
-    for p in critic.parameters():
-        p.requires_grad_(False)
-    return -critic(obs, policy(obs).rsample(action_samples, generator=generator)).mean()
-
-
-def score_with_a_frozen_critic(policy, critic, obs, stored_action, action_samples, generator):
-    pi, q_of = policy(obs), critic.requires_grad_(False)
-    a = pi.sample(action_samples, generator=generator)
-    return -(pi.log_prob(a) * leave_one_out(q_of(obs, a))).mean()
-
-
-def score_with_sample(policy, critic, obs, stored_action, action_samples, generator):
-    pi = policy(obs)
-    a = pi.sample(action_samples, generator=generator)
-    q = critic(obs, a).detach()
-    return -(pi.log_prob(a) * leave_one_out(q)).mean()
-
-
-def score_with_detached_action(policy, critic, obs, stored_action, action_samples, generator):
-    pi = policy(obs)
-    a = pi.rsample(action_samples, generator=generator).detach()
+def loss_without_a_graph(log_prob, q, value):
     with torch.no_grad():
-        q = critic(obs, a)
-        advantage = q - (q.sum(-2, keepdim=True) - q) / (action_samples - 1)
-    return -(pi.log_prob(a) * advantage).mean()
+        advantage = q - value
+    return -(log_prob * advantage).mean()
 
 
-def score_without_a_graph(policy, critic, obs, stored_action, action_samples, generator):
-    with torch.no_grad():
-        a = policy(obs).rsample(action_samples, generator=generator)
-        weight = leave_one_out(critic(obs, a))
-    return (-policy(obs).log_prob(a) * weight).mean(-1).mean()
+def loss_term_by_term(log_prob, q, value):
+    weight = q.detach() - value.detach()
+    total = sum((-log_prob[k] * weight[k]).sum() for k in range(len(q)))
+    return total / q.numel()
+
+
+def loss_of_two_means(log_prob, q, value):
+    return (-log_prob * (q - value).detach()).mean(0).mean()
+
+
+def critic_loss_by_index(q_all, action, target):
+    return 0.5 * ((q_all[torch.arange(len(action)), action] - target.detach()) ** 2).mean()
+
+
+def critic_loss_by_the_library(q_all, action, target):
+    q = q_all.gather(1, action[:, None])
+    return functional.mse_loss(q, target[:, None]) / 2
+
+
+def critic_loss_by_one_hot(q_all, action, target):
+    q = (q_all * functional.one_hot(action, q_all.shape[-1])).sum(-1)
+    return (q - target).pow(2).mean() / 2
+
+
+def resample_by_gather(pi, q_all, action_samples, generator):
+    a = pi.sample(action_samples, generator=generator)
+    return pi.log_probs.gather(-1, a.mT).mT, q_all.gather(-1, a.mT).mT.detach()
+
+
+def resample_in_a_loop(pi, q_all, action_samples, generator):
+    draws = [pi.sample(generator=generator) for _ in range(action_samples)]
+    return torch.stack([pi.log_prob(a) for a in draws], -2), torch.stack([of_actions(q_all, a) for a in draws], -2)
+
+
+def next_value_with_einsum(policy, target_critic, next_obs, stored_next_action):
+    return torch.einsum("...a,...a->...", policy(next_obs).probs, target_critic.all_actions(next_obs))
+
+
+def next_value_in_a_loop(policy, target_critic, next_obs, stored_next_action):
+    pi, total = policy(next_obs), 0.0
+    for a in range(pi.probs.shape[-1]):
+        action = torch.full_like(stored_next_action, a)
+        total = total + pi.log_prob(action).exp() * target_critic(next_obs, action)
+    return total
 
 
 RIGHT = {
-    checks.squashed_log_prob: [log_prob_by_hand, log_prob_with_softplus, log_prob_by_the_library],
-    checks.reparameterized_loss: [
-        through_the_action,
-        through_the_action_in_a_loop,
-        through_the_action_minus_a_number,
-    ],
-    checks.score_function_loss: [
-        score_with_sample,
-        score_with_detached_action,
-        score_without_a_graph,
-    ],
+    A: [target_with_a_product, target_with_masked_fill, target_in_two_steps],
+    B: [loss_without_a_graph, loss_term_by_term, loss_of_two_means],
+    C: [loss_without_a_graph, loss_term_by_term, loss_of_two_means],
+    D: [critic_loss_by_index, critic_loss_by_the_library, critic_loss_by_one_hot],
+    E: [resample_by_gather, resample_in_a_loop],
+    F: [loss_without_a_graph, loss_term_by_term, loss_of_two_means],
+    G: [next_value_with_einsum, next_value_in_a_loop],
+    H: [lambda te, tr: te.clone(), lambda te, tr: te & (te | tr), lambda te, tr: torch.where(te, True, False)],
 }
 
 
 # --------------------------------------------------------------------- wrong answers, and what must be said
 
 
-def log_prob_without_return(action, mean, log_std, mid, half):
-    u = torch.atanh((action - mid) / half)
-    log_prob = Normal(mean, log_std.exp()).log_prob(u).sum(-1)
-    log_prob = log_prob - torch.log(half * (1 - torch.tanh(u) ** 2)).sum(-1)
-
-
-def wrong_log_prob(variant):
-    def log_prob(action, mean, log_std, mid, half):
-        t = (action - mid) / half
-        u = torch.atanh(t)
-        gaussian = Normal(mean, log_std.exp()).log_prob(u)
-        slope = 1 - torch.tanh(u) ** 2
+def wrong_target(variant):
+    def q_target(reward, ended, next_value, gamma):
+        go_on = 1.0 - ended.float()
         return {
-            "none": lambda: gaussian.sum(-1),
-            "sign": lambda: (gaussian + torch.log(half * slope)).sum(-1),
-            "tanh sign": lambda: (gaussian + slope.log() - half.log()).sum(-1),
-            "tanh of the action": lambda: (gaussian - torch.log(half * (1 - torch.tanh(action) ** 2))).sum(-1),
-            "none, per dimension": lambda: gaussian,
-            "sign, per dimension": lambda: gaussian + torch.log(half * slope),
-            "tanh sign, per dimension": lambda: gaussian + torch.log(slope / half),
-            "no scale, per dimension": lambda: gaussian - torch.log(1 - t**2),
-            "scale sign, per dimension": lambda: gaussian - torch.log(slope / half),
-            "only scale, per dimension": lambda: gaussian - half.log(),
-            "detached": lambda: (gaussian - torch.log(half * slope)).sum(-1).detach(),
-            "scale": lambda: (gaussian - slope.log()).sum(-1),
-            "scale sign": lambda: (gaussian - torch.log(slope / half)).sum(-1),
-            "only scale": lambda: (gaussian - half.log()).sum(-1),
-            "batch": lambda: (gaussian - torch.log(half * slope)).sum(-2),
-            "per dimension": lambda: gaussian - torch.log(half * slope),
-            "mean": lambda: (gaussian - torch.log(half * slope)).mean(-1),
-            "all": lambda: (gaussian - torch.log(half * slope)).sum(),
-            "twice": lambda: (gaussian - torch.log(half * (1 - torch.tanh(t) ** 2))).sum(-1),
-            "square": lambda: (gaussian - torch.log(half * (1 - torch.tanh(u)))).sum(-1),
-            "no log": lambda: (gaussian - half * slope).sum(-1),
-            "density": lambda: (gaussian.exp() / (half * slope)).prod(-1),
-            "half summed": lambda: gaussian.sum(-1) - torch.log(half * slope),
+            "bug": lambda: reward + gamma * torch.where(ended, next_value, next_value),
+            "inverted": lambda: reward + gamma * torch.where(ended, next_value, 0.0),
+            "no last reward": lambda: go_on * (reward + gamma * next_value),
+            "no discount": lambda: reward + go_on * next_value,
+            "no future": lambda: reward.clone(),
+            "all discounted": lambda: gamma * reward + gamma * go_on * next_value,
+            "sign": lambda: reward - gamma * go_on * next_value,
+            "penalty": lambda: reward - ended.float() + gamma * next_value,
+            "minus one": lambda: torch.where(ended, -1.0, reward + gamma * next_value),
+            "mean": lambda: (reward + gamma * go_on * next_value).mean(),
         }[variant]()
 
-    return log_prob
+    return q_target
 
 
-def wrong_reparameterized(variant):
-    def loss(policy, critic, obs, stored_action, action_samples, generator):
-        pi = policy(obs)
-        if variant == "stored":
-            return -critic(obs, stored_action).mean()
-        if variant == "mode":
-            return -critic(obs, pi.mode()).mean()
-        if variant == "one":
-            return -critic(obs, pi.rsample(generator=generator)).mean()
-        if variant in ("sample", "score"):
-            a = pi.sample(action_samples, generator=generator)
-            q = critic(obs, a)
-            return -q.mean() if variant == "sample" else -(pi.log_prob(a) * q.detach()).mean()
-        a = pi.rsample(action_samples, generator=generator)
-        if variant == "detached action":
-            return -critic(obs, a.detach()).mean()
-        q = critic(obs, a)
+def wrong_actor(variant):
+    def loss(log_prob, q, value):
+        advantage = (q - value).detach()
         return {
-            "sign": lambda: q.mean(),
-            "own mean": lambda: (q.mean(0) - q).mean(),
-            "minus abs": lambda: -torch.abs(q.mean()),
-            "abs": lambda: (-q.mean()).abs(),
-            "detached": lambda: -q.detach().mean(),
-            "log π, attached": lambda: -(pi.log_prob(a) * q).mean(),
-            "log π": lambda: -(pi.log_prob(a) * q.detach()).mean(),
-            "sum": lambda: -q.sum(),
-            "batch mean": lambda: -q.mean(dim=-1),
-            "leave-one-out": lambda: -leave_one_out(q).mean(),
-            "sum over K": lambda: -q.sum(0).mean(),
+            "sign": lambda: torch.mean(log_prob * advantage),
+            "attached": lambda: torch.mean(-log_prob * (q - value)),
+            "sum": lambda: torch.sum(-log_prob * advantage),
+            "sign, attached": lambda: torch.mean(log_prob * (q - value)),
+            "sum over K": lambda: (-log_prob * advantage).sum(-2).mean(),
+            "sum over B": lambda: (-log_prob * advantage).sum(-1).mean(),
+            "batch mean": lambda: (-log_prob * advantage).mean(1),
+            "no baseline": lambda: (-log_prob * q.detach()).mean(),
+            "wrong factor": lambda: -(log_prob.detach() * (q - value)).mean(),
+            "both cut": lambda: -(log_prob * (q - value)).detach().mean(),
+            "π": lambda: -(torch.exp(log_prob) * advantage).mean(),
+            "abs": lambda: (-log_prob * advantage).mean().abs(),
+            "minus abs": lambda: -torch.abs((log_prob * advantage).mean()),
+            "plus": lambda: -(log_prob * (q + value).detach()).mean(),
         }[variant]()
 
     return loss
 
 
-def wrong_score(variant):
-    def loss(policy, critic, obs, stored_action, action_samples, generator):
-        pi = policy(obs)
-        if variant in ("bug", "bug, attached", "reparameterised", "no log π"):
-            a = pi.rsample(action_samples, generator=generator)
+ACTOR_WORDS = {
+    "sign": "the sign is flipped.*rarer$",
+    "attached": "a gradient flows into Q",
+    "sum": "add up over states and actions",
+    "sign, attached": "the sign is flipped, and besides a gradient",
+    "sum over K": "add up the K actions",
+    "sum over B": "add up the states",
+    "batch mean": "over the batch only",
+    "no baseline": "the baseline is gone",
+    "wrong factor": "cut at the wrong factor",
+    "both cut": "log π is detached",
+    "π": "weights by π, not by log π",
+    "abs": "yours is never negative",
+    "minus abs": "yours is never positive",
+    "plus": "V.s. has the wrong sign",
+}
+
+
+def wrong_critic(variant):
+    def loss(q_all, action, target):
+        q = q_all.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+        return {
+            "bug": lambda: ((q[:, None] - target) ** 2).mean() / 2,
+            "the other way": lambda: ((q - target[:, None]) ** 2).mean() / 2,
+            "sum": lambda: ((q - target) ** 2).sum() / 2,
+            "no half": lambda: functional.mse_loss(q, target),
+            "max": lambda: ((q_all.max(-1).values - target) ** 2).mean() / 2,
+            "all actions": lambda: ((q_all - target[:, None]) ** 2).mean() / 2,
+            "first row": lambda: ((q_all.gather(-1, action.unsqueeze(0)).squeeze(0) - target) ** 2).mean() / 2,
+            "every action": lambda: functional.mse_loss(q_all[:, action], target.expand(len(q_all), -1)) / 2,
+            "axis 0": lambda: functional.mse_loss(q_all.gather(0, action[None])[0], target) / 2,
+            "mean first": lambda: (q - target).mean() ** 2 / 2,
+            "distance": lambda: (q - target).abs().mean() / 2,
+            "per row": lambda: (q - target) ** 2 / 2,
+            "no gradient": lambda: ((q.detach() - target) ** 2).mean() / 2,
+            "number": lambda: ((q - target) ** 2).mean().item() / 2,
+        }[variant]()
+
+    return loss
+
+
+def wrong_resample(variant):
+    def resample(pi, q_all, action_samples, generator):
+        if variant == "bug":
+            q = of_actions(q_all, pi.sample(action_samples, generator=generator))
+            return pi.log_prob(pi.sample(action_samples, generator=generator)), q
+        if variant == "no axis":
+            a = pi.sample(generator=generator)
+            return pi.log_prob(a), of_actions(q_all, a)
+        if variant in ("mode", "one", "copies"):
+            a = pi.mode() if variant == "mode" else pi.sample(generator=generator)
+            a = a.unsqueeze(0).repeat(1 if variant == "one" else action_samples, 1)
+            return pi.log_prob(a), of_actions(q_all, a)
+        if variant == "uniform":
+            a = torch.randint(q_all.shape[-1], (action_samples, len(q_all)), generator=generator)
+        elif variant == "other draws":
+            a = torch.multinomial(pi.probs, action_samples, replacement=True, generator=generator).T
+        elif variant == "global draws":
+            a = torch.multinomial(pi.probs, action_samples, replacement=True).T
         else:
             a = pi.sample(action_samples, generator=generator)
-        log_prob, q = pi.log_prob(a), critic(obs, a)
-        weight = leave_one_out(q.detach())
+        log_prob, q = pi.log_prob(a), of_actions(q_all, a)
+        if variant in ("uniform", "other draws", "global draws"):
+            return log_prob, q
         return {
-            "bug": lambda: -(log_prob * weight).mean(),
-            "bug, attached": lambda: -(log_prob * leave_one_out(q)).mean(),
-            "attached": lambda: -(log_prob * leave_one_out(q)).mean(),
-            "reparameterised": lambda: -q.mean(),
-            "no baseline": lambda: -(log_prob * q.detach()).mean(),
-            "own baseline": lambda: -(log_prob * (q - q.mean(0)).detach()).mean(),
-            "sign": lambda: (log_prob * weight).mean(),
-            "no log π": lambda: -leave_one_out(q).mean(),
-            "abs": lambda: (-log_prob * weight).mean().abs(),
-            "minus abs": lambda: -(log_prob * weight).mean().abs(),
-            "detached": lambda: -(log_prob.detach() * weight).mean(),
-            "sum": lambda: -(log_prob * weight).sum(),
-            "batch mean": lambda: -(log_prob * weight).mean(dim=-1),
-            "two draws": lambda: -(pi.log_prob(pi.sample(action_samples, generator=generator)) * weight).mean(),
-            "stored": lambda: -(pi.log_prob(stored_action) * weight.movedim(-2, 0)).mean(),
-            "sum over K": lambda: -(log_prob * weight).sum(0).mean(),
-            "π": lambda: -(log_prob.exp() * weight).mean(),
+            "order": lambda: (q, log_prob),
+            "all actions": lambda: (log_prob, q_all),
+            "V": lambda: (log_prob, (pi.probs * q_all).sum(-1).expand_as(log_prob)),
+            "max": lambda: (log_prob, q_all.max(-1).values.expand_as(log_prob)),
+            "cut": lambda: (log_prob.detach(), q),
+            "π": lambda: (log_prob.exp(), q),
+            "one tensor": lambda: log_prob * q,
+            "mean": lambda: (log_prob.mean(0), q.mean(0)),
         }[variant]()
 
-    return loss
+    return resample
+
+
+def wrong_next_value(variant):
+    def next_value(policy, target_critic, next_obs, stored_next_action):
+        pi, q = policy(next_obs), target_critic.all_actions(next_obs)
+        return {
+            "bug": lambda: q.gather(-1, stored_next_action.unsqueeze(-1)).squeeze(-1),
+            "max": lambda: q.max(-1).values,
+            "mode": lambda: target_critic(next_obs, pi.probs.argmax(-1)),
+            "uniform": lambda: q.mean(-1),
+            "sum": lambda: q.sum(-1),
+            "log": lambda: (pi.log_probs * q).sum(-1),
+            "mean": lambda: (pi.probs * q).mean(-1),
+            "soft": lambda: q.logsumexp(-1),
+            "softmax of Q": lambda: (q.softmax(-1) * q).sum(-1),
+            "one term": lambda: pi.log_prob(stored_next_action).exp() * target_critic(next_obs, stored_next_action),
+            "no sum": lambda: pi.probs * q,
+        }[variant]()
+
+    return next_value
 
 
 WRONG = [
-    (checks.reparameterized_loss, through_the_action_of_a_frozen_critic, "freezes the critic and leaves it frozen"),
-    (checks.score_function_loss, score_with_a_frozen_critic, "freezes the critic and leaves it frozen"),
-    (
-        checks.squashed_log_prob,
-        lambda a, mean, log_std, *bounds: torch.distributions.Normal(mean, log_std).log_prob(a),
-        "it stops with ValueError: .*log σ stands where σ belongs",
-    ),
-    (checks.squashed_log_prob, wrong_log_prob("none"), "this is the density of u"),
-    (checks.squashed_log_prob, wrong_log_prob("sign"), "the correction has the wrong sign"),
-    (checks.squashed_log_prob, wrong_log_prob("scale"), "the scale of the action is missing"),
-    (checks.squashed_log_prob, wrong_log_prob("scale sign"), "the scale of the action has the wrong sign"),
-    (checks.squashed_log_prob, wrong_log_prob("only scale"), "the slope of tanh is missing"),
-    (checks.squashed_log_prob, wrong_log_prob("batch"), "add up over the batch"),
-    (checks.squashed_log_prob, wrong_log_prob("per dimension"), "one number per dimension left"),
-    (checks.squashed_log_prob, wrong_log_prob("mean"), "average over the dimensions"),
-    (checks.squashed_log_prob, wrong_log_prob("all"), "the batch too"),
-    (checks.squashed_log_prob, wrong_log_prob("twice"), "to which tanh has been applied already"),
-    (checks.squashed_log_prob, wrong_log_prob("square"), "the square is missing"),
-    (checks.squashed_log_prob, wrong_log_prob("no log"), "needs its .logarithm"),
-    (checks.squashed_log_prob, wrong_log_prob("density"), "its logarithm is wanted"),
-    (checks.squashed_log_prob, wrong_log_prob("half summed"), "it stops with RuntimeError"),
-    (checks.squashed_log_prob, wrong_log_prob("tanh sign"), "the slope of tanh has the wrong sign"),
-    (checks.squashed_log_prob, wrong_log_prob("tanh of the action"), "tanh of the action itself"),
-    (checks.squashed_log_prob, wrong_log_prob("none, per dimension"), "the density of u.*one number per dimension"),
-    (checks.squashed_log_prob, wrong_log_prob("sign, per dimension"), "the correction has.*one number per dimension"),
-    (checks.squashed_log_prob, wrong_log_prob("tanh sign, per dimension"), "the slope of tanh has.*per dimension"),
-    (checks.squashed_log_prob, wrong_log_prob("no scale, per dimension"), "scale of the action is.*per dimension"),
-    (checks.squashed_log_prob, wrong_log_prob("scale sign, per dimension"), "scale of the action has.*per dimension"),
-    (checks.squashed_log_prob, wrong_log_prob("only scale, per dimension"), "slope of tanh is missing.*per dimension"),
-    (checks.squashed_log_prob, wrong_log_prob("detached"), "no gradient reaches the mean or log σ"),
-    (checks.squashed_log_prob, log_prob_without_return, "^it returns nothing"),
-    (
-        checks.reparameterized_loss,
-        lambda p, c, s, a, k, g: p(s).sample(k),
-        r"TanhGaussian.sample\(\) missing .* 'generator'",
-    ),
-    (checks.reparameterized_loss, wrong_reparameterized("own mean"), "it cancels that of Q"),
-    (checks.reparameterized_loss, wrong_reparameterized("minus abs"), "where Q is negative"),
-    (checks.reparameterized_loss, wrong_reparameterized("abs"), "where Q is positive"),
-    (checks.reparameterized_loss, wrong_reparameterized("sign"), "the sign is flipped"),
-    (checks.reparameterized_loss, wrong_reparameterized("detached"), "somewhere on the way it is cut"),
-    (checks.reparameterized_loss, wrong_reparameterized("detached action"), "somewhere on the way it is cut"),
-    (checks.reparameterized_loss, wrong_reparameterized("sample"), "the actions come from sample"),
-    (checks.reparameterized_loss, wrong_reparameterized("score"), "this is the score-function loss"),
-    (
-        checks.reparameterized_loss,
-        wrong_reparameterized("log π, attached"),
-        "log π does not belong in this loss: .* Q alone",
-    ),
-    (checks.reparameterized_loss, wrong_reparameterized("log π"), "Q must not be a constant"),
-    (checks.reparameterized_loss, wrong_reparameterized("mode"), "the middle of the policy"),
-    (checks.reparameterized_loss, wrong_reparameterized("stored"), "you use the stored action"),
-    (checks.reparameterized_loss, wrong_reparameterized("sum"), "add up where the mean"),
-    (checks.reparameterized_loss, wrong_reparameterized("batch mean"), "average over the batch only"),
-    (checks.reparameterized_loss, wrong_reparameterized("sum over K"), "add up the K actions"),
-    (checks.reparameterized_loss, wrong_reparameterized("one"), "one action per state"),
-    (checks.reparameterized_loss, wrong_reparameterized("leave-one-out"), "a baseline that carries a gradient"),
-    (checks.score_function_loss, wrong_score("bug"), "flows through the action into log π.*varied$"),
-    (checks.score_function_loss, wrong_score("bug, attached"), "through the action into log π.*another through Q"),
-    (checks.score_function_loss, wrong_score("attached"), "a gradient flows into Q"),
-    (checks.score_function_loss, wrong_score("reparameterised"), "this is the reparameterised loss"),
-    (checks.score_function_loss, wrong_score("no baseline"), "and so is the baseline"),
-    (checks.score_function_loss, wrong_score("own baseline"), "contains the action's own Q"),
-    (checks.score_function_loss, wrong_score("sign"), "the sign is flipped"),
-    (checks.score_function_loss, wrong_score("no log π"), "everything cancels.* where log π is missing"),
-    (checks.score_function_loss, wrong_score("stored"), "everything cancels.* that of the stored action"),
-    (checks.score_function_loss, wrong_score("two draws"), "log π is of one draw and Q of another"),
-    (checks.score_function_loss, wrong_score("abs"), "yours is never negative"),
-    (checks.score_function_loss, wrong_score("minus abs"), "yours is never positive"),
-    (checks.score_function_loss, wrong_score("detached"), "log π is detached"),
-    (checks.score_function_loss, wrong_score("sum"), "add up where the mean"),
-    (checks.score_function_loss, wrong_score("batch mean"), "average over the batch only"),
-    (checks.score_function_loss, wrong_score("sum over K"), "add up the K actions"),
-    (checks.score_function_loss, wrong_score("π"), "weights by π, not by log π"),
+    (A, wrong_target("bug"), "still bootstraps past the end"),
+    (A, wrong_target("inverted"), "the mask is inverted"),
+    (A, wrong_target("no last reward"), "the last reward is lost"),
+    (A, wrong_target("no discount"), "γ is missing as a factor"),
+    (A, wrong_target("no future"), "nothing is bootstrapped"),
+    (A, wrong_target("all discounted"), "r is discounted too"),
+    (A, wrong_target("sign"), "has the wrong sign"),
+    (A, wrong_target("penalty"), "you subtract d itself"),
+    (A, wrong_target("minus one"), "wrong exactly where d is true"),
+    (A, wrong_target("mean"), r"y has shape \(\)"),
+    *[(e, wrong_actor(variant), words) for e in (B, C, F) for variant, words in ACTOR_WORDS.items()],
+    (D, wrong_critic("bug"), r"shape \(B, 1\)"),
+    (D, wrong_critic("the other way"), r"shape \(B, 1\)"),
+    (D, wrong_critic("sum"), "a sum is taken over everything"),
+    (D, wrong_critic("no half"), "the factor ½"),
+    (D, wrong_critic("max"), "the best action's Q"),
+    (D, wrong_critic("all actions"), "all the actions of a state"),
+    (D, wrong_critic("first row"), "in the first state"),
+    (D, wrong_critic("every action"), "every row is looked up at every action"),
+    (D, wrong_critic("axis 0"), "picks a row of the table"),
+    (D, wrong_critic("mean first"), "you square the mean"),
+    (D, wrong_critic("distance"), "the distance stands for its square"),
+    (D, wrong_critic("per row"), "one for each row"),
+    (D, wrong_critic("no gradient"), "no gradient reaches Q"),
+    (D, wrong_critic("number"), "^a plain number is returned"),
+    (E, lambda pi, q_all, k, g: (pi.sample(k), q_all), r"Categorical.sample\(\) missing .* 'generator'"),
+    (E, wrong_resample("bug"), "of one draw and Q of another"),
+    (E, wrong_resample("mode"), "the most probable action:"),
+    (E, wrong_resample("one"), "whatever action_samples says"),
+    (E, wrong_resample("copies"), "repeat it"),
+    (E, wrong_resample("order"), "in the wrong order"),
+    (E, wrong_resample("V"), r"this is V\(s\)"),
+    (E, wrong_resample("max"), "the best action's Q"),
+    (E, wrong_resample("cut"), "log π is detached"),
+    (E, wrong_resample("π"), "log π is exponentiated once too often"),
+    (E, wrong_resample("one tensor"), "two tensors are wanted"),
+    (E, wrong_resample("all actions"), r"each of the \*drawn\* actions"),
+    (E, wrong_resample("no axis"), "axis of the drawn actions is missing"),
+    (E, wrong_resample("mean"), "average over the drawn actions"),
+    (E, wrong_resample("uniform"), r"with \.sample of the policy's distribution"),
+    (E, wrong_resample("other draws"), r"with \.sample of the policy's distribution"),
+    (E, wrong_resample("global draws"), r"with \.sample of the policy's distribution"),
+    (G, wrong_next_value("bug"), "a′ is still the stored one"),
+    (G, wrong_next_value("max"), "Q-learning"),
+    (G, wrong_next_value("soft"), "a soft maximum of Q"),
+    (G, wrong_next_value("softmax of Q"), "the weights come from Q"),
+    (G, wrong_next_value("mode"), "favourite action alone"),
+    (G, wrong_next_value("uniform"), "every action counts the same"),
+    (G, wrong_next_value("sum"), "without π's probabilities"),
+    (G, wrong_next_value("log"), "not log π"),
+    (G, wrong_next_value("mean"), "once more is too much"),
+    (G, wrong_next_value("one term"), "only the stored action"),
+    (G, wrong_next_value("no sum"), "these are the terms"),
+    (H, lambda te, tr: torch.logical_or(te, tr), "a time limit still counts"),
+    (H, lambda te, tr: tr, "the time limit alone"),
+    (H, lambda te, tr: torch.logical_and(te, tr), "both reasons at once"),
+    (H, lambda te, tr: te & tr.logical_not(), "in its last allowed step"),
+    (H, lambda te, tr: te.logical_not(), "the opposite of d$"),
+    (H, lambda te, tr: ~te & ~tr, "the opposite of d, and"),
+    (H, lambda te, tr: te & False, "no episode ends at all"),
+    (H, lambda te, tr: te.float(), "float32, and bool is wanted"),
 ]
 
 
+NAMES = ["q_target", "loss_b", "loss_c", "critic_loss", "resample", "loss_f", "next_value", "ended"]
+FUNCTIONS = {patient: f"my_{name}" for patient, name in zip((A, B, C, D, E, F, G, H), NAMES, strict=True)}
+
+
 class TestAnswers(Answers):
-    NOTEBOOKS = ("07_continuous_actions.ipynb",)
+    NOTEBOOKS = ("07_bug_clinic.ipynb",)
     RIGHT, WRONG = RIGHT, WRONG
-    REVEALING = ("detach()", ".mean(", "no_grad", "rsample(", "torch.")
-    FUNCTIONS = {checks.squashed_log_prob: "my_log_prob", checks.score_function_loss: "my_score_loss"}  # noqa: RUF012
-    SCOPE = {"leave_one_out": leave_one_out}  # noqa: RUF012
+    REVEALING = ("detach()", ".mean(", "squeeze(", "torch.where", "probs", "torch.")
+    FUNCTIONS = FUNCTIONS
+    SCOPE = {"of_actions": of_actions}  # noqa: RUF012

@@ -13,8 +13,8 @@ from offac_lite import equations, train
 from offac_lite.course import checks, clinic
 from offac_lite.networks import Categorical, CategoricalPolicy, DiscreteQCritic, TwinQCritic, VCritic, of_actions
 from offac_lite.updates import descend
-from tests import test_checks, test_checks_02, test_checks_03, test_checks_04, test_checks_06, test_checks_07
-from tests import test_checks_08 as clinical
+from tests import test_checks, test_checks_02, test_checks_03, test_checks_04, test_checks_06, test_checks_continuous
+from tests import test_checks_07 as clinical
 from tests.exercises import define
 
 GENERIC = "compare your line with"
@@ -35,7 +35,7 @@ def read_answers() -> list:
 
 
 ANSWERS = read_answers()
-TABLES = [test_checks, test_checks_02, test_checks_03, test_checks_04, test_checks_06, test_checks_07, clinical]
+TABLES = [test_checks, test_checks_02, test_checks_03, test_checks_04, test_checks_06, test_checks_continuous, clinical]
 TABLES = [(e, f) for module in TABLES for e, answers in module.TestAnswers.RIGHT.items() for f in answers]
 ACCEPTED = [(exercise, function) for exercise, right, function in ANSWERS if right] + TABLES
 SAID = {}

@@ -1,4 +1,4 @@
-"""Notebook 08's clinic: the healthy agent is the package's, every patient has the symptom that the text describes."""
+"""Notebook 07's clinic: the healthy agent is the package's, every patient has the symptom that the text describes."""
 
 import copy
 import inspect
@@ -16,7 +16,7 @@ from offac_lite.course.clinic import HEALTHY, Chart, Parts, TableCritic, deliver
 from offac_lite.networks import Categorical, DiscreteQCritic
 from tests.refresh_notebooks import ROOT
 
-NOTEBOOK = nbformat.read(ROOT / "notebooks" / "08_bug_clinic.ipynb", as_version=4)
+NOTEBOOK = nbformat.read(ROOT / "notebooks" / "07_bug_clinic.ipynb", as_version=4)
 CODE = [cell.source for cell in NOTEBOOK.cells if cell.cell_type == "code"]
 
 

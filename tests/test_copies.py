@@ -11,7 +11,7 @@ from offac_lite.course import classroom, material, start
 from offac_lite.course import copies as copying
 from tests.refresh_notebooks import ROOT, execute
 
-ORIGINALS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+ORIGINALS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
 FOLDED = re.compile(r"<details><summary>(?:<b>)?(.*?)(?:</b>)?</summary>(.*?)</details>", re.DOTALL)
 each_notebook = pytest.mark.parametrize("path", ORIGINALS, ids=lambda path: path.stem)
 

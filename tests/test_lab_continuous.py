@@ -1,4 +1,4 @@
-"""The lab of notebook 07, driven by value: what it shows is what the exact moments say."""
+"""The lab of the chapter on continuous actions, driven by value: what it shows is what the exact moments say."""
 
 import pytest
 

@@ -18,7 +18,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from tests import refresh_notebooks
 from tests.refresh_notebooks import METADATA, ROOT, WIDGET_VIEW, execute, normalise, problems, refresh, written
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
 PNG = base64.b64encode(b"not looked at").decode()
 TESTS = "python3 -m venv .venv && .venv/bin/pip install -r requirements-dev.txt && .venv/bin/pytest"
 LAB = "from tests.demo_lab import demo_lab\n\ndemo_lab().show()\nprint('below')"

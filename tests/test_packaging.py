@@ -59,7 +59,7 @@ def alone(wheel, folder, *command):
 @pytest.mark.slow
 def test_the_wheel_brings_every_module_notebook_and_kept_run(wheel):
     held = {path.relative_to(wheel / "offac_lite") for path in (wheel / "offac_lite").rglob("*") if path.is_file()}
-    course = [*(ROOT / "notebooks").rglob("*.ipynb"), ROOT / "figures" / "ablations.json"]
+    course = [*(ROOT / "notebooks").rglob("*.ipynb"), ROOT / "notebooks" / "glossary.md", ROOT / "figures" / "ablations.json"]
     course = [path for path in course if ".ipynb_checkpoints" not in path.parts]
     wanted = {"course" / Path("files") / path.relative_to(ROOT) for path in course}
     assert held == wanted | {path.relative_to("offac_lite") for path in FILES} and len(wanted) > 5
@@ -70,9 +70,9 @@ def test_the_wheel_brings_every_module_notebook_and_kept_run(wheel):
 @pytest.mark.slow
 def test_with_the_wheel_alone_the_course_starts_where_there_is_no_checkout(wheel, tmp_path):
     out = alone(wheel, tmp_path, "-m", "offac_lite", "start", "mine", "--no-open")
-    names = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+    names = sorted(path.name for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
     assert out.startswith(f"{len(names)} notebooks written to mine")
-    assert sorted(path.name for path in (tmp_path / "mine").glob("*.ipynb")) == names
+    assert sorted(path.name for path in (tmp_path / "mine").rglob("*.ipynb")) == names
     code = "from offac_lite.course import material; print(material.FOLDER, len(material.kept_runs()['young']))"
     folder, variants = alone(wheel, tmp_path, "-c", code).split()
     assert Path(folder) == wheel / "offac_lite" / "course" / "files" and int(variants) >= 4

@@ -11,14 +11,14 @@ from offac_lite.__main__ import main
 from offac_lite.course import material, start
 from tests.refresh_notebooks import ROOT
 
-NAMES = [path.name for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+NAMES = [path.relative_to(ROOT / "notebooks").as_posix() for path in sorted((ROOT / "notebooks").rglob("*.ipynb"))]
 
 
 def test_it_copies_every_notebook_without_outputs_and_with_all_its_text(tmp_path, capsys):
     folder = tmp_path / "a" / "mine"
     main(["start", str(folder), "--no-open"])
     assert capsys.readouterr().out == f"{len(NAMES)} notebooks written to {folder}\n"
-    assert sorted(path.name for path in folder.iterdir()) == NAMES
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*")) == sorted([*NAMES, "glossary.md"])
     for name in NAMES:
         original, copy = (nbformat.read(place / name, as_version=4) for place in (ROOT / "notebooks", folder))
         nbformat.validate(copy)
@@ -34,7 +34,7 @@ def test_a_student_s_work_is_never_changed_and_what_is_missing_is_added(tmp_path
     main(["start", str(tmp_path), "--no-open"])
     (tmp_path / NAMES[1]).write_text("my work")
     (tmp_path / NAMES[2]).unlink()
-    kept = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.ipynb")}
     capsys.readouterr()
     main(["start", str(tmp_path), "--no-open"])
     assert capsys.readouterr().out == f"1 notebooks written to {tmp_path}, {len(NAMES) - 1} kept as they are\n"

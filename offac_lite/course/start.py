@@ -44,16 +44,23 @@ def working_copies(folder: Path) -> dict[Path, bool]:
     check_folder(folder)
     written = {}
     for original in material.notebooks():
-        text = nbformat.writes(without_outputs(nbformat.read(original, as_version=4))) + "\n"
         path = folder / original.relative_to(material.NOTEBOOKS)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
-            written[path] = True
-        except FileExistsError:
-            written[path] = False
+        text = nbformat.writes(without_outputs(nbformat.read(original, as_version=4))) + "\n"
+        written[path] = _write_new(path, text)
+    for page in material.NOTEBOOKS.glob("glossary.md"):
+        _write_new(folder / page.name, page.read_text(encoding="utf-8"))
     return written
+
+
+def _write_new(path: Path, text: str) -> bool:
+    """Write a file and return True; return False, and change nothing, if there is one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        return False
+    return True
 
 
 def start_command(arguments: list[str]) -> None:

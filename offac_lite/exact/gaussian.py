@@ -100,7 +100,7 @@ def gaussian_moments(
     mean, std : float
         μ and σ of the policy. Several σ in a sequence give tensors instead of numbers.
     estimator : "score" | "pathwise"
-        "score", Equation (7.3), multiplies ∂ log π/∂μ = ε/σ by Q − b. "pathwise" averages Q′(a) and ignores `baseline`.
+        "score", Equation (C.3), multiplies ∂ log π/∂μ = ε/σ by Q − b. "pathwise" averages Q′(a) and ignores `baseline`.
     action_samples : int
         K.
     baseline : None | "value" | "leave-one-out"

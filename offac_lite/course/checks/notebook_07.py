@@ -1,265 +1,281 @@
-"""The exercises of notebook 07: right answers, what to observe, and the mistakes people make."""
+"""The repairs of notebook 07: right answers, what to observe, and the mistakes people make. SPOILERS."""
 
-import math
 from collections.abc import Callable
 
 import torch
 
-from offac_lite import networks
+from offac_lite import equations
+from offac_lite.course import clinic
 from offac_lite.course.checks import resampling
 from offac_lite.course.checks.exercise import Exercise
-from offac_lite.course.checks.observing import Observations, Observer, Refused, call_loss, gradient, observer
-from offac_lite.equations import leave_one_out
+from offac_lite.course.checks.observing import Observations, Observer, Refused, gradient, observer, something, to_tensor
+from offac_lite.networks import Categorical, of_actions
 
-__all__ = ["reparameterized_loss", "score_function_loss", "squashed_log_prob"]
+__all__ = ["patient_a", "patient_b", "patient_c", "patient_d", "patient_e", "patient_f", "patient_g", "patient_h"]
 
-
-def _right_log_prob(action, mean, log_std, mid, half):
-    return networks.TanhGaussian(mean, log_std, mid - half, mid + half).log_prob(action)
+# ------------------------------------------------------------------------------------------------- A: the target
 
 
-def _log_prob(action, mean, log_std, mid, half):
-    t = (action - mid) / half
-    u = torch.atanh(t)
-    std = log_std.exp()
-    z = (u - mean) / std
-    gaussian = -0.5 * z.square() - std.log() - 0.5 * math.log(2 * math.pi)
-    slope = 1 - torch.tanh(u).square()
-    return (gaussian - slope.log() - half.log()).sum(-1)
+def _q_target(reward, ended, next_value, gamma):
+    return reward + gamma * next_value * ~ended
 
 
-def _stub_log_prob(action, mean, log_std, mid, half):
-    u = torch.atanh((action - mid) / half)
-    gaussian = torch.distributions.Normal(mean, log_std.exp()).log_prob(u)  # noqa: F841
+def _planted_a(reward, ended, next_value, gamma):
+    return reward + gamma * next_value
 
 
-def _doubles(*values):
-    return torch.tensor(values, dtype=torch.float64)
-
-
-_MEAN, _LOG_STD = _doubles([0.3, -0.8], [0.0, 0.5], [-0.4, 0.1]), _doubles([-0.5, 0.2], [-1.0, -0.3], [0.1, -0.7])
-_MID, _HALF = _doubles(0.5, -1.0), _doubles(2.0, 3.0)
-_ACTION = _MID + _HALF * torch.tanh(_doubles([0.9, -0.2], [-0.3, 1.1], [0.6, 0.4]))
-_BATCH = _ACTION, _MEAN, _LOG_STD
-_FORMULAS = {
-    "- slope.log() - half.log() →": "this is the density of u: squashing changes a density, and log π has to account "
-    "for that",
-    "- slope.log() - half.log() → + slope.log() + half.log()": "the correction has the wrong sign: where the squashing "
-    "is steep the probability is spread thin, so log π gets smaller",
-    "- slope.log() → + slope.log()": "the slope of tanh has the wrong sign: where tanh is steep the probability is "
-    "spread thin, so log π gets smaller",
-    "- half.log() →": "the scale of the action is missing: a = mid + half · tanh u also stretches by half",
-    "- half.log() → + half.log()": "the scale of the action has the wrong sign: a wider range means a lower density",
-    "- slope.log() →": "the scale is there, the slope of tanh is missing: it is 1 − tanh² u",
-}
-_SUM_MISSING = (
-    "there is one number per dimension left: the dimensions are independent, so their log densities add up to one "
-    "number per action"
+_REWARD, _NEXT_VALUE = torch.tensor([[1.0, -0.5, 2.0], [0.25, 3.0, 0.0]]), torch.tensor([[4, 6, -1.5], [5, 0.5, 7]])
+_ENDED = torch.tensor([[False, True, False], [True, False, False]])
+patient_a = Exercise(
+    "patient A",
+    doc="Check the repair of patient A, `my_q_target(reward, ended, next_value, gamma)`.",
+    right=equations.v_target,
+    plain=_q_target,
+    observe=observer({"": (_REWARD, _ENDED, _NEXT_VALUE, 0.9)}, "y"),
+    mistakes={
+        _planted_a: "y still bootstraps past the end: where d is true, nothing comes after r",
+        "~ended → ended": "the mask is inverted: you bootstrap only where the episode is over",
+        "return (reward + gamma * next_value) * ~ended": "the last reward is lost: the mask takes away r as well, and "
+        "r was really paid",
+        "return reward": "nothing is bootstrapped at all: y looks one step ahead and no further",
+        "return gamma * (reward + next_value * ~ended)": "r is discounted too; it is paid now, only V(s′) comes later",
+        "* ~ended → - ended.double()": "you subtract d itself: y is lower at the end, and the value of s′ is still in "
+        "it",
+    },
+    praise="healed: where the episode is over, y is r and nothing else",
+    planted=_planted_a,
 )
-squashed_log_prob = Exercise(
-    "squashed_log_prob",
-    doc="Check notebook 07's `my_log_prob(action, mean, log_std, mid, half)`: log π(a|s) of a squashed action.",
-    right=_right_log_prob,
-    plain=_log_prob,
-    observe=observer(
-        {
-            "(one seed)": (*_BATCH, _MID, _HALF),
-            "(two seeds)": (*(tensor.expand(2, 3, 2) for tensor in _BATCH), _MID, _HALF),
+
+
+# -------------------------------------------------------------------------------------- B, C, F: the actor's loss
+
+
+def _actor_loss(log_prob, q, value):
+    return -(log_prob * (q - value).detach()).mean()
+
+
+def _planted_b(log_prob, q, value):
+    return (log_prob * (q - value).detach()).mean()
+
+
+def _planted_c(log_prob, q, value):
+    return -(log_prob * (q - value)).mean()
+
+
+def _planted_f(log_prob, q, value):
+    return -(log_prob * (q - value).detach()).sum()
+
+
+_LOG_PROB = torch.tensor([[-0.3, -1.2, -0.7], [-2.0, -0.1, -0.4], [-0.9, -0.6, -1.7], [-1.1, -0.2, -0.5]])
+_DRAWN_Q, _VALUE = (
+    torch.tensor([[1.0, 4.0, -2.0], [0.5, 3.0, 6.0], [2.5, 1.5, 0.0], [-1.0, 5.0, 3.5]]),
+    torch.tensor([0.75, 2.0, 1.0]),
+)
+_RARER = "where it should be, good actions get rarer"
+_observe_actor_loss = observer(
+    {"": (_LOG_PROB, _DRAWN_Q, _VALUE), "(another batch)": (_LOG_PROB, -_DRAWN_Q, -_VALUE)},  # above zero, and below
+    "the loss",
+    {0: "the gradient with respect to log π", 1: "the gradient that reaches Q"},
+    loss=True,
+)
+_ACTOR_MISTAKES = {
+    _planted_b: resampling.SIGN,
+    _planted_c: "a gradient flows into Q: the actor's loss moves the critic, which must learn from rewards alone",
+    _planted_f: "you add up over states and actions: the gradient is multiplied by the number of terms",
+    ("-(log_prob → (log_prob", ".detach() →"): "the sign is flipped, and besides a gradient flows into Q",
+    **resampling.WEIGHTING,
+    ".mean() → .mean(0).sum()": "you add up the states of the batch where their mean is wanted: a larger batch would "
+    "mean larger steps",
+    "- value →": "the baseline is gone: the gradient stays unbiased but gets much noisier. The weight Q − V was not "
+    "the bug",
+    "return -(log_prob.detach() * (q - value)).mean()": "the gradient is cut at the wrong factor: it has to flow "
+    "through log π, and through nothing else",
+    ("-(log_prob → (log_prob", ".mean() → .mean().abs()"): f"the loss may be negative or positive, and yours is never "
+    f"negative: {_RARER}",
+    ".mean() → .mean().abs()": f"the loss may be negative or positive, and yours is never positive: {_RARER}",
+}
+patient_b, patient_c, patient_f = (
+    Exercise(
+        f"patient {letter}",
+        doc=f"Check the repair of patient {letter}, `my_actor_loss(log_prob, q, value)`.",
+        right=clinic.actor_loss,
+        plain=_actor_loss,
+        observe=_observe_actor_loss,
+        mistakes=_ACTOR_MISTAKES,
+        only_gradients=True,
+        extras={
+            ".mean() → .mean() + log_prob.mean()": resampling.ENTROPY,
+            "(q - value) → (q - value - log_prob)": resampling.ENTROPY,
+            ".mean() → .mean() + (log_prob.exp() * log_prob).mean()": resampling.ENTROPY,
         },
-        "log π",
-        {i: f"the gradient with respect to {what}" for i, what in ((1, "the mean"), (2, "log σ"), (0, "the action"))},
+        praise="healed: the sign is right, no gradient reaches the critic, and the loss is a mean",
+        planted=planted,
+    )
+    for letter, planted in (("B", _planted_b), ("C", _planted_c), ("F", _planted_f))
+)
+
+
+# ---------------------------------------------------------------------------------------------- D: the critic's loss
+
+
+def _critic_loss(q_all, action, target):
+    q = q_all.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+    return 0.5 * (q - target).square().mean()
+
+
+def _planted_d(q_all, action, target):
+    q = q_all.gather(-1, action.unsqueeze(-1))
+    return 0.5 * (q - target).square().mean()
+
+
+patient_d = Exercise(
+    "patient D",
+    doc="Check the repair of patient D, `my_critic_loss(q_all, action, target)`.",
+    right=clinic.critic_loss,
+    plain=_critic_loss,
+    observe=observer(
+        {"": (resampling.Q_TABLE, torch.tensor([0, 2, 1]), torch.tensor([4.0, 1.0, 2.5]))},
+        "the loss",
+        {0: "the gradient with respect to Q"},
+        loss=True,
     ),
     mistakes={
-        **_FORMULAS,
-        **{(formula, ".sum(-1) →"): f"{words}; and {_SUM_MISSING}" for formula, words in _FORMULAS.items()},
-        ".sum(-1) → .sum(-2)": "you add up over the batch: the dimensions of *one* action belong together, and they "
-        "are the last axis",
-        ".sum(-1) →": _SUM_MISSING,
-        ".sum(-1) → .mean(-1)": "you average over the dimensions of the action: densities multiply, so their "
-        "logarithms add up",
-        ".sum(-1) → .sum()": "you add everything up, the batch too: each action has a log density of its own",
-        "torch.tanh(u) → torch.tanh(t)": "you take tanh of a number to which tanh has been applied already: the slope "
-        "is that of tanh at u",
-        "torch.tanh(u) → torch.tanh(action)": "you take tanh of the action itself: the slope is that of tanh at u",
-        "std = log_std.exp() → std = torch.distributions.Normal(mean, log_std).scale": "log σ stands where σ belongs: "
-        "a standard deviation is positive",
-        "tanh(u).square() → tanh(u)": "the square is missing: the slope of tanh is 1 − tanh² u",
-        "- slope.log() - half.log() → - slope * half": "you subtract the slope itself: log π needs its *logarithm*",
-        ".sum(-1) → .sum(-1).exp()": "this is the density: its logarithm is wanted",
-        ".sum(-1) → .sum(-1).detach()": "the value is correct, but no gradient reaches the mean or log σ: an actor "
-        "could not learn from it",
+        _planted_d: "one of the two has shape (B, 1) and the other (B,): they still broadcast to (B, B), and every "
+        "prediction is pulled to every target",
+        "0.5 * →": "the factor ½ is missing: every step is twice as long",
+        "(q - → (q_all.amax(-1) -": "you train the best action's Q; y belongs to the action that was taken",
+        "(q - target) → (q_all - target.unsqueeze(-1))": "you pull all the actions of a state to y: it belongs to one "
+        "of them, the action that was taken",
+        "(q - → (q_all[0, action] -": "all the actions are looked up in the first state; each row has its own",
+        "(q - → (q_all[:, action] -": "every row is looked up at every action; each row has an action of its own",
+        "(q - → (q_all.gather(0, action.unsqueeze(0)) -": "the action picks a row of the table here; the rows are "
+        "states, and the actions stand side by side",
+        ".square().mean() → .mean().square()": "you square the mean: the mean of the squares is wanted",
+        ".mean() →": "one number is wanted, the mean over the batch: yours is one for each row",
+        "(q - → (q.detach() -": "no gradient reaches Q",
     },
-    praise="right: the Gaussian of u, the slope of tanh and the scale, one number per action",
-    stub=_stub_log_prob,
+    praise="healed: every prediction is compared with its own target, and with no other",
+    planted=_planted_d,
 )
 
 
-_OBS, _STORED = _doubles(0.0, 1.0, 2.0)[:, None], _doubles(1.5, -0.4, 0.2)[:, None]
-_PARAMETERS = _doubles([0.3, -0.6, 0.1], [-0.7, -0.2, -1.0])
-_NOISE = _doubles(
-    [0.4, -1.1, 0.3],
-    [1.2, 0.2, -0.8],
-    [-0.5, 0.9, 1.4],
-    [-1.3, -0.1, 0.7],
-    [0.6, 1.6, -0.2],
-    [0.1, -0.9, -1.5],
-    [-0.7, 0.5, 1.1],
-)
+# ------------------------------------------------------------------------------------------ E: the resampled actions
 
 
-def _one_loss(function: Callable, action_samples: int, sign: int, marked: bool, lead: tuple[int, ...]) -> Observations:
-    """Observe a loss for states (*lead, 3); each of two seeds has parameters and noise of its own."""
-    turned = _doubles(1.0, -0.5)[: lead[0], None] if lead else 1.0
-    parameters = [(turned * x).clone().requires_grad_() for x in _PARAMETERS]
-    critic = resampling.ContinuousQCritic(sign)
-    script = resampling.Script(8 * [(turned * noise)[..., None] for noise in _NOISE])
-
-    def policy(obs: torch.Tensor) -> resampling.TanhGaussian:
-        of_obs = [torch.take_along_dim(x, obs[..., 0].long(), -1)[..., None] for x in parameters]
-        return resampling.TanhGaussian(*of_obs, script, marked)
-
-    obs, stored = (x.expand(*lead, 3, 1).clone() for x in (_OBS, _STORED))
-    loss = call_loss(lambda *a: script.given_to(function, policy, critic, *a), obs, stored, action_samples)
-    if not critic.weights.requires_grad:
-        raise Refused("your function freezes the critic and leaves it frozen: after it, the critic learns no more")
-    loss = loss.mean() if lead and loss.shape == lead else loss  # train takes one number for each seed, too
-    return {
-        "the gradient with respect to the policy": torch.stack([gradient(loss, x) for x in parameters]),
-        "the gradient that reaches Q": gradient(loss, critic.weights),
-        "the loss": loss.detach(),
-    }
-
-
-def _losses(samples: tuple[int, int], marked: bool) -> Observer:
-    """Observe a loss for some numbers of actions, with Q and with −Q, and with seeds."""
-    many, few = samples
-    return Observer(
-        {
-            f"(K = {many})": (many, 1, marked, ()),
-            f"(K = {few})": (few, 1, marked, ()),
-            f"(K = {many}, another critic)": (many, -1, marked, ()),
-            f"(K = {few}, another critic)": (few, -1, marked, ()),
-            f"(K = {many}, {_WITH_SEEDS})": (many, 1, marked, (2,)),
-        },
-        _one_loss,
-        probes=False,
-    )
-
-
-_WITH_SEEDS = "with an axis of seeds in front, as in the training below: obs is (S, B, …), actions are (S, K, B, D)"
-_reparameterized_losses = _losses((6, 1), marked=True)
-
-
-def _one_reparameterized(function: Callable, *given) -> Observations:
-    """Leave out the gradient that reaches Q: nobody takes a step along it."""
-    seen = _reparameterized_losses.one(function, *given)
-    return {what: tensor for what, tensor in seen.items() if "reaches" not in what}
-
-
-def _reparameterized_loss(policy, critic, obs, stored_action, action_samples, generator):
-    pi = policy(obs)
-    action = pi.rsample(action_samples, generator=generator)
-    q = critic(obs, action)
-    return -q.mean()
-
-
-_NOT_IN_IT = "log π does not belong in this loss"
-_ONE_SIGN = "the loss may be negative or positive, and yours is never"
-reparameterized_loss = Exercise(
-    "reparameterized_loss",
-    doc="Check notebook 07's `my_reparameterized_loss(policy, critic, obs, stored_action, action_samples, generator)`.",
-    right=_reparameterized_loss,
-    observe=Observer(_reparameterized_losses.cases, _one_reparameterized, probes=False),
-    mistakes={
-        "-q → q": "the sign is flipped: an optimiser walks downhill, so this makes Q smaller",
-        ".mean() → .detach().mean()": "the value is correct, but no gradient reaches the policy: it has to flow from Q "
-        "*through* the action, and somewhere on the way it is cut",
-        "rsample → sample": "the actions come from sample, which gives plain numbers: the gradient ends there and "
-        "never reaches the policy",
-        ("rsample → sample", "return -(pi.log_prob(action) * q.detach()).mean()"): "this is the score-function loss: "
-        "this exercise wants the gradient that flows through the action into Q",
-        "return -(pi.log_prob(action) * q).mean()": f"{_NOT_IN_IT}: the gradient comes from Q alone, through the "
-        "action",
-        "return -(pi.log_prob(action) * q.detach()).mean()": f"{_NOT_IN_IT}, and Q must not be a constant: its slope "
-        "is what is wanted",
-        "pi.rsample(action_samples, generator=generator) → pi.mode()": "you take the middle of the policy instead of "
-        "drawing: that is the gradient of a deterministic policy, and σ gets none",
-        "pi.rsample(action_samples, generator=generator) → stored_action": "you use the stored action: it does not "
-        "depend on the policy at all",
-        ".mean() → .sum()": resampling.SUM,
-        **resampling.AVERAGING,
-        **resampling.ONE_DRAW,
-        "return -leave_one_out(q).mean()": "a baseline that carries a gradient cancels that of Q: here none is "
-        "needed, and with K = 1 there is none",
-        "return -(q - q.mean(-2, keepdim=True)).mean()": "your baseline carries a gradient too, and it cancels that of "
-        "Q: a baseline has to be a constant (and here it does nothing)",
-        ".mean() → .mean().abs()": f"{_ONE_SIGN} positive: where Q is negative, it goes the wrong way",
-        "return q.mean().abs()": f"{_ONE_SIGN} negative: where Q is positive, it goes the wrong way",
-    },
-    only_gradients=True,
-    extras={
-        "return -q.mean() + pi.log_prob(action).mean()": resampling.ENTROPY,
-        "return -q.mean() + pi.log_prob(action.detach()).mean()": resampling.ENTROPY,
-        "return -q.mean() + pi.log_std.mean()": resampling.ENTROPY,
-    },
-    praise="right: the gradient goes through the action, into the policy",
-)
-
-
-def _score_loss(policy, critic, obs, stored_action, action_samples, generator):
-    pi = policy(obs)
+def _resample(pi, q_all, action_samples, generator):
     action = pi.sample(action_samples, generator=generator)
-    log_prob, q = pi.log_prob(action), critic(obs, action).detach()
-    return -(log_prob * leave_one_out(q)).mean()
+    log_prob, q = pi.log_prob(action), of_actions(q_all, action)
+    return log_prob, q
 
 
-def _planted_score_loss(policy, critic, obs, stored_action, action_samples, generator):
-    pi = policy(obs)
-    action_resampled = pi.rsample(action_samples, generator=generator)
-    q = critic(obs, action_resampled).detach()
-    return -(pi.log_prob(action_resampled) * leave_one_out(q)).mean()
+def _planted_e(pi, q_all, action_samples, generator):
+    log_prob = pi.log_prob(pi.sample(action_samples, generator=generator))
+    q = of_actions(q_all, pi.sample(action_samples, generator=generator))
+    return log_prob, q
 
 
-_THROUGH = (
-    "a gradient still flows through the action into log π: for the score function an action is a plain number, and "
-    "only the policy's parameters are varied"
-)
-_CANCELS = (
-    "no gradient reaches the policy: the leave-one-out weights of a state add up to zero, and here everything cancels. "
-    "That happens where log π is missing, where it is that of the stored action, and where the K actions are one draw"
-)
-_ATTACHED = "pi.sample → pi.rsample", ".detach() →"
-score_function_loss = Exercise(
-    "score_function_loss",
-    doc="Check notebook 07's repaired `my_score_loss(policy, critic, obs, stored_action, action_samples, generator)`.",
-    right=_score_loss,
-    observe=_losses((6, 2), marked=False),
+def _one_resample(function: Callable, k: int, size: int, lead: tuple[int, ...] = ()) -> Observations:
+    logits = resampling.LOGITS[:size].expand(*lead, size, 3).clone().requires_grad_()
+    q_all, rows = resampling.Q_TABLE[:size].expand_as(logits).clone(), resampling.DRAWS[:, :size]
+    script = resampling.Script(2 * [torch.stack([row, (row + 1) % 3]) if lead else row for row in rows])
+    pair = something(script.given_to(function, resampling.Categorical(logits, script), q_all, k))
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise Refused("two tensors are wanted: log π of the actions, and Q of the actions")
+    log_prob, q = map(to_tensor, pair)
+    return {"log π": log_prob.detach(), "Q": q.detach(), "the gradient of log π": gradient(log_prob, logits)}
+
+
+_DRAWN_IS_WANTED = "the same for all actions of a state: Q of the action that was drawn is wanted"
+patient_e = Exercise(
+    "patient E",
+    doc="Check the repair of patient E, `my_resample(pi, q_all, action_samples, generator)`.",
+    right=clinic.resample,
+    plain=_resample,
+    observe=Observer(
+        {"(K = 4)": (4, 3), "(K = 1)": (1, 3), "(a batch of one)": (4, 1), "(two seeds in front)": (4, 3, (2,))},
+        _one_resample,
+        probes=False,
+    ),
     mistakes={
-        _planted_score_loss: _THROUGH,
-        _ATTACHED: f"{_THROUGH}; and another through Q",
-        ".detach() →": "the action is a plain number now, but a gradient flows into Q: the actor's loss would move the "
-        "critic",
-        (*_ATTACHED, "return -q.mean()"): "this is the reparameterised loss: its gradient is correct too, but the "
-        "exercise wants the score function",
-        "leave_one_out(q) → q": "the bug is gone, and so is the baseline: keep the leave-one-out weight",
-        "leave_one_out(q) → (q - q.mean(-2, keepdim=True))": resampling.OWN_Q,
-        "-(log_prob → (log_prob": resampling.SIGN,
-        ".mean() → .sum()": resampling.SUM,
-        **resampling.WEIGHTING,
-        "return -leave_one_out(q).mean()": _CANCELS,
+        _planted_e: resampling.TWO_DRAWS,
         "pi.log_prob(action) → pi.log_prob(pi.sample(action_samples, generator=generator))": resampling.TWO_DRAWS,
-        "critic(obs, action).detach() → critic(obs, pi.sample(action_samples, generator=generator)).detach()": (
-            resampling.TWO_DRAWS
-        ),
-        ".mean() → .mean().abs()": f"{_ONE_SIGN} positive: where it should be, it goes the wrong way",
-        ("-(log → (log", ".mean() → .mean().abs()"): f"{_ONE_SIGN} negative: where it should be, it goes the wrong way",
+        **resampling.DRAWING,
+        (*resampling.ONE_DRAW, "return log_prob.expand(action_samples, -1), q.expand(action_samples, -1)"): "you draw "
+        "one action per state and repeat it: K copies are not K draws",
+        "return q, log_prob": "the two come back in the wrong order: log π first, then Q",
+        "return log_prob, (pi.probs.detach() * q_all).sum(-1).expand(q.shape)": f"this is V(s), {_DRAWN_IS_WANTED}",
+        "return log_prob, q_all.amax(-1).expand(q.shape)": f"this is the best action's Q, {_DRAWN_IS_WANTED}",
+        "return log_prob, q_all": "this is Q of all the actions there are: one Q for each of the *drawn* actions is "
+        "wanted",
+        "pi.sample(action_samples, → pi.sample(": "the axis of the drawn actions is missing: one row for each of the K "
+        "is wanted, also where K = 1",
+        "return log_prob.mean(0), q.mean(0)": "you average over the drawn actions: one log π and one Q for each of "
+        "them are wanted",
+        "return log_prob.detach(), q": resampling.DETACHED,
     },
-    only_gradients=True,
-    extras={
-        ".mean() → .mean() + log_prob.mean()": resampling.ENTROPY,
-        "leave_one_out(q) → (leave_one_out(q) - log_prob.detach())": resampling.ENTROPY,
-        "leave_one_out(q) → leave_one_out(q - log_prob.detach())": resampling.ENTROPY,
+    praise="healed: one draw, and both factors use it",
+    planted=_planted_e,
+)
+
+
+# ------------------------------------------------------------------------------------------- G: the next state's value
+
+
+def _next_value(policy, target_critic, next_obs, stored_next_action):
+    probs, q = policy(next_obs).probs, target_critic.all_actions(next_obs)
+    return (probs * q).sum(-1)
+
+
+def _planted_g(policy, target_critic, next_obs, stored_next_action):
+    return target_critic(next_obs, stored_next_action)
+
+
+def _policy(obs: torch.Tensor) -> Categorical:
+    return Categorical(resampling.LOGITS[obs])
+
+
+_NEXT_OBS, _STORED = torch.tensor([[0, 1], [1, 1], [0, 0]]), torch.tensor([[1, 0], [2, 1], [0, 1]])
+patient_g = Exercise(
+    "patient G",
+    doc="Check the repair of patient G, `my_next_value(policy, target_critic, next_obs, stored_next_action)`.",
+    right=clinic.next_value,
+    plain=_next_value,
+    observe=observer({"": (_policy, clinic.TableCritic(resampling.Q_TABLE), _NEXT_OBS, _STORED)}, "V(s′)"),
+    mistakes={
+        _planted_g: "a′ is still the stored one: the critic would learn the value of the policies that wrote the data",
+        **resampling.MEAN_UNDER_PI,
+        "return of_actions(probs * q, stored_next_action)": "only the stored action is in it, weighted by π: the "
+        "others are missing",
     },
-    praise="right: the action is a plain number, and log π alone carries the gradient",
-    planted=_planted_score_loss,
+    extras=resampling.SOFT_VALUE,
+    praise="healed: a′ comes from π as it is now, all of it at once",
+    planted=_planted_g,
+)
+
+
+# --------------------------------------------------------------------------------------------------- H: the end
+
+
+def _planted_h(terminated, truncated):
+    return terminated | truncated
+
+
+_TERMINATED, _TRUNCATED = torch.tensor([[False, True], [False, True]]), torch.tensor([[False, False], [True, True]])
+patient_h = Exercise(
+    "patient H",
+    doc="Check the repair of patient H, `my_ended(terminated, truncated)`.",
+    right=clinic.ended,
+    observe=observer({"": (_TERMINATED, _TRUNCATED)}, "d"),
+    spoken={"terminated": "terminated"},
+    mistakes={
+        _planted_h: "a time limit still counts as an end: the world would have gone on, only the recording stopped",
+        "return truncated": "this is the time limit alone: falling is an end, and the limit is none",
+        "return terminated & truncated": "only what ended for both reasons at once counts as an end now",
+        "return terminated & ~truncated": "an episode that terminates in its last allowed step is over all the same",
+        "return ~terminated": "this says where to bootstrap, which is the opposite of d",
+        "return ~(terminated | truncated)": "this is the opposite of d, and the time limit still counts as an end",
+        "return torch.zeros_like(terminated)": "now no episode ends at all: that was the bug of patient A",
+    },
+    praise="healed: d is true where nothing can follow, and there alone",
+    planted=_planted_h,
 )

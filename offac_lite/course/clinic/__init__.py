@@ -1,4 +1,4 @@
-"""The clinic of notebook 08: an off-policy actor-critic in seven parts, and agents in which one part is broken."""
+"""The clinic of notebook 07: an off-policy actor-critic in seven parts, and agents in which one part is broken."""
 
 # ruff: noqa: F403
 from offac_lite.course.clinic.parts import *

@@ -1,6 +1,6 @@
 """The patients "A" to "I": agents in which one part is wrong.
 
-SPOILERS: the code below is the answer to each diagnosis. Do notebook 08 before you read it.
+SPOILERS: the code below is the answer to each diagnosis. Do notebook 07 before you read it.
 """
 
 from collections.abc import Callable

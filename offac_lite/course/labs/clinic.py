@@ -1,4 +1,4 @@
-"""The clinic lab of notebook 08: each patient's chart beside that of the healthy agents."""
+"""The clinic lab of notebook 07: each patient's chart beside that of the healthy agents."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -108,7 +108,7 @@ def clinic_lab(charts: Mapping[str, Chart], healthy: Chart) -> Lab:
 
 
 def _questions(first: int, last: int) -> list[Question]:
-    """Return the questions about the nine patients of notebook 08."""
+    """Return the questions about the nine patients of notebook 07."""
     return [
         Question(
             "At the end of training, go through the patients. Which two does the value not find?",

@@ -1,4 +1,4 @@
-"""The charts of notebook 08, each with the healthy agents' curves behind the patient's, and the clinic lab's view."""
+"""The charts of notebook 07, each with the healthy agents' curves behind the patient's, and the clinic lab's view."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ __all__ = ["ClinicView", "clinic_ranges", "patient_chart", "patient_returns"]
 
 RANDOM_RETURN = 22
 """The average return of uniformly random actions on CartPole."""
-_TITLES = {  # the numbers are those of the questions in notebook 08, section 1
+_TITLES = {  # the numbers are those of the questions in notebook 07, section 1
     "return": "1 · return of an episode",
     "value": "2 · mean V = Σ π Q, scaled rewards",
     "critic_loss": "3 · critic's loss",

@@ -1,0 +1,265 @@
+"""The exercises of the chapter on continuous actions: right answers, what to observe, and the mistakes people make."""
+
+import math
+from collections.abc import Callable
+
+import torch
+
+from offac_lite import networks
+from offac_lite.course.checks import resampling
+from offac_lite.course.checks.exercise import Exercise
+from offac_lite.course.checks.observing import Observations, Observer, Refused, call_loss, gradient, observer
+from offac_lite.equations import leave_one_out
+
+__all__ = ["reparameterized_loss", "score_function_loss", "squashed_log_prob"]
+
+
+def _right_log_prob(action, mean, log_std, mid, half):
+    return networks.TanhGaussian(mean, log_std, mid - half, mid + half).log_prob(action)
+
+
+def _log_prob(action, mean, log_std, mid, half):
+    t = (action - mid) / half
+    u = torch.atanh(t)
+    std = log_std.exp()
+    z = (u - mean) / std
+    gaussian = -0.5 * z.square() - std.log() - 0.5 * math.log(2 * math.pi)
+    slope = 1 - torch.tanh(u).square()
+    return (gaussian - slope.log() - half.log()).sum(-1)
+
+
+def _stub_log_prob(action, mean, log_std, mid, half):
+    u = torch.atanh((action - mid) / half)
+    gaussian = torch.distributions.Normal(mean, log_std.exp()).log_prob(u)  # noqa: F841
+
+
+def _doubles(*values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+_MEAN, _LOG_STD = _doubles([0.3, -0.8], [0.0, 0.5], [-0.4, 0.1]), _doubles([-0.5, 0.2], [-1.0, -0.3], [0.1, -0.7])
+_MID, _HALF = _doubles(0.5, -1.0), _doubles(2.0, 3.0)
+_ACTION = _MID + _HALF * torch.tanh(_doubles([0.9, -0.2], [-0.3, 1.1], [0.6, 0.4]))
+_BATCH = _ACTION, _MEAN, _LOG_STD
+_FORMULAS = {
+    "- slope.log() - half.log() →": "this is the density of u: squashing changes a density, and log π has to account "
+    "for that",
+    "- slope.log() - half.log() → + slope.log() + half.log()": "the correction has the wrong sign: where the squashing "
+    "is steep the probability is spread thin, so log π gets smaller",
+    "- slope.log() → + slope.log()": "the slope of tanh has the wrong sign: where tanh is steep the probability is "
+    "spread thin, so log π gets smaller",
+    "- half.log() →": "the scale of the action is missing: a = mid + half · tanh u also stretches by half",
+    "- half.log() → + half.log()": "the scale of the action has the wrong sign: a wider range means a lower density",
+    "- slope.log() →": "the scale is there, the slope of tanh is missing: it is 1 − tanh² u",
+}
+_SUM_MISSING = (
+    "there is one number per dimension left: the dimensions are independent, so their log densities add up to one "
+    "number per action"
+)
+squashed_log_prob = Exercise(
+    "squashed_log_prob",
+    doc="Check the chapter on continuous actions's `my_log_prob(action, mean, log_std, mid, half)`: log π(a|s) of a squashed action.",
+    right=_right_log_prob,
+    plain=_log_prob,
+    observe=observer(
+        {
+            "(one seed)": (*_BATCH, _MID, _HALF),
+            "(two seeds)": (*(tensor.expand(2, 3, 2) for tensor in _BATCH), _MID, _HALF),
+        },
+        "log π",
+        {i: f"the gradient with respect to {what}" for i, what in ((1, "the mean"), (2, "log σ"), (0, "the action"))},
+    ),
+    mistakes={
+        **_FORMULAS,
+        **{(formula, ".sum(-1) →"): f"{words}; and {_SUM_MISSING}" for formula, words in _FORMULAS.items()},
+        ".sum(-1) → .sum(-2)": "you add up over the batch: the dimensions of *one* action belong together, and they "
+        "are the last axis",
+        ".sum(-1) →": _SUM_MISSING,
+        ".sum(-1) → .mean(-1)": "you average over the dimensions of the action: densities multiply, so their "
+        "logarithms add up",
+        ".sum(-1) → .sum()": "you add everything up, the batch too: each action has a log density of its own",
+        "torch.tanh(u) → torch.tanh(t)": "you take tanh of a number to which tanh has been applied already: the slope "
+        "is that of tanh at u",
+        "torch.tanh(u) → torch.tanh(action)": "you take tanh of the action itself: the slope is that of tanh at u",
+        "std = log_std.exp() → std = torch.distributions.Normal(mean, log_std).scale": "log σ stands where σ belongs: "
+        "a standard deviation is positive",
+        "tanh(u).square() → tanh(u)": "the square is missing: the slope of tanh is 1 − tanh² u",
+        "- slope.log() - half.log() → - slope * half": "you subtract the slope itself: log π needs its *logarithm*",
+        ".sum(-1) → .sum(-1).exp()": "this is the density: its logarithm is wanted",
+        ".sum(-1) → .sum(-1).detach()": "the value is correct, but no gradient reaches the mean or log σ: an actor "
+        "could not learn from it",
+    },
+    praise="right: the Gaussian of u, the slope of tanh and the scale, one number per action",
+    stub=_stub_log_prob,
+)
+
+
+_OBS, _STORED = _doubles(0.0, 1.0, 2.0)[:, None], _doubles(1.5, -0.4, 0.2)[:, None]
+_PARAMETERS = _doubles([0.3, -0.6, 0.1], [-0.7, -0.2, -1.0])
+_NOISE = _doubles(
+    [0.4, -1.1, 0.3],
+    [1.2, 0.2, -0.8],
+    [-0.5, 0.9, 1.4],
+    [-1.3, -0.1, 0.7],
+    [0.6, 1.6, -0.2],
+    [0.1, -0.9, -1.5],
+    [-0.7, 0.5, 1.1],
+)
+
+
+def _one_loss(function: Callable, action_samples: int, sign: int, marked: bool, lead: tuple[int, ...]) -> Observations:
+    """Observe a loss for states (*lead, 3); each of two seeds has parameters and noise of its own."""
+    turned = _doubles(1.0, -0.5)[: lead[0], None] if lead else 1.0
+    parameters = [(turned * x).clone().requires_grad_() for x in _PARAMETERS]
+    critic = resampling.ContinuousQCritic(sign)
+    script = resampling.Script(8 * [(turned * noise)[..., None] for noise in _NOISE])
+
+    def policy(obs: torch.Tensor) -> resampling.TanhGaussian:
+        of_obs = [torch.take_along_dim(x, obs[..., 0].long(), -1)[..., None] for x in parameters]
+        return resampling.TanhGaussian(*of_obs, script, marked)
+
+    obs, stored = (x.expand(*lead, 3, 1).clone() for x in (_OBS, _STORED))
+    loss = call_loss(lambda *a: script.given_to(function, policy, critic, *a), obs, stored, action_samples)
+    if not critic.weights.requires_grad:
+        raise Refused("your function freezes the critic and leaves it frozen: after it, the critic learns no more")
+    loss = loss.mean() if lead and loss.shape == lead else loss  # train takes one number for each seed, too
+    return {
+        "the gradient with respect to the policy": torch.stack([gradient(loss, x) for x in parameters]),
+        "the gradient that reaches Q": gradient(loss, critic.weights),
+        "the loss": loss.detach(),
+    }
+
+
+def _losses(samples: tuple[int, int], marked: bool) -> Observer:
+    """Observe a loss for some numbers of actions, with Q and with −Q, and with seeds."""
+    many, few = samples
+    return Observer(
+        {
+            f"(K = {many})": (many, 1, marked, ()),
+            f"(K = {few})": (few, 1, marked, ()),
+            f"(K = {many}, another critic)": (many, -1, marked, ()),
+            f"(K = {few}, another critic)": (few, -1, marked, ()),
+            f"(K = {many}, {_WITH_SEEDS})": (many, 1, marked, (2,)),
+        },
+        _one_loss,
+        probes=False,
+    )
+
+
+_WITH_SEEDS = "with an axis of seeds in front, as in the training below: obs is (S, B, …), actions are (S, K, B, D)"
+_reparameterized_losses = _losses((6, 1), marked=True)
+
+
+def _one_reparameterized(function: Callable, *given) -> Observations:
+    """Leave out the gradient that reaches Q: nobody takes a step along it."""
+    seen = _reparameterized_losses.one(function, *given)
+    return {what: tensor for what, tensor in seen.items() if "reaches" not in what}
+
+
+def _reparameterized_loss(policy, critic, obs, stored_action, action_samples, generator):
+    pi = policy(obs)
+    action = pi.rsample(action_samples, generator=generator)
+    q = critic(obs, action)
+    return -q.mean()
+
+
+_NOT_IN_IT = "log π does not belong in this loss"
+_ONE_SIGN = "the loss may be negative or positive, and yours is never"
+reparameterized_loss = Exercise(
+    "reparameterized_loss",
+    doc="Check the chapter on continuous actions's `my_reparameterized_loss(policy, critic, obs, stored_action, action_samples, generator)`.",
+    right=_reparameterized_loss,
+    observe=Observer(_reparameterized_losses.cases, _one_reparameterized, probes=False),
+    mistakes={
+        "-q → q": "the sign is flipped: an optimiser walks downhill, so this makes Q smaller",
+        ".mean() → .detach().mean()": "the value is correct, but no gradient reaches the policy: it has to flow from Q "
+        "*through* the action, and somewhere on the way it is cut",
+        "rsample → sample": "the actions come from sample, which gives plain numbers: the gradient ends there and "
+        "never reaches the policy",
+        ("rsample → sample", "return -(pi.log_prob(action) * q.detach()).mean()"): "this is the score-function loss: "
+        "this exercise wants the gradient that flows through the action into Q",
+        "return -(pi.log_prob(action) * q).mean()": f"{_NOT_IN_IT}: the gradient comes from Q alone, through the "
+        "action",
+        "return -(pi.log_prob(action) * q.detach()).mean()": f"{_NOT_IN_IT}, and Q must not be a constant: its slope "
+        "is what is wanted",
+        "pi.rsample(action_samples, generator=generator) → pi.mode()": "you take the middle of the policy instead of "
+        "drawing: that is the gradient of a deterministic policy, and σ gets none",
+        "pi.rsample(action_samples, generator=generator) → stored_action": "you use the stored action: it does not "
+        "depend on the policy at all",
+        ".mean() → .sum()": resampling.SUM,
+        **resampling.AVERAGING,
+        **resampling.ONE_DRAW,
+        "return -leave_one_out(q).mean()": "a baseline that carries a gradient cancels that of Q: here none is "
+        "needed, and with K = 1 there is none",
+        "return -(q - q.mean(-2, keepdim=True)).mean()": "your baseline carries a gradient too, and it cancels that of "
+        "Q: a baseline has to be a constant (and here it does nothing)",
+        ".mean() → .mean().abs()": f"{_ONE_SIGN} positive: where Q is negative, it goes the wrong way",
+        "return q.mean().abs()": f"{_ONE_SIGN} negative: where Q is positive, it goes the wrong way",
+    },
+    only_gradients=True,
+    extras={
+        "return -q.mean() + pi.log_prob(action).mean()": resampling.ENTROPY,
+        "return -q.mean() + pi.log_prob(action.detach()).mean()": resampling.ENTROPY,
+        "return -q.mean() + pi.log_std.mean()": resampling.ENTROPY,
+    },
+    praise="right: the gradient goes through the action, into the policy",
+)
+
+
+def _score_loss(policy, critic, obs, stored_action, action_samples, generator):
+    pi = policy(obs)
+    action = pi.sample(action_samples, generator=generator)
+    log_prob, q = pi.log_prob(action), critic(obs, action).detach()
+    return -(log_prob * leave_one_out(q)).mean()
+
+
+def _planted_score_loss(policy, critic, obs, stored_action, action_samples, generator):
+    pi = policy(obs)
+    action_resampled = pi.rsample(action_samples, generator=generator)
+    q = critic(obs, action_resampled).detach()
+    return -(pi.log_prob(action_resampled) * leave_one_out(q)).mean()
+
+
+_THROUGH = (
+    "a gradient still flows through the action into log π: for the score function an action is a plain number, and "
+    "only the policy's parameters are varied"
+)
+_CANCELS = (
+    "no gradient reaches the policy: the leave-one-out weights of a state add up to zero, and here everything cancels. "
+    "That happens where log π is missing, where it is that of the stored action, and where the K actions are one draw"
+)
+_ATTACHED = "pi.sample → pi.rsample", ".detach() →"
+score_function_loss = Exercise(
+    "score_function_loss",
+    doc="Check the chapter on continuous actions's repaired `my_score_loss(policy, critic, obs, stored_action, action_samples, generator)`.",
+    right=_score_loss,
+    observe=_losses((6, 2), marked=False),
+    mistakes={
+        _planted_score_loss: _THROUGH,
+        _ATTACHED: f"{_THROUGH}; and another through Q",
+        ".detach() →": "the action is a plain number now, but a gradient flows into Q: the actor's loss would move the "
+        "critic",
+        (*_ATTACHED, "return -q.mean()"): "this is the reparameterised loss: its gradient is correct too, but the "
+        "exercise wants the score function",
+        "leave_one_out(q) → q": "the bug is gone, and so is the baseline: keep the leave-one-out weight",
+        "leave_one_out(q) → (q - q.mean(-2, keepdim=True))": resampling.OWN_Q,
+        "-(log_prob → (log_prob": resampling.SIGN,
+        ".mean() → .sum()": resampling.SUM,
+        **resampling.WEIGHTING,
+        "return -leave_one_out(q).mean()": _CANCELS,
+        "pi.log_prob(action) → pi.log_prob(pi.sample(action_samples, generator=generator))": resampling.TWO_DRAWS,
+        "critic(obs, action).detach() → critic(obs, pi.sample(action_samples, generator=generator)).detach()": (
+            resampling.TWO_DRAWS
+        ),
+        ".mean() → .mean().abs()": f"{_ONE_SIGN} positive: where it should be, it goes the wrong way",
+        ("-(log → (log", ".mean() → .mean().abs()"): f"{_ONE_SIGN} negative: where it should be, it goes the wrong way",
+    },
+    only_gradients=True,
+    extras={
+        ".mean() → .mean() + log_prob.mean()": resampling.ENTROPY,
+        "leave_one_out(q) → (leave_one_out(q) - log_prob.detach())": resampling.ENTROPY,
+        "leave_one_out(q) → leave_one_out(q - log_prob.detach())": resampling.ENTROPY,
+    },
+    praise="right: the action is a plain number, and log π alone carries the gradient",
+    planted=_planted_score_loss,
+)

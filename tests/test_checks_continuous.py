@@ -1,0 +1,295 @@
+"""The checks of the chapter on continuous actions, by mutation: wrong answers fail with their own words, right ones pass however written."""
+
+import math
+
+import torch
+from torch.distributions import Normal, TransformedDistribution
+from torch.distributions.transforms import AffineTransform, TanhTransform
+
+from offac_lite.course import checks
+from offac_lite.equations import leave_one_out
+from tests.exercises import Answers
+
+# ------------------------------------------------------------------ right answers, each in more than one way
+
+
+def log_prob_by_hand(action, mean, log_std, mid, half):
+    squashed = (action - mid) / half
+    z = (torch.atanh(squashed) - mean) / torch.exp(log_std)
+    per_dimension = -0.5 * z**2 - log_std - 0.5 * math.log(2 * math.pi) - torch.log(half * (1 - squashed**2))
+    return per_dimension.sum(dim=-1)
+
+
+def log_prob_with_softplus(action, mean, log_std, mid, half):
+    u = torch.atanh((action - mid) / half)
+    slope = 2 * (math.log(2) - u - torch.nn.functional.softplus(-2 * u))
+    return Normal(mean, log_std.exp()).log_prob(u).sum(-1) - slope.sum(-1) - half.log().sum()
+
+
+def log_prob_by_the_library(action, mean, log_std, mid, half):
+    pi = TransformedDistribution(Normal(mean, log_std.exp()), [TanhTransform(), AffineTransform(mid, half)])
+    return pi.log_prob(action).sum(-1)
+
+
+def through_the_action(policy, critic, obs, stored_action, action_samples, generator):
+    action = policy(obs).rsample(action_samples, generator=generator)
+    return -critic(obs, action).mean()
+
+
+def through_the_action_in_a_loop(policy, critic, obs, stored_action, action_samples, generator):
+    total = 0.0
+    for _ in range(action_samples):
+        a = policy(obs).rsample(generator=generator)
+        total += critic(obs, a).mean()
+    return -total / action_samples
+
+
+def through_the_action_minus_a_number(policy, critic, obs, stored_action, action_samples, generator):
+    q = critic(obs, policy(obs).rsample(action_samples, generator=generator))
+    return -(q - q.detach().mean(0, keepdim=True)).mean()
+
+
+def through_the_action_of_a_frozen_critic(policy, critic, obs, stored_action, action_samples, generator):
+    for p in critic.parameters():
+        p.requires_grad_(False)
+    return -critic(obs, policy(obs).rsample(action_samples, generator=generator)).mean()
+
+
+def score_with_a_frozen_critic(policy, critic, obs, stored_action, action_samples, generator):
+    pi, q_of = policy(obs), critic.requires_grad_(False)
+    a = pi.sample(action_samples, generator=generator)
+    return -(pi.log_prob(a) * leave_one_out(q_of(obs, a))).mean()
+
+
+def score_with_sample(policy, critic, obs, stored_action, action_samples, generator):
+    pi = policy(obs)
+    a = pi.sample(action_samples, generator=generator)
+    q = critic(obs, a).detach()
+    return -(pi.log_prob(a) * leave_one_out(q)).mean()
+
+
+def score_with_detached_action(policy, critic, obs, stored_action, action_samples, generator):
+    pi = policy(obs)
+    a = pi.rsample(action_samples, generator=generator).detach()
+    with torch.no_grad():
+        q = critic(obs, a)
+        advantage = q - (q.sum(-2, keepdim=True) - q) / (action_samples - 1)
+    return -(pi.log_prob(a) * advantage).mean()
+
+
+def score_without_a_graph(policy, critic, obs, stored_action, action_samples, generator):
+    with torch.no_grad():
+        a = policy(obs).rsample(action_samples, generator=generator)
+        weight = leave_one_out(critic(obs, a))
+    return (-policy(obs).log_prob(a) * weight).mean(-1).mean()
+
+
+RIGHT = {
+    checks.squashed_log_prob: [log_prob_by_hand, log_prob_with_softplus, log_prob_by_the_library],
+    checks.reparameterized_loss: [
+        through_the_action,
+        through_the_action_in_a_loop,
+        through_the_action_minus_a_number,
+    ],
+    checks.score_function_loss: [
+        score_with_sample,
+        score_with_detached_action,
+        score_without_a_graph,
+    ],
+}
+
+
+# --------------------------------------------------------------------- wrong answers, and what must be said
+
+
+def log_prob_without_return(action, mean, log_std, mid, half):
+    u = torch.atanh((action - mid) / half)
+    log_prob = Normal(mean, log_std.exp()).log_prob(u).sum(-1)
+    log_prob = log_prob - torch.log(half * (1 - torch.tanh(u) ** 2)).sum(-1)
+
+
+def wrong_log_prob(variant):
+    def log_prob(action, mean, log_std, mid, half):
+        t = (action - mid) / half
+        u = torch.atanh(t)
+        gaussian = Normal(mean, log_std.exp()).log_prob(u)
+        slope = 1 - torch.tanh(u) ** 2
+        return {
+            "none": lambda: gaussian.sum(-1),
+            "sign": lambda: (gaussian + torch.log(half * slope)).sum(-1),
+            "tanh sign": lambda: (gaussian + slope.log() - half.log()).sum(-1),
+            "tanh of the action": lambda: (gaussian - torch.log(half * (1 - torch.tanh(action) ** 2))).sum(-1),
+            "none, per dimension": lambda: gaussian,
+            "sign, per dimension": lambda: gaussian + torch.log(half * slope),
+            "tanh sign, per dimension": lambda: gaussian + torch.log(slope / half),
+            "no scale, per dimension": lambda: gaussian - torch.log(1 - t**2),
+            "scale sign, per dimension": lambda: gaussian - torch.log(slope / half),
+            "only scale, per dimension": lambda: gaussian - half.log(),
+            "detached": lambda: (gaussian - torch.log(half * slope)).sum(-1).detach(),
+            "scale": lambda: (gaussian - slope.log()).sum(-1),
+            "scale sign": lambda: (gaussian - torch.log(slope / half)).sum(-1),
+            "only scale": lambda: (gaussian - half.log()).sum(-1),
+            "batch": lambda: (gaussian - torch.log(half * slope)).sum(-2),
+            "per dimension": lambda: gaussian - torch.log(half * slope),
+            "mean": lambda: (gaussian - torch.log(half * slope)).mean(-1),
+            "all": lambda: (gaussian - torch.log(half * slope)).sum(),
+            "twice": lambda: (gaussian - torch.log(half * (1 - torch.tanh(t) ** 2))).sum(-1),
+            "square": lambda: (gaussian - torch.log(half * (1 - torch.tanh(u)))).sum(-1),
+            "no log": lambda: (gaussian - half * slope).sum(-1),
+            "density": lambda: (gaussian.exp() / (half * slope)).prod(-1),
+            "half summed": lambda: gaussian.sum(-1) - torch.log(half * slope),
+        }[variant]()
+
+    return log_prob
+
+
+def wrong_reparameterized(variant):
+    def loss(policy, critic, obs, stored_action, action_samples, generator):
+        pi = policy(obs)
+        if variant == "stored":
+            return -critic(obs, stored_action).mean()
+        if variant == "mode":
+            return -critic(obs, pi.mode()).mean()
+        if variant == "one":
+            return -critic(obs, pi.rsample(generator=generator)).mean()
+        if variant in ("sample", "score"):
+            a = pi.sample(action_samples, generator=generator)
+            q = critic(obs, a)
+            return -q.mean() if variant == "sample" else -(pi.log_prob(a) * q.detach()).mean()
+        a = pi.rsample(action_samples, generator=generator)
+        if variant == "detached action":
+            return -critic(obs, a.detach()).mean()
+        q = critic(obs, a)
+        return {
+            "sign": lambda: q.mean(),
+            "own mean": lambda: (q.mean(0) - q).mean(),
+            "minus abs": lambda: -torch.abs(q.mean()),
+            "abs": lambda: (-q.mean()).abs(),
+            "detached": lambda: -q.detach().mean(),
+            "log π, attached": lambda: -(pi.log_prob(a) * q).mean(),
+            "log π": lambda: -(pi.log_prob(a) * q.detach()).mean(),
+            "sum": lambda: -q.sum(),
+            "batch mean": lambda: -q.mean(dim=-1),
+            "leave-one-out": lambda: -leave_one_out(q).mean(),
+            "sum over K": lambda: -q.sum(0).mean(),
+        }[variant]()
+
+    return loss
+
+
+def wrong_score(variant):
+    def loss(policy, critic, obs, stored_action, action_samples, generator):
+        pi = policy(obs)
+        if variant in ("bug", "bug, attached", "reparameterised", "no log π"):
+            a = pi.rsample(action_samples, generator=generator)
+        else:
+            a = pi.sample(action_samples, generator=generator)
+        log_prob, q = pi.log_prob(a), critic(obs, a)
+        weight = leave_one_out(q.detach())
+        return {
+            "bug": lambda: -(log_prob * weight).mean(),
+            "bug, attached": lambda: -(log_prob * leave_one_out(q)).mean(),
+            "attached": lambda: -(log_prob * leave_one_out(q)).mean(),
+            "reparameterised": lambda: -q.mean(),
+            "no baseline": lambda: -(log_prob * q.detach()).mean(),
+            "own baseline": lambda: -(log_prob * (q - q.mean(0)).detach()).mean(),
+            "sign": lambda: (log_prob * weight).mean(),
+            "no log π": lambda: -leave_one_out(q).mean(),
+            "abs": lambda: (-log_prob * weight).mean().abs(),
+            "minus abs": lambda: -(log_prob * weight).mean().abs(),
+            "detached": lambda: -(log_prob.detach() * weight).mean(),
+            "sum": lambda: -(log_prob * weight).sum(),
+            "batch mean": lambda: -(log_prob * weight).mean(dim=-1),
+            "two draws": lambda: -(pi.log_prob(pi.sample(action_samples, generator=generator)) * weight).mean(),
+            "stored": lambda: -(pi.log_prob(stored_action) * weight.movedim(-2, 0)).mean(),
+            "sum over K": lambda: -(log_prob * weight).sum(0).mean(),
+            "π": lambda: -(log_prob.exp() * weight).mean(),
+        }[variant]()
+
+    return loss
+
+
+WRONG = [
+    (checks.reparameterized_loss, through_the_action_of_a_frozen_critic, "freezes the critic and leaves it frozen"),
+    (checks.score_function_loss, score_with_a_frozen_critic, "freezes the critic and leaves it frozen"),
+    (
+        checks.squashed_log_prob,
+        lambda a, mean, log_std, *bounds: torch.distributions.Normal(mean, log_std).log_prob(a),
+        "it stops with ValueError: .*log σ stands where σ belongs",
+    ),
+    (checks.squashed_log_prob, wrong_log_prob("none"), "this is the density of u"),
+    (checks.squashed_log_prob, wrong_log_prob("sign"), "the correction has the wrong sign"),
+    (checks.squashed_log_prob, wrong_log_prob("scale"), "the scale of the action is missing"),
+    (checks.squashed_log_prob, wrong_log_prob("scale sign"), "the scale of the action has the wrong sign"),
+    (checks.squashed_log_prob, wrong_log_prob("only scale"), "the slope of tanh is missing"),
+    (checks.squashed_log_prob, wrong_log_prob("batch"), "add up over the batch"),
+    (checks.squashed_log_prob, wrong_log_prob("per dimension"), "one number per dimension left"),
+    (checks.squashed_log_prob, wrong_log_prob("mean"), "average over the dimensions"),
+    (checks.squashed_log_prob, wrong_log_prob("all"), "the batch too"),
+    (checks.squashed_log_prob, wrong_log_prob("twice"), "to which tanh has been applied already"),
+    (checks.squashed_log_prob, wrong_log_prob("square"), "the square is missing"),
+    (checks.squashed_log_prob, wrong_log_prob("no log"), "needs its .logarithm"),
+    (checks.squashed_log_prob, wrong_log_prob("density"), "its logarithm is wanted"),
+    (checks.squashed_log_prob, wrong_log_prob("half summed"), "it stops with RuntimeError"),
+    (checks.squashed_log_prob, wrong_log_prob("tanh sign"), "the slope of tanh has the wrong sign"),
+    (checks.squashed_log_prob, wrong_log_prob("tanh of the action"), "tanh of the action itself"),
+    (checks.squashed_log_prob, wrong_log_prob("none, per dimension"), "the density of u.*one number per dimension"),
+    (checks.squashed_log_prob, wrong_log_prob("sign, per dimension"), "the correction has.*one number per dimension"),
+    (checks.squashed_log_prob, wrong_log_prob("tanh sign, per dimension"), "the slope of tanh has.*per dimension"),
+    (checks.squashed_log_prob, wrong_log_prob("no scale, per dimension"), "scale of the action is.*per dimension"),
+    (checks.squashed_log_prob, wrong_log_prob("scale sign, per dimension"), "scale of the action has.*per dimension"),
+    (checks.squashed_log_prob, wrong_log_prob("only scale, per dimension"), "slope of tanh is missing.*per dimension"),
+    (checks.squashed_log_prob, wrong_log_prob("detached"), "no gradient reaches the mean or log σ"),
+    (checks.squashed_log_prob, log_prob_without_return, "^it returns nothing"),
+    (
+        checks.reparameterized_loss,
+        lambda p, c, s, a, k, g: p(s).sample(k),
+        r"TanhGaussian.sample\(\) missing .* 'generator'",
+    ),
+    (checks.reparameterized_loss, wrong_reparameterized("own mean"), "it cancels that of Q"),
+    (checks.reparameterized_loss, wrong_reparameterized("minus abs"), "where Q is negative"),
+    (checks.reparameterized_loss, wrong_reparameterized("abs"), "where Q is positive"),
+    (checks.reparameterized_loss, wrong_reparameterized("sign"), "the sign is flipped"),
+    (checks.reparameterized_loss, wrong_reparameterized("detached"), "somewhere on the way it is cut"),
+    (checks.reparameterized_loss, wrong_reparameterized("detached action"), "somewhere on the way it is cut"),
+    (checks.reparameterized_loss, wrong_reparameterized("sample"), "the actions come from sample"),
+    (checks.reparameterized_loss, wrong_reparameterized("score"), "this is the score-function loss"),
+    (
+        checks.reparameterized_loss,
+        wrong_reparameterized("log π, attached"),
+        "log π does not belong in this loss: .* Q alone",
+    ),
+    (checks.reparameterized_loss, wrong_reparameterized("log π"), "Q must not be a constant"),
+    (checks.reparameterized_loss, wrong_reparameterized("mode"), "the middle of the policy"),
+    (checks.reparameterized_loss, wrong_reparameterized("stored"), "you use the stored action"),
+    (checks.reparameterized_loss, wrong_reparameterized("sum"), "add up where the mean"),
+    (checks.reparameterized_loss, wrong_reparameterized("batch mean"), "average over the batch only"),
+    (checks.reparameterized_loss, wrong_reparameterized("sum over K"), "add up the K actions"),
+    (checks.reparameterized_loss, wrong_reparameterized("one"), "one action per state"),
+    (checks.reparameterized_loss, wrong_reparameterized("leave-one-out"), "a baseline that carries a gradient"),
+    (checks.score_function_loss, wrong_score("bug"), "flows through the action into log π.*varied$"),
+    (checks.score_function_loss, wrong_score("bug, attached"), "through the action into log π.*another through Q"),
+    (checks.score_function_loss, wrong_score("attached"), "a gradient flows into Q"),
+    (checks.score_function_loss, wrong_score("reparameterised"), "this is the reparameterised loss"),
+    (checks.score_function_loss, wrong_score("no baseline"), "and so is the baseline"),
+    (checks.score_function_loss, wrong_score("own baseline"), "contains the action's own Q"),
+    (checks.score_function_loss, wrong_score("sign"), "the sign is flipped"),
+    (checks.score_function_loss, wrong_score("no log π"), "everything cancels.* where log π is missing"),
+    (checks.score_function_loss, wrong_score("stored"), "everything cancels.* that of the stored action"),
+    (checks.score_function_loss, wrong_score("two draws"), "log π is of one draw and Q of another"),
+    (checks.score_function_loss, wrong_score("abs"), "yours is never negative"),
+    (checks.score_function_loss, wrong_score("minus abs"), "yours is never positive"),
+    (checks.score_function_loss, wrong_score("detached"), "log π is detached"),
+    (checks.score_function_loss, wrong_score("sum"), "add up where the mean"),
+    (checks.score_function_loss, wrong_score("batch mean"), "average over the batch only"),
+    (checks.score_function_loss, wrong_score("sum over K"), "add up the K actions"),
+    (checks.score_function_loss, wrong_score("π"), "weights by π, not by log π"),
+]
+
+
+class TestAnswers(Answers):
+    NOTEBOOKS = ("further/continuous_actions.ipynb",)
+    RIGHT, WRONG = RIGHT, WRONG
+    REVEALING = ("detach()", ".mean(", "no_grad", "rsample(", "torch.")
+    FUNCTIONS = {checks.squashed_log_prob: "my_log_prob", checks.score_function_loss: "my_score_loss"}  # noqa: RUF012
+    SCOPE = {"leave_one_out": leave_one_out}  # noqa: RUF012
