@@ -15,7 +15,11 @@ class BuildWithCourse(build_py):
         if self.editable_mode:
             return
         here = Path(__file__).parent
-        sources = [*(here / "notebooks").rglob("*.ipynb"), here / "notebooks" / "glossary.md", here / "figures" / "ablations.json"]
+        sources = [
+            *(here / "notebooks").rglob("*.ipynb"),
+            here / "notebooks" / "glossary.md",
+            here / "figures" / "ablations.json",
+        ]
         for source in sources:
             target = Path(self.build_lib, "offac_lite", "course", "files", source.relative_to(here))
             if ".ipynb_checkpoints" not in source.parts:

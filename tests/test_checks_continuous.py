@@ -1,4 +1,4 @@
-"""The checks of the chapter on continuous actions, by mutation: wrong answers fail with their own words, right ones pass however written."""
+"""The checks of continuous actions, by mutation: wrong answers fail with their own words, right ones pass."""
 
 import math
 

@@ -13,7 +13,8 @@ import offac_lite
 from offac_lite.course import checks
 from tests.refresh_notebooks import ROOT
 
-PATHS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
+COURSE = ROOT / "notebooks"
+PATHS = sorted(COURSE.rglob("*.ipynb"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MODULES = (ROOT / "docs" / "package.md").read_text(encoding="utf-8")
 CHAPTERS = [path for path in PATHS if path.parent.name == "further"]

@@ -25,7 +25,8 @@ from tests.browser import PATIENCE, launch, opened
 from tests.refresh_notebooks import ROOT
 
 MISSING = [name for name in ("sphinx", "myst_nb", "furo", "math_core") if not importlib.util.find_spec(name)]
-NOTEBOOKS = [path.relative_to(ROOT / "notebooks").with_suffix("").as_posix() for path in sorted((ROOT / "notebooks").rglob("*.ipynb"))]
+COURSE = ROOT / "notebooks"
+NOTEBOOKS = [path.relative_to(COURSE).with_suffix("").as_posix() for path in sorted(COURSE.rglob("*.ipynb"))]
 REFERENCE = ["docs/setup", "docs/package", "equations", *(f"api/{room}" for room in api.ROOMS)]
 PROJECT = ["docs/measurements", "CONTRIBUTING", "docs/maintaining", "CHANGELOG"]
 WORDS = ["notebooks/INSTRUCTORS", "notebooks/glossary", *REFERENCE, *PROJECT]

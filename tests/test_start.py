@@ -11,14 +11,17 @@ from offac_lite.__main__ import main
 from offac_lite.course import material, start
 from tests.refresh_notebooks import ROOT
 
-NAMES = [path.relative_to(ROOT / "notebooks").as_posix() for path in sorted((ROOT / "notebooks").rglob("*.ipynb"))]
+COURSE = ROOT / "notebooks"
+NAMES = [path.relative_to(COURSE).as_posix() for path in sorted(COURSE.rglob("*.ipynb"))]
 
 
 def test_it_copies_every_notebook_without_outputs_and_with_all_its_text(tmp_path, capsys):
     folder = tmp_path / "a" / "mine"
     main(["start", str(folder), "--no-open"])
     assert capsys.readouterr().out == f"{len(NAMES)} notebooks written to {folder}\n"
-    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*")) == sorted([*NAMES, "glossary.md"])
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*")) == sorted(
+        [*NAMES, "glossary.md"]
+    )
     for name in NAMES:
         original, copy = (nbformat.read(place / name, as_version=4) for place in (ROOT / "notebooks", folder))
         nbformat.validate(copy)

@@ -177,7 +177,9 @@ def products(repeats: int) -> None:
         with Recorder() as recorder:
             update()
 
-        def floor(calls=recorder.calls, adam=adam_alone(agent)):
+        adam = adam_alone(agent)
+
+        def floor(calls=recorder.calls, adam=adam):
             with torch.no_grad():
                 for function, args in calls:
                     function(*args)
@@ -186,7 +188,9 @@ def products(repeats: int) -> None:
         candidates[seeds, "update"], candidates[seeds, "floor"] = update, floor
         counts[seeds] = len(recorder.calls)
     medians = take_turns(candidates, repeats, calls=40)
-    print(f"\nAn update (critic, actor, Polyak) against its bare matrix products and Adam, median of {repeats} turns:\n")
+    print(
+        f"\nAn update (critic, actor, Polyak) against its bare matrix products and Adam, median of {repeats} turns:\n"
+    )
     rows = [
         (
             seeds,

@@ -14,13 +14,13 @@ from offac_lite.course.checks.exercise import Exercise, diagnose
 from offac_lite.course.checks.settings import ordinary_torch
 
 with ordinary_torch():  # the numbers of the exercises are made here
+    from offac_lite.course.checks.continuous_actions import *
     from offac_lite.course.checks.notebook_01 import *
     from offac_lite.course.checks.notebook_02 import *
     from offac_lite.course.checks.notebook_03 import *
     from offac_lite.course.checks.notebook_04 import *
     from offac_lite.course.checks.notebook_05 import *
     from offac_lite.course.checks.notebook_06 import *
-    from offac_lite.course.checks.continuous_actions import *
     from offac_lite.course.checks.notebook_07 import *
 
 EXERCISES = {name: exercise for name, exercise in globals().items() if isinstance(exercise, Exercise)}

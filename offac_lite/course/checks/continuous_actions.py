@@ -58,7 +58,7 @@ _SUM_MISSING = (
 )
 squashed_log_prob = Exercise(
     "squashed_log_prob",
-    doc="Check the chapter on continuous actions's `my_log_prob(action, mean, log_std, mid, half)`: log π(a|s) of a squashed action.",
+    doc="Check `my_log_prob(action, mean, log_std, mid, half)`: log π(a|s) of a squashed action.",
     right=_right_log_prob,
     plain=_log_prob,
     observe=observer(
@@ -167,7 +167,7 @@ _NOT_IN_IT = "log π does not belong in this loss"
 _ONE_SIGN = "the loss may be negative or positive, and yours is never"
 reparameterized_loss = Exercise(
     "reparameterized_loss",
-    doc="Check the chapter on continuous actions's `my_reparameterized_loss(policy, critic, obs, stored_action, action_samples, generator)`.",
+    doc="Check `my_reparameterized_loss(policy, critic, obs, stored_action, action_samples, generator)`.",
     right=_reparameterized_loss,
     observe=Observer(_reparameterized_losses.cases, _one_reparameterized, probes=False),
     mistakes={
@@ -231,7 +231,7 @@ _CANCELS = (
 _ATTACHED = "pi.sample → pi.rsample", ".detach() →"
 score_function_loss = Exercise(
     "score_function_loss",
-    doc="Check the chapter on continuous actions's repaired `my_score_loss(policy, critic, obs, stored_action, action_samples, generator)`.",
+    doc="Check the repaired `my_score_loss(policy, critic, obs, stored_action, action_samples, generator)`.",
     right=_score_loss,
     observe=_losses((6, 2), marked=False),
     mistakes={

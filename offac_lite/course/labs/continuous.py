@@ -1,4 +1,4 @@
-"""The lab of the chapter on continuous actions: a Gaussian policy over one action, and the noise of its two gradients."""
+"""The lab of continuous actions: a Gaussian policy over one action, and the noise of its two gradients."""
 
 import math
 from dataclasses import dataclass

@@ -1,8 +1,9 @@
 """The palette and the style of all figures, and the pieces that several of them use. Nothing here uses pyplot."""
 
+import html
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -25,6 +26,7 @@ __all__ = [
     "png",
     "short",
     "show",
+    "table",
 ]
 
 # One colour per quantity (Okabe & Ito, 2008), always with a line style or a marker of its own.
@@ -139,15 +141,48 @@ class NumberTable:
 
 
 def show(fig: Figure, summary: str) -> None:
-    """Display a figure in a notebook, and print `summary` under it, which describes it in words and numbers.
+    """Display a figure in a notebook. `summary` describes it in words and numbers.
 
-    `summary` is also the picture's alternative text, and replaces it where no picture can be shown.
+    `summary` is the picture's alternative text, replaces it where no picture can be shown, and is folded away below
+    it for screen readers that do not read alternative texts of outputs.
     """
     from IPython.display import display
 
     bundle = {"image/png": png(fig), "text/plain": summary}
     display(bundle, raw=True, metadata={"image/png": {"alt": summary}})
-    print(summary)
+    folded = f"<details><summary><small>In words</small></summary><small>{html.escape(summary)}</small></details>"
+    display({"text/html": folded, "text/plain": ""}, raw=True)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str | float]]) -> None:
+    """Display a table in a notebook. Integers are written as they are, other numbers as `short` writes them."""
+    from IPython.display import display
+
+    text = markdown_table(header, rows)
+    display({"text/markdown": text, "text/plain": text}, raw=True)
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str | float]]) -> str:
+    """Write what `table` displays.
+
+    >>> print(markdown_table(("estimator", "K", "‖mean − ∇J‖"), [("stored", 1, 1.23456), ("resampled", 16, 1e-17)]))
+    | estimator | K | ‖mean − ∇J‖ |
+    |:--|--:|--:|
+    | stored | 1 | 1.23 |
+    | resampled | 16 | 0 |
+    """
+    body = [list(row) for row in rows]
+    lines = [[_cell(value) for value in line] for line in [header, *body]]
+    texts = [any(isinstance(row[i], str) for row in body) for i in range(len(header))]
+    rule = "|" + "|".join(":--" if text else "--:" for text in texts) + "|"
+    first, *rest = ("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join([first, rule, *rest])
+
+
+def _cell(value: str | float) -> str:
+    return (
+        value.replace("|", r"\|") if isinstance(value, str) else str(value) if isinstance(value, int) else short(value)
+    )
 
 
 def short(number: float) -> str:
