@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -58,7 +59,9 @@ class Agent:
         self.critic: Any = critic.to(config.device)  # a QCritic, or with critic="v" a VCritic
         self.target_critic: Any = copy.deepcopy(self.critic).requires_grad_(False)
         actor = {"params": self.policy.parameters(), "lr": config.actor_lr}
-        self.optimizer = Adam([actor, {"params": self.critic.parameters(), "lr": config.critic_lr}], fused=True)
+        self.log_alpha = torch.nn.Parameter(torch.full((config.seeds, 1), math.log(0.1), device=config.device))
+        critics = {"params": self.critic.parameters(), "lr": config.critic_lr}
+        self.optimizer = Adam([actor, critics, {"params": [self.log_alpha], "lr": config.actor_lr}], fused=True)
         self.alive: Tensor | None = None  # (S,) bool once a seed was stopped
 
     @torch.enable_grad()  # whatever torch.set_grad_enabled says
@@ -70,8 +73,23 @@ class Agent:
         """
         pi, critic = evaluate_together(self.policy, self.critic, batch.obs)  # π and Q at s
         critic_loss = self.critic_loss(pi, critic, batch)
-        updates.descend(self.optimizer, critic_loss + self.actor_loss(pi, critic, batch), self.alive)
+        loss = critic_loss + self.actor_loss(pi, critic, batch)
+        if self.config.entropy_bonus == "learned":
+            loss = loss + self.entropy_weight_loss(pi)
+        updates.descend(self.optimizer, loss, self.alive)
         return critic_loss.detach()
+
+    @property
+    def alpha(self) -> float | Tensor:
+        """The weight of the entropy: the option `entropy_bonus`, or (S, 1) where it is learned."""
+        bonus = self.config.entropy_bonus
+        return bonus if isinstance(bonus, float) else self.log_alpha.detach().exp()
+
+    def entropy_weight_loss(self, pi: Pi) -> Tensor:
+        """Return the loss (S,) of log α, which learns with `pi` = π(·|s) at the states of the batch."""
+        target = self.config.target_entropy
+        assert target != "auto"  # the config is resolved
+        return equations.entropy_weight_loss(self.log_alpha, self._entropy(pi, self.generator), target)
 
     def critic_loss(self, pi: Pi, critic: Any, batch: Transition) -> Tensor:
         """Return the critic's loss (S,) that the options ask for; see `updates.critic_step`, `updates.v_critic_step`.
@@ -94,6 +112,7 @@ class Agent:
             c.next_action_samples,
             generator=self.generator,
             q_target=c.q_target or equations.q_target,
+            alpha=self.alpha if c.soft_target else None,
         )
 
     def actor_loss(self, pi: Pi, critic: Any, batch: Transition) -> Tensor:
@@ -106,11 +125,11 @@ class Agent:
         if c.uses_stored_actions:
             advantage, weight = self.stored_advantage(pi, critic, batch), self.weight(pi, batch)
             own_loss = c.policy_gradient_loss or equations.policy_gradient_loss
-            return updates.stored_actor_loss(pi, batch, advantage, weight, c.entropy_bonus, own_loss)
+            return updates.stored_actor_loss(pi, batch, advantage, weight, self.alpha, own_loss)
         if c.resampled_loss is not None:
             return self.own_actor_loss(batch)
         if c.gradient == "reparameterized":
-            n_samples, bonus = int(c.action_samples), c.entropy_bonus
+            n_samples, bonus = int(c.action_samples), self.alpha
             return updates.reparameterized_actor_loss(pi, critic, batch.obs, n_samples, bonus, generator=self.generator)
         return updates.resampled_actor_loss(
             pi,
@@ -118,7 +137,7 @@ class Agent:
             batch.obs,
             action_samples=c.action_samples,
             baseline=c.baseline,
-            entropy_bonus=c.entropy_bonus,
+            entropy_bonus=self.alpha,
             policy_gradient_loss=c.policy_gradient_loss or equations.policy_gradient_loss,
             leave_one_out=c.leave_one_out or equations.leave_one_out,
             generator=self.generator,
@@ -132,7 +151,8 @@ class Agent:
             loss = own_loss(self.policy, self.critic, batch.obs, batch.action, c.action_samples, self.generator)
         loss = loss.expand(c.seeds)  # of a mean over seeds, each seed gets its full gradient
         if c.entropy_bonus:
-            loss = loss - c.entropy_bonus * self.entropy(batch.obs, self.generator).mean(-1)
+            entropy = self.entropy(batch.obs, self.generator)
+            loss = loss - (equations.per_seed(self.alpha, entropy) * entropy).mean(-1)
         return loss
 
     @torch.no_grad()
@@ -172,13 +192,16 @@ class Agent:
 
     def entropy(self, obs: Tensor, generator: torch.Generator) -> Tensor:
         """Estimate the entropy of π(·|s) in nats, (S, B): exact for discrete actions, else by one sample."""
-        pi = self.policy(obs)
+        return self._entropy(self.policy(obs), generator)
+
+    def _entropy(self, pi: Pi, generator: torch.Generator) -> Tensor:
         return pi.entropy() if isinstance(pi, Categorical) else -pi.log_prob(pi.rsample(generator=generator))
 
     def anneal(self, fraction: float) -> None:
-        """Set both learning rates to `fraction` of those in `config`."""
-        actor, critic = self.optimizer.param_groups
-        actor["lr"], critic["lr"] = fraction * self.config.actor_lr, fraction * self.config.critic_lr
+        """Set the learning rates to `fraction` of those in `config`."""
+        actor, critic, alpha = self.optimizer.param_groups
+        actor["lr"] = alpha["lr"] = fraction * self.config.actor_lr
+        critic["lr"] = fraction * self.config.critic_lr
 
     @torch.no_grad()
     def non_finite_seeds(self, obs: Tensor) -> Tensor:

@@ -155,8 +155,14 @@ class Config:
     """Rate of the target network; 1 means no target network."""
     gamma: float = option(0.99, _check.discount)
     """Discount per step, in [0, 1]; 1 is for tasks whose episodes end."""
-    entropy_bonus: float = option(0.05, _check.not_negative)
-    """Weight of the policy's entropy, in scaled rewards per nat."""
+    entropy_bonus: float | Literal["learned"] = option(0.05, either("learned", _check.not_negative))
+    """α: weight of the policy's entropy in the actor's loss, in scaled rewards per nat. "learned": one for each seed,
+    moved so that the entropy comes to `target_entropy`; it starts at 0.1 and learns as fast as the actor."""
+    target_entropy: float | Literal["auto"] = option("auto", either("auto", _check.number))
+    """Nats, for entropy_bonus="learned". "auto": log half − 1 for each dimension of an action between bounds 2 · half
+    apart, and for discrete actions half of the largest entropy."""
+    soft_target: bool = option(False, _flag)
+    """Let the critic's target count α times the entropy of the actions to come, as in soft actor-critic."""
     importance_clip: float | None = option(None, either(None, _check.positive))
     """Largest ratio ρ with action="importance"; None: no limit."""
     batch_size: int = option(128, _whole)
@@ -257,6 +263,7 @@ class Config:
             next_action_samples=next_action_samples,
             random_steps=random_steps,
             obs_scale=scale,
+            target_entropy=_target_entropy(spaces) if self.target_entropy == "auto" else self.target_entropy,
         )
         config._refuse_conflicts(discrete)
         return config
@@ -362,6 +369,10 @@ CONFLICTS: list[tuple[Callable[[Config, bool | None], Any], str]] = [
         "entropy_bonus with stored continuous actions is not supported: set entropy_bonus=0",
     ),
     (
+        lambda c, discrete: c.soft_target and c.critic != "q",
+        'soft_target=True changes the target of a Q-critic: it needs critic="q"',
+    ),
+    (
         lambda c, discrete: c.on_policy and (c.critic, c.action) != ("v", "stored"),
         'on_policy=True is the on-policy actor-critic: it needs critic="v" and action="stored"',
     ),
@@ -456,6 +467,17 @@ PENDULUM = Config(
 """Learns Pendulum-v1."""
 
 
+SAC_PENDULUM = replace(
+    PENDULUM,
+    gradient="reparameterized",
+    action_samples=1,
+    next_action_samples=1,
+    entropy_bonus="learned",
+    soft_target=True,
+)
+"""Soft actor-critic (Haarnoja et al., 2018b), for Pendulum-v1."""
+
+
 def changed(config: Config | str, changes: Mapping[str, Any]) -> Config:
     """Return `config`, or the defaults for an environment named by it, with some options changed.
 
@@ -478,6 +500,12 @@ def changed(config: Config | str, changes: Mapping[str, Any]) -> Config:
 def name_of(value: Any) -> str | None:
     """Return the name of a function, or None for what has no name."""
     return getattr(value, "__name__", None)
+
+
+def _target_entropy(spaces: Spaces) -> float:
+    if spaces.n_actions is not None:
+        return 0.5 * math.log(spaces.n_actions)
+    return sum(math.log((high - low) / 2) - 1 for low, high in zip(spaces.low, spaces.high, strict=True))
 
 
 def _plain(value: Any) -> Any:

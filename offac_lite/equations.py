@@ -119,6 +119,43 @@ def reparameterized_loss(q: Tensor) -> Tensor:
     return -_check.averaged("q", q, "(..., K, B)", 2).mean((-2, -1))
 
 
+def soft_q(next_q: Tensor, next_log_prob: Tensor, alpha: float | Tensor) -> Tensor:
+    """Return Q(s′, a′) − α log π(a′|s′), which `q_target` averages in soft actor-critic.    Equation (C.6)
+
+    *Data*: a′ ~ π(·|s′), the current policy. Its average is V(s′) + α H(π(·|s′)): the value counts the entropy of what
+    follows. With the sum over all actions, `next_log_prob` is Σ π log π = −H.
+
+    next_q, next_log_prob (..., M, B) or (..., B); α in scaled rewards per nat, one number or (S, 1) for the leading
+    axis S. Without gradient. Haarnoja et al. (2018b), section 4.
+
+    >>> soft_q(torch.tensor([5.0]), torch.tensor([-2.0]), 0.5)
+    tensor([6.])
+    """
+    _check.same_shape(next_q=next_q, next_log_prob=next_log_prob)
+    return (next_q - per_seed(alpha, next_q) * next_log_prob).detach()
+
+
+def entropy_weight_loss(log_alpha: Tensor, entropy: Tensor, target_entropy: float) -> Tensor:
+    """Return log α · mean over B of (H(π(·|s)) − H̄), one loss per seed.                     Equation (C.7)
+
+    Its gradient lowers α where the entropy is above its target H̄, and raises α where it is below. *Data*: replayed s.
+
+    log_alpha (..., 1), which learns; entropy (..., B), detached here, in nats. Haarnoja et al. (2018b), section 5, with
+    log α in the place of the factor α.
+
+    >>> entropy_weight_loss(torch.tensor([2.0]), torch.tensor([1.5, 3.5]), 1.0)
+    tensor(3.)
+    """
+    above = _check.averaged("entropy", entropy, "(..., B)", 1).detach().mean(-1, keepdim=True) - target_entropy
+    _check.same_shape(log_alpha=log_alpha, entropy=above)
+    return (log_alpha * above)[..., 0]
+
+
+def per_seed(alpha: float | Tensor, like: Tensor) -> float | Tensor:
+    """Give one number per seed, (S, 1), the axes of `like`, (S, ...). A number stays a number."""
+    return alpha.reshape(-1, *[1] * (like.ndim - 1)) if isinstance(alpha, Tensor) else alpha
+
+
 def leave_one_out(q: Tensor) -> Tensor:
     """Subtract from Q_k the mean of the *other* K − 1 values in the same state.              Equation (5.4)
 

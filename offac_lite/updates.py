@@ -45,6 +45,7 @@ def critic_step(
     next_action_samples: int | Literal["all"] = 1,
     generator: torch.Generator,
     q_target: Callable[..., Tensor] = equations.q_target,
+    alpha: float | Tensor | None = None,
     alive: Tensor | None = None,
 ) -> Tensor:
     """Take one step on ½ (Q(s, a) − y)² with y = r + γ (1 − d) Q̄(s′, a′), a′ ~ π(·|s′) now.  (notebook 04)
@@ -54,6 +55,7 @@ def critic_step(
 
     `next_action_samples` is M, the number of a′ per state, or "all": the exact sum Σ π(a′|s′) Q̄(s′, a′) instead of
     samples (discrete actions). Twin critics both learn from one y, made with the smaller Q̄. `q_target` computes y.
+    With `alpha`, a number or (S, 1), Q̄ is `equations.soft_q`: the target of soft actor-critic.
     Raises `NotFiniteError`, a `ValueError`, where a loss is not finite.
 
     >>> from offac_lite.networks import CategoricalPolicy, DiscreteQCritic
@@ -69,8 +71,17 @@ def critic_step(
     """
     with torch.no_grad():
         next_pi: Pi = policy(batch.next_obs)
-    m = next_action_samples
-    loss = q_critic_loss(critic, target_critic, next_pi, batch, gamma, m, generator=generator, q_target=q_target)
+    loss = q_critic_loss(
+        critic,
+        target_critic,
+        next_pi,
+        batch,
+        gamma,
+        next_action_samples,
+        generator=generator,
+        q_target=q_target,
+        alpha=alpha,
+    )
     return descend(optimizer, loss, alive)
 
 
@@ -84,14 +95,19 @@ def q_critic_loss(
     *,
     generator: torch.Generator,
     q_target: Callable[..., Tensor] = equations.q_target,
+    alpha: float | Tensor | None = None,
 ) -> Tensor:
     """Return the loss of `critic_step`, (...), with `next_pi` = π(·|s′)."""
     with torch.no_grad():
         if next_action_samples == "all":
             next_q = expected_q(next_pi, target_critic.all_actions(batch.next_obs))
+            if alpha is not None:
+                next_q = equations.soft_q(next_q, -_discrete(next_pi).entropy(), alpha)
         else:
             next_action = next_pi.sample(next_action_samples, generator=generator)  # a′ ~ π(·|s′), drawn now
             next_q = target_critic(batch.next_obs, next_action)
+            if alpha is not None:
+                next_q = equations.soft_q(next_q, next_pi.log_prob(next_action), alpha)
         target = q_target(batch.reward, batch.terminated, next_q, gamma)
     predictions = critic.each(batch.obs, batch.action)  # of both critics, if there are two
     _check.same_shape(target=target, prediction=predictions[0])
@@ -157,7 +173,7 @@ def actor_step(
     *,
     action_samples: int | Literal["all"] = 1,
     baseline: str | None = None,
-    entropy_bonus: float = 0.0,
+    entropy_bonus: float | Tensor = 0.0,
     generator: torch.Generator,
     policy_gradient_loss: Callable[..., Tensor] = equations.policy_gradient_loss,
     leave_one_out: Callable[[Tensor], Tensor] = equations.leave_one_out,
@@ -205,7 +221,7 @@ def resampled_actor_loss(
     *,
     action_samples: int | Literal["all"] = 1,
     baseline: str | None = None,
-    entropy_bonus: float = 0.0,
+    entropy_bonus: float | Tensor = 0.0,
     generator: torch.Generator,
     policy_gradient_loss: Callable[..., Tensor] = equations.policy_gradient_loss,
     leave_one_out: Callable[[Tensor], Tensor] = equations.leave_one_out,
@@ -229,8 +245,8 @@ def resampled_actor_loss(
             leave_one_out=leave_one_out,
         )
         loss = policy_gradient_loss(log_prob, weight)
-    if entropy_bonus and isinstance(pi, Categorical):
-        loss = loss - entropy_bonus * pi.entropy().mean(-1)
+    if isinstance(pi, Categorical) and _counts(entropy_bonus):
+        loss = loss - (equations.per_seed(entropy_bonus, entropy := pi.entropy()) * entropy).mean(-1)
     return loss
 
 
@@ -243,7 +259,7 @@ def actor_weight(
     log_prob: Tensor,
     *,
     baseline: str | None = None,
-    entropy_bonus: float = 0.0,
+    entropy_bonus: float | Tensor = 0.0,
     leave_one_out: Callable[[Tensor], Tensor] = equations.leave_one_out,
 ) -> Tensor:
     """Return the factor of ∇log π(a|s), (..., K, B), without gradient: Q(s, a), less a baseline.
@@ -257,8 +273,8 @@ def actor_weight(
         q_all = critic.all_actions(obs)
         return of_actions(q_all - expected_q(pi, q_all).unsqueeze(-1), action)
     weight = critic(obs, action)
-    if entropy_bonus and not isinstance(pi, Categorical):
-        weight = weight - entropy_bonus * log_prob
+    if not isinstance(pi, Categorical) and _counts(entropy_bonus):
+        weight = equations.soft_q(weight, log_prob, entropy_bonus)
     return leave_one_out(weight) if baseline == "leave-one-out" else weight
 
 
@@ -270,7 +286,7 @@ def reparameterized_actor_step(
     obs: Tensor,
     *,
     action_samples: int = 1,
-    entropy_bonus: float = 0.0,
+    entropy_bonus: float | Tensor = 0.0,
     generator: torch.Generator,
     reparameterized_loss: Callable[[Tensor], Tensor] = equations.reparameterized_loss,
     alive: Tensor | None = None,
@@ -304,7 +320,7 @@ def reparameterized_actor_loss(
     critic: QCritic,
     obs: Tensor,
     action_samples: int = 1,
-    entropy_bonus: float = 0.0,
+    entropy_bonus: float | Tensor = 0.0,
     *,
     generator: torch.Generator,
     reparameterized_loss: Callable[[Tensor], Tensor] = equations.reparameterized_loss,
@@ -315,8 +331,9 @@ def reparameterized_actor_loss(
     action_resampled = pi.rsample(action_samples, generator=generator)
     with frozen(critic):
         objective = critic(obs, action_resampled)
-    if entropy_bonus:
-        objective = objective - entropy_bonus * pi.log_prob(action_resampled)
+    if _counts(entropy_bonus):
+        log_prob = pi.log_prob(action_resampled)
+        objective = objective - equations.per_seed(entropy_bonus, log_prob) * log_prob
     return reparameterized_loss(objective)
 
 
@@ -341,7 +358,7 @@ def stored_actor_step(
     advantage: Tensor,
     *,
     weight: Tensor | None = None,
-    entropy_bonus: float = 0.0,
+    entropy_bonus: float | Tensor = 0.0,
     policy_gradient_loss: Callable[..., Tensor] = equations.policy_gradient_loss,
     alive: Tensor | None = None,
 ) -> Tensor:
@@ -372,7 +389,7 @@ def stored_actor_loss(
     batch: Transition,
     advantage: Tensor,
     weight: Tensor | None = None,
-    entropy_bonus: float = 0.0,
+    entropy_bonus: float | Tensor = 0.0,
     policy_gradient_loss: Callable[..., Tensor] = equations.policy_gradient_loss,
 ) -> Tensor:
     """Return the loss of `stored_actor_step`, (...), with `pi` = π(·|s), which carries gradient."""
@@ -382,9 +399,14 @@ def stored_actor_loss(
         _check.same_shape(advantage=advantage, weight=weight)
         advantage = weight * advantage
     loss = policy_gradient_loss(log_prob.unsqueeze(-2), advantage.unsqueeze(-2))
-    if entropy_bonus:
-        loss = loss - entropy_bonus * _discrete(pi).entropy().mean(-1)
+    if _counts(entropy_bonus):
+        entropy = _discrete(pi).entropy()
+        loss = loss - (equations.per_seed(entropy_bonus, entropy) * entropy).mean(-1)
     return loss
+
+
+def _counts(entropy_bonus: float | Tensor) -> bool:
+    return isinstance(entropy_bonus, Tensor) or entropy_bonus != 0
 
 
 def expected_q(pi: Pi, q_all: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
 """The steps that the options choose, against the same quantities written out by hand."""
 
 import copy
+import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -145,6 +147,7 @@ def steps_by_hand(agent, batch):
             gamma=c.gamma,
             next_action_samples=c.next_action_samples,
             generator=gen,
+            alpha=agent.alpha if c.soft_target else None,
         )
     else:
         rho, critic = weight(agent, batch), sgd(agent.critic)
@@ -152,9 +155,9 @@ def steps_by_hand(agent, batch):
     after, agent.critic = agent.critic, before
     if c.action != "resampled":
         advantage, rho = stored_advantage(agent, batch), weight(agent, batch)
-        updates.stored_actor_step(agent.policy, actor, batch, advantage, weight=rho, entropy_bonus=c.entropy_bonus)
+        updates.stored_actor_step(agent.policy, actor, batch, advantage, weight=rho, entropy_bonus=agent.alpha)
     else:
-        how = {"action_samples": c.action_samples, "entropy_bonus": c.entropy_bonus, "generator": gen}
+        how = {"action_samples": c.action_samples, "entropy_bonus": agent.alpha, "generator": gen}
         step = updates.reparameterized_actor_step
         if c.gradient == "score":
             step, how = updates.actor_step, how | {"baseline": c.baseline}
@@ -177,6 +180,10 @@ def steps_by_hand(agent, batch):
         (CONTINUOUS, {"gradient": "reparameterized", "action_samples": 2, "entropy_bonus": 0.3}),
         (CONTINUOUS, {"action": "importance", "entropy_bonus": 0.0}),
         (CONTINUOUS, {"critic": "v", "action": "stored", "entropy_bonus": 0.0}),
+        (DISCRETE, {"soft_target": True, "entropy_bonus": 0.3}),
+        (DISCRETE, {"soft_target": True, "next_action_samples": 2, "entropy_bonus": "learned"}),
+        (CONTINUOUS, {"soft_target": True, "gradient": "reparameterized", "entropy_bonus": "learned"}),
+        (CONTINUOUS, {"entropy_bonus": "learned"}),
     ],
 )
 def test_an_update_has_the_gradients_of_the_two_steps_that_the_options_name(spaces, options):
@@ -215,7 +222,28 @@ def test_anneal_sets_both_rates():
     agent = agent_of(DISCRETE, actor_lr=0.3, critic_lr=0.5)
     agent.anneal(0.1)
     rates = [group["lr"] for group in agent.optimizer.param_groups]
-    assert rates == pytest.approx([0.03, 0.05])
+    assert rates == pytest.approx([0.03, 0.05, 0.03])
+
+
+@pytest.mark.parametrize("spaces", [DISCRETE, CONTINUOUS])
+def test_the_learned_weight_of_the_entropy_falls_where_the_entropy_is_above_its_target_and_rises_below(spaces):
+    agent, batch = agent_of(spaces, entropy_bonus="learned", actor_lr=0.01), batch_of(spaces)
+    entropy = agent.entropy(batch.obs, rng()).mean(-1).detach()
+    assert agent.alpha.shape == (3, 1) and torch.allclose(agent.alpha, torch.tensor(0.1))
+    agent.config = replace(agent.config, target_entropy=entropy.mean().item())  # above it for some seed, below for some
+    agent.update(batch)
+    assert (
+        torch.equal(agent.alpha[:, 0] < 0.1, entropy > entropy.mean())
+        and len(set((entropy > entropy.mean()).tolist())) == 2
+    )
+
+
+def test_the_target_entropy_is_one_nat_below_the_uniform_action_s_in_each_dimension():
+    config = agent_of(CONTINUOUS, entropy_bonus="learned").config
+    uniform = math.log(2.0) + math.log(4.0)  # the sides of the box
+    assert config.target_entropy == pytest.approx(uniform - 2 * math.log(2.0) - 2)
+    assert agent_of(DISCRETE).config.target_entropy == pytest.approx(0.5 * math.log(3))
+    assert agent_of(DISCRETE, target_entropy=0.3).config.target_entropy == 0.3
 
 
 @pytest.mark.parametrize("twin", [False, True])

@@ -267,7 +267,7 @@ def test_learning_rates_fall_linearly_unless_told_not_to(decay):
         if learner.batch is not None:
             fraction = 1 - (n - 1) / 100 if decay else 1.0
             rates = [group["lr"] for group in learner.agent.optimizer.param_groups]
-            assert rates == pytest.approx([0.5 * fraction, 0.25 * fraction])
+            assert rates == pytest.approx([0.5 * fraction, 0.25 * fraction, 0.5 * fraction])
 
 
 @pytest.mark.parametrize(
@@ -655,6 +655,7 @@ def learns_the_corridor(options):
     [
         OLD,
         OLD | dict(baseline="leave-one-out"),
+        OLD | dict(soft_target=True, entropy_bonus="learned", target_entropy=0.1),
         OLD | dict(action_samples="all"),
         OLD | dict(action_samples=1, baseline=None, next_action_samples=1, twin=False),
         OLD | dict(action="importance"),

@@ -36,6 +36,21 @@ def every_pair(weights):
     return torch.arange(n_states), torch.arange(n_actions)[:, None].expand(n_actions, n_states)
 
 
+@pytest.mark.parametrize("per_seed", [False, True])
+def test_the_soft_target_s_fixed_point_is_the_value_of_reward_and_entropy_to_come(lake, per_seed):
+    """V(s) + α H(π(·|s)) of the soft Q is the value where each state pays α H(π(·|s)) on top of the reward."""
+    pi, alpha = Categorical(torch.randn(16, 4, dtype=torch.float64, generator=rng())), 0.3
+    entropy = pi.entropy()
+    paid = TabularMDP(lake.transition, lake.reward + alpha * entropy[:, None], lake.initial, lake.gamma)
+    q = paid.action_values(pi.probs) - alpha * entropy[:, None]  # the entropy of s itself does not hang on a
+    log_pi = pi.probs.log()
+    given = torch.full((1, 1), alpha, dtype=torch.float64) if per_seed else alpha
+    soft = eq.soft_q(q[None], log_pi[None], given)[0] if per_seed else eq.soft_q(q, log_pi, given)
+    value = (pi.probs * soft).sum(-1)
+    torch.testing.assert_close(lake.reward + lake.gamma * lake.transition @ value, q)
+    torch.testing.assert_close(value, paid.state_values(pi.probs))
+
+
 @pytest.mark.parametrize("old", [False, True], ids=["pi's states", "the buffer's states"])
 def test_policy_gradient_loss_has_the_exact_gradient(lake, old):
     """Feed each (s, a) once, its advantage weighted by ρ(s) π(a|s): minus the loss's gradient must be ∇J exactly."""
