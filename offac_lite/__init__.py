@@ -9,4 +9,4 @@ from offac_lite.training import train
 
 __version__ = version("offac-lite")
 
-__all__ = ["CARTPOLE", "PENDULUM", "Config", "SAC_PENDULUM", "ReplayBuffer", "Run", "train"]
+__all__ = ["CARTPOLE", "PENDULUM", "SAC_PENDULUM", "Config", "ReplayBuffer", "Run", "train"]

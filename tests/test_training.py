@@ -464,7 +464,7 @@ class Interrupting:
 def test_a_run_interrupted_anywhere_is_whole_as_far_as_it_went(tmp_path):
     with Interrupting() as counter:
         whole = small()
-    moments = np.linspace(0.03, 0.97, 25)  # of all the calls; the first ones prepare, the last ones tidy up
+    moments = np.linspace(0.06, 0.97, 25)  # of all the calls; the first ones prepare, the last ones tidy up
     found = set()
     for at in (moments * counter.count).astype(int):
         with Interrupting(at):
@@ -663,7 +663,7 @@ def learns_the_corridor(options):
         NEW_V,
         FRESH,
     ],
-    ids=["value", "leave-one-out", "all", "one", "importance", "importance V", "on-policy", "collecting"],
+    ids=["value", "leave-one-out", "soft", "all", "one", "importance", "importance V", "on-policy", "collecting"],
 )
 def test_the_corridor_is_learned(options):
     assert learns_the_corridor(options)
