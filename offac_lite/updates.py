@@ -457,11 +457,12 @@ def descend(optimizer: torch.optim.Optimizer, loss: Tensor, alive: Tensor | None
     for parameter in parameters:
         parameter.grad = None
     total.backward()
-    if all(parameter.grad is None for parameter in parameters):
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if not gradients:
         raise ValueError("loss depends on no parameter of optimizer: was it made for another network?")
     if alive is not None:
-        for parameter in parameters:  # (S, P), or (2 S, P) of twins
-            parameter.grad.unflatten(0, (-1, len(alive)))[:, ~alive] = 0.0
+        for gradient in gradients:  # (S, P), or (2 S, P) of twins
+            gradient.unflatten(0, (-1, len(alive)))[:, ~alive] = 0.0
     optimizer.step()
     return loss.detach()
 
