@@ -21,6 +21,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Error, expect, sync_playwright
 
 from tests.refresh_notebooks import ROOT
@@ -235,6 +236,16 @@ def opened(browser, address: str, name: str, reaches_out: bool = False, **device
     """The page at `address` for as long as one test takes: `loaded` and `watched`."""
     with loaded(browser, address, reaches_out, **device) as (page, errors), watched(page, errors, name):
         yield page
+
+
+def barriers(page, place: str | None = None) -> list[str]:
+    """What axe-core finds in a page, or in one place of it, that shuts somebody out: rule and elements."""
+    found = Axe().run(page, place).response["violations"]
+    return [
+        f"{one['id']}: {[node['target'] for node in one['nodes']]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
 
 
 @contextmanager

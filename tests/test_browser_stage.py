@@ -16,6 +16,7 @@ from tests.browser import (
     PATIENCE,
     PICTURE,
     PIXELS,
+    barriers,
     drag_until_the_picture_changes,
     launch,
     live,
@@ -170,6 +171,17 @@ def test_everything_has_a_name_for_a_screen_reader(page_and_errors):
             expect(lab.get_by_role("button", name=name, exact=True)).to_have_count(1)
         expect(lab.get_by_role("img", name="it is 23")).to_have_count(1)
         expect(lab.get_by_role("list", name="Questions").get_by_role("listitem")).to_have_count(2)
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_a_lab_has_no_barriers(page_and_errors, theme):
+    page, errors = page_and_errors
+    with watched(page, errors, f"barriers-{theme}"):
+        live(run(page, 1))
+        page.evaluate(THEME, theme)
+        page.wait_for_function("dark => (document.body.dataset.jpThemeLight === 'false') === dark", arg=theme == "Dark")
+        assert barriers(page, ".offac-lab") == []
+        page.evaluate(THEME, "Light")
 
 
 def test_pin_presets_and_questions_in_the_page(page_and_errors):
