@@ -198,6 +198,8 @@ class Config:
     needs critic="v" and action="stored"; `updates_per_step` and `capacity` are not used."""
     capacity: int | None = option(None, either(None, _whole), fixed=True)
     """Transitions that the buffer keeps, per seed; None keeps all."""
+    newest: int | None = option(None, either(None, _whole))
+    """Draw batches from this many newest transitions of each seed; None: from all."""
     evaluations: int = option(20, _whole)
     """How often the policies are evaluated, evenly spread over the run."""
     eval_episodes: int = option(20, _whole, fixed=True)
@@ -412,6 +414,10 @@ CONFLICTS: list[tuple[Callable[[Config, bool | None], Any], str]] = [
     (
         lambda c, discrete: c.capacity is not None and c.largest_prefill > c.capacity,
         "prefill has {c.largest_prefill} transitions per seed, more than capacity = {c.capacity}",
+    ),
+    (
+        lambda c, discrete: c.newest is not None and c.on_policy,
+        "on_policy=True learns from each batch once: newest has no meaning there",
     ),
     (
         lambda c, discrete: c.evaluations > c.n_iterations,

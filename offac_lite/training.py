@@ -200,7 +200,7 @@ class Learner:
                 yield self._scaled(self.buffer.all())
         elif len(self.buffer) >= c.batch_size and not self._acts_at_random():
             for _ in range(c.updates_per_step):
-                yield self._scaled(self.buffer.sample(c.batch_size))
+                yield self._scaled(self.buffer.sample(c.batch_size, newest=c.newest))
 
     def _acts_at_random(self) -> bool:
         """Tell whether this step is one of the first `random_steps`."""

@@ -168,6 +168,8 @@ RATES = ("tau", "actor_lr", "critic_lr", "reward_scale")
             ({"gamma": 1.1}, r"gamma must lie in \[0, 1\], got 1.1"),
             ({"seed": -1}, "seed must be at least 0"),
             ({"random_steps": -1}, "random_steps must be at least 0"),
+            (V | {"on_policy": True, "newest": 9}, "newest has no meaning there"),
+            ({"newest": 0}, "newest must be at least 1, got 0"),
             ({"capacity": 127}, "capacity must be at least 128 = batch_size, got 127"),
             ({"batch_size": 2001}, "batch_size = 2001 is more than the 2000 transitions ever stored"),
             ({"total_steps": 100}, "batch_size = 128 is more than the 100 transitions ever stored"),
@@ -223,7 +225,10 @@ RATES = ("tau", "actor_lr", "critic_lr", "reward_scale")
     )
     + refused(
         [
-            *(({name: 2.5}, f"{name} must be a whole number, got 2.5") for name in (*COUNTS, "seed", "capacity")),
+            *(
+                ({name: 2.5}, f"{name} must be a whole number, got 2.5")
+                for name in (*COUNTS, "seed", "capacity", "newest")
+            ),
             *(
                 ({name: True}, f"{name} must be a whole number, got True")
                 for name in (*COUNTS, "seed", "action_samples")

@@ -894,6 +894,7 @@ OPTIONS = {
     "collect": Flag(True),
     "on_policy": Flag(False),
     "capacity": Count(100, NONE),
+    "newest": Count(50, NONE),
     "evaluations": Count(2),
     "eval_episodes": Count(2),
     "checkpoints": Flag(False),

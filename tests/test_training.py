@@ -113,6 +113,17 @@ def assert_same(run, other):
     assert torch.equal(theta(run.policy), theta(other.policy)) and torch.equal(theta(run.critic), theta(other.critic))
 
 
+def test_batches_hold_the_newest_transitions_where_they_are_asked_for():
+    """Old data is marked by its reward: with `newest` it is out of reach once that many transitions are collected."""
+    old = ReplayBuffer(1_000, (4,))
+    zeros, obs = torch.zeros(300), torch.zeros(300, 4)
+    old.add(obs, zeros.long(), torch.full((300,), -7.0), obs, zeros.bool())
+    options = SMALL | {"prefill": old, "random_steps": 0}
+    learner, everything = Learner(**options, newest=20), Learner(**options)
+    seen = [learner.batch.reward.min().item() for n in learner if n * SMALL["n_envs"] >= 20]
+    assert min(seen) > 0 > min(everything.batch.reward.min().item() for _ in everything)
+
+
 # ---------------------------------------------------------------- the same again
 
 

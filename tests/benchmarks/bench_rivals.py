@@ -97,7 +97,10 @@ def rejax_ppo(seeds: int) -> Outcome | None:
 
 
 def alone(make: Callable, total: int, every: int, runs: int) -> Outcome:
-    """Train a model of the interface of Stable-Baselines3 for several seeds, one after the other."""
+    """Train a model of the interface of Stable-Baselines3 for several seeds, one after the other.
+
+    One call of `learn`, since schedules run over its steps; a callback evaluates.
+    """
     import gymnasium
 
     returns, seconds = [], 0.0
@@ -105,12 +108,21 @@ def alone(make: Callable, total: int, every: int, runs: int) -> Outcome:
         model, row = make(seed), []
         exam = gymnasium.make_vec("CartPole-v1", num_envs=EPISODES)
         exam.reset(seed=12345)
-        for _ in range(total // every):
-            start = time.process_time()
-            model.learn(every, reset_num_timesteps=False)
-            seconds += time.process_time() - start
-            row.append(greedy(model, exam))
+        examining = 0.0
+
+        def examine(*_, model=model, row=row, exam=exam):
+            nonlocal examining
+            if len(row) < total // every and model.num_timesteps >= (len(row) + 1) * every:
+                start = time.process_time()
+                row.append(greedy(model, exam))
+                examining += time.process_time() - start
+            return True
+
+        start = time.process_time()
+        model.learn(total, callback=examine)
+        seconds += time.process_time() - start - examining
         exam.close()
+        row += [row[-1]] * (total // every - len(row))  # the last one, where training ended within an interval
         returns.append(row)
         print(f"{type(model).__module__} seed {seed} done", file=sys.stderr, flush=True)
     return Outcome(every * np.arange(1, total // every + 1), np.array(returns), seconds)
