@@ -39,7 +39,7 @@ def same_start(critic):
 RIGHT = {
     checks.polyak_update: [polyak_by_lerp, polyak_through_data, polyak_by_state],
     checks.make_target: [deep_copy, same_start],
-    checks.replay_ratio: [lambda u, b, n: u * b / n, lambda u, b, n: torch.tensor(u * b / n)],
+    checks.replays: [lambda u, b, n: u * b / n, lambda u, b, n: torch.tensor(u * b / n)],
 }
 
 
@@ -153,14 +153,14 @@ WRONG = [
         ),
         "starts from other numbers",
     ),
-    (checks.replay_ratio, lambda u, b, n: u * b, "n_envs is missing"),
-    (checks.replay_ratio, lambda u, b, n: u * b * n, "n_envs must divide"),
-    (checks.replay_ratio, lambda u, b, n: u / n, "size of the batch is missing"),
-    (checks.replay_ratio, lambda u, b, n: b / n, "updates_per_step is missing"),
-    (checks.replay_ratio, lambda u, b, n: n / u / b, "your fraction is inverted"),
-    (checks.replay_ratio, lambda u, b, n: b / u / n, "must multiply"),
-    (checks.replay_ratio, lambda u, b, n: (u * b) // n, "rounded down"),
-    (checks.replay_ratio, lambda u, b, n: u, "this counts updates"),
+    (checks.replays, lambda u, b, n: u * b, "n_envs is missing"),
+    (checks.replays, lambda u, b, n: u * b * n, "n_envs must divide"),
+    (checks.replays, lambda u, b, n: u / n, "size of the batch is missing"),
+    (checks.replays, lambda u, b, n: b / n, "updates_per_step is missing"),
+    (checks.replays, lambda u, b, n: n / u / b, "your fraction is inverted"),
+    (checks.replays, lambda u, b, n: b / u / n, "must multiply"),
+    (checks.replays, lambda u, b, n: (u * b) // n, "rounded down"),
+    (checks.replays, lambda u, b, n: u, "this counts updates"),
 ]
 
 

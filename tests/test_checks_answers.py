@@ -206,8 +206,8 @@ def follows(polyak_update, generator):
     assert torch.allclose(other.net.theta, one.net.theta)
 
 
-def ratios(replay_ratio, generator):
-    assert f"{replay_ratio(1 / 8, 64, 8):g}" == "1"
+def ratios(replays, generator):
+    assert f"{replays(1 / 8, 64, 8):g}" == "1"
 
 
 def density(log_prob, generator):
@@ -250,7 +250,7 @@ NEXT = {
     "leave_one_out": [by_train(leave_one_out=None, baseline="leave-one-out", action_samples=4)],
     "polyak_update": [follows],
     "make_target": [targets],
-    "replay_ratio": [ratios],
+    "replays": [ratios],
     "squashed_log_prob": [density],
     "reparameterized_loss": [by_train(**PENDULUM, action_samples=1)],
     "score_function_loss": [by_train(**PENDULUM, action_samples=8)],

@@ -12,7 +12,7 @@ from offac_lite.course.checks.observing import Observations, Observer, Refused, 
 from offac_lite.course.checks.stub import empty, untouched
 from offac_lite.networks import DiscreteQCritic, TwinQCritic, VCritic
 
-__all__ = ["make_target", "polyak_update", "replay_ratio"]
+__all__ = ["make_target", "polyak_update", "replays"]
 
 
 def _critic(seed: int, n_seeds: int = 2) -> DiscreteQCritic:
@@ -171,25 +171,26 @@ make_target = Exercise(
 )
 
 
-def _replay_ratio(updates_per_step, batch_size, n_envs):
+def _replays(updates_per_step, batch_size, n_envs):
     return updates_per_step * batch_size / n_envs
 
 
-replay_ratio = Exercise(
-    "replay_ratio",
-    doc="Check notebook 06's `my_replay_ratio(updates_per_step, batch_size, n_envs)`: replayed over collected.",
-    right=_replay_ratio,
-    observe=numbers([(1, 128, 8), (4, 128, 8), (2, 100, 3), (3, 32, 1), (1 / 8, 64, 8), (0.5, 4, 8)], "the ratio"),
+replays = Exercise(
+    "replays",
+    doc="Check notebook 06's `my_replays(updates_per_step, batch_size, n_envs)`: replays per transition.",
+    right=_replays,
+    observe=numbers([(1, 128, 8), (4, 128, 8), (2, 100, 3), (3, 32, 1), (1 / 8, 64, 8), (0.5, 4, 8)], "the number"),
     mistakes={
         "/ n_envs →": "n_envs is missing: one step of the loop collects n_envs transitions, not one",
-        "/ n_envs → * n_envs": "more environments collect more, so they lower the ratio: n_envs must divide",
-        "* batch_size →": "the size of the batch is missing: every update replays a whole batch",
+        "/ n_envs → * n_envs": "more environments collect more, so they lower the number: n_envs must divide",
+        "* batch_size →": "the size of the batch is missing: this is the replay ratio, gradient updates per environment step; "
+        "here every update replays a whole batch",
         "updates_per_step * →": "updates_per_step is missing: each of the updates replays a batch of its own",
         "return n_envs / (updates_per_step * batch_size)": "your fraction is inverted: it counts transitions collected "
         "for each one replayed",
         "return batch_size / (updates_per_step * n_envs)": "more updates replay more: updates_per_step must multiply",
-        "/ n_envs → // n_envs": "the ratio need not be a whole number: yours is rounded down",
-        "return updates_per_step": "this counts updates: the ratio counts transitions, replayed over collected",
+        "/ n_envs → // n_envs": "the number need not be whole: yours is rounded down",
+        "return updates_per_step": "this counts updates: wanted are transitions, replayed for each one collected",
     },
     praise="right: this is how often each transition is used, on average, before training ends",
 )

@@ -11,6 +11,7 @@ from offac_lite.course.plots.continuous import *
 from offac_lite.course.plots.critic import *
 from offac_lite.course.plots.dashboard import *
 from offac_lite.course.plots.diagrams import *
+from offac_lite.course.plots.evidence import *
 from offac_lite.course.plots.exact import *
 from offac_lite.course.plots.fixes import *
 from offac_lite.course.plots.lake import *
