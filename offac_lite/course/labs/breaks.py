@@ -53,9 +53,9 @@ class NextActions:
         self._last = (self._added[:, None] + valid.cumsum(1) - 1).where(valid, -1)
         self._added += valid.sum(1)
 
-    def sample(self, n: int) -> Transition:
+    def sample(self, n: int, *, newest: int | None = None) -> Transition:
         """Draw `n` transitions per seed, as the buffer does."""
-        batch = self._buffer.sample(n)
+        batch = self._buffer.sample(n, newest=newest)
         self.of_last_sample = self._next.gather(1, self._added[:, None] - 1 - batch.age)
         return batch
 
