@@ -304,7 +304,7 @@ FUNCTIONS = {patient: f"my_{name}" for patient, name in zip((A, B, C, D, E, F, G
 
 
 class TestAnswers(Answers):
-    NOTEBOOKS = ("07_bug_clinic.ipynb",)
+    NOTEBOOKS = ("07_bug_clinic.ipynb", "further/more_patients.ipynb")
     RIGHT, WRONG = RIGHT, WRONG
     REVEALING = ("detach()", ".mean(", "squeeze(", "torch.where", "probs", "torch.")
     FUNCTIONS = FUNCTIONS

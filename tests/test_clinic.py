@@ -16,8 +16,9 @@ from offac_lite.course.clinic import HEALTHY, Chart, Parts, TableCritic, deliver
 from offac_lite.networks import Categorical, DiscreteQCritic
 from tests.refresh_notebooks import ROOT
 
-NOTEBOOK = nbformat.read(ROOT / "notebooks" / "07_bug_clinic.ipynb", as_version=4)
-CODE = [cell.source for cell in NOTEBOOK.cells if cell.cell_type == "code"]
+NOTEBOOKS = [ROOT / "notebooks" / name for name in ("07_bug_clinic.ipynb", "further/more_patients.ipynb")]
+CELLS = [cell for path in NOTEBOOKS for cell in nbformat.read(path, as_version=4).cells]
+CODE = [cell.source for cell in CELLS if cell.cell_type == "code"]
 
 
 @pytest.fixture(scope="module")

@@ -183,7 +183,7 @@ replays = Exercise(
     mistakes={
         "/ n_envs →": "n_envs is missing: one step of the loop collects n_envs transitions, not one",
         "/ n_envs → * n_envs": "more environments collect more, so they lower the number: n_envs must divide",
-        "* batch_size →": "the size of the batch is missing: this is the replay ratio, gradient updates per environment step; "
+        "* batch_size →": "the size of the batch is missing: this is the replay ratio, gradient updates per step; "
         "here every update replays a whole batch",
         "updates_per_step * →": "updates_per_step is missing: each of the updates replays a batch of its own",
         "return n_envs / (updates_per_step * batch_size)": "your fraction is inverted: it counts transitions collected "

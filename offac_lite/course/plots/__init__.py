@@ -18,6 +18,7 @@ from offac_lite.course.plots.lake import *
 from offac_lite.course.plots.learning import *
 from offac_lite.course.plots.replay import *
 from offac_lite.course.plots.style import *
+from offac_lite.course.plots.tree import *
 from offac_lite.course.plots.variance import *
 from offac_lite.course.plots.watch import *
 from offac_lite.course.plots.weights import *
