@@ -18,7 +18,11 @@ from tests import test_checks_07 as clinical
 from tests.exercises import define
 
 GENERIC = "compare your line with"
-SCOPE = {"torch": torch, "leave_one_out": equations.leave_one_out, "of_actions": of_actions}
+SCOPE = {"math": math, "torch": torch, "of_actions": of_actions}
+SCOPE |= {
+    name: getattr(equations, name)
+    for name in ("critic_loss", "entropy_weight_loss", "leave_one_out", "q_target", "soft_q")
+}
 
 
 def read_answers() -> list:

@@ -6,8 +6,9 @@ import torch
 from torch.distributions import Normal, TransformedDistribution
 from torch.distributions.transforms import AffineTransform, TanhTransform
 
+from offac_lite import equations
 from offac_lite.course import checks
-from offac_lite.equations import leave_one_out
+from offac_lite.equations import critic_loss, entropy_weight_loss, leave_one_out, q_target, soft_q
 from tests.exercises import Answers
 
 # ------------------------------------------------------------------ right answers, each in more than one way
@@ -84,7 +85,49 @@ def score_without_a_graph(policy, critic, obs, stored_action, action_samples, ge
     return (-policy(obs).log_prob(a) * weight).mean(-1).mean()
 
 
+def soft_q_of_detached(next_q, next_log_prob, alpha):
+    return next_q.detach() - alpha * next_log_prob.detach()
+
+
+@torch.no_grad()
+def soft_q_with_entropy(next_q, next_log_prob, alpha):
+    surprise = -next_log_prob
+    return torch.add(next_q, alpha * surprise)
+
+
+def sac_losses_in_turn(policy, critic, target_critic, log_alpha, batch, generator):
+    pi, alpha = policy(batch.obs), torch.exp(log_alpha)
+    a = pi.rsample(generator=generator)
+    log_prob = pi.log_prob(a)
+    actor = -(critic(batch.obs, a) - alpha * log_prob).mean(-1)
+    weight = -(log_alpha * (log_prob.detach() + math.log(2) - 1)).mean(-1)
+    next_pi = policy(batch.next_obs)
+    next_a = next_pi.rsample(generator=generator)
+    soft = target_critic(batch.next_obs, next_a) - alpha * next_pi.log_prob(next_a)
+    y = (batch.reward + 0.99 * (1 - batch.terminated.double()) * soft).detach()
+    first, second = critic.each(batch.obs, batch.action)
+    return 0.5 * (first - y).square().mean(-1) + 0.5 * (second - y).square().mean(-1), actor, weight
+
+
+def sac_losses_with_an_axis_of_actions(policy, critic, target_critic, log_alpha, batch, generator):
+    alpha = log_alpha.exp().detach()
+    next_pi, pi = policy(batch.next_obs), policy(batch.obs)
+    next_a, a = next_pi.sample(1, generator=generator), pi.rsample(1, generator=generator)
+    soft = soft_q(target_critic(batch.next_obs, next_a), next_pi.log_prob(next_a), alpha)
+    y = q_target(batch.reward, batch.terminated, soft, 0.99)
+    both = critic.each(batch.obs, batch.action)
+    q, log_prob = critic(batch.obs, a), pi.log_prob(a)
+    actor = equations.reparameterized_loss(q - alpha[..., None] * log_prob)
+    return (
+        critic_loss(both, y.expand(both.shape)).sum(0),
+        actor,
+        entropy_weight_loss(log_alpha, -log_prob.squeeze(-2), math.log(2) - 1),
+    )
+
+
 RIGHT = {
+    checks.soft_q: [equations.soft_q, soft_q_of_detached, soft_q_with_entropy],
+    checks.sac_losses: [sac_losses_in_turn, sac_losses_with_an_axis_of_actions],
     checks.squashed_log_prob: [log_prob_by_hand, log_prob_with_softplus, log_prob_by_the_library],
     checks.reparameterized_loss: [
         through_the_action,
@@ -209,7 +252,75 @@ def wrong_score(variant):
     return loss
 
 
+def wrong_soft_q(variant):
+    def soft(next_q, next_log_prob, alpha):
+        return {
+            "sign": lambda: (next_q + alpha * next_log_prob).detach(),
+            "hard": lambda: next_q.detach(),
+            "no α": lambda: (next_q - next_log_prob).detach(),
+            "α on both": lambda: (alpha * (next_q - next_log_prob)).detach(),
+            "π": lambda: (next_q - alpha * next_log_prob.exp()).detach(),
+            "divided": lambda: (next_q - next_log_prob / alpha).detach(),
+            "batch mean": lambda: (next_q - alpha * next_log_prob).mean(-1).detach(),
+            "mean of log π": lambda: (next_q - alpha * next_log_prob.mean(-1, keepdim=True)).detach(),
+            "attached": lambda: next_q - alpha * next_log_prob,
+            "Q attached": lambda: next_q - alpha * next_log_prob.detach(),
+        }[variant]()
+
+    return soft
+
+
+def wrong_sac_losses(variant):
+    def losses(policy, critic, target_critic, log_alpha, batch, generator):
+        alpha = log_alpha.exp().detach()
+        with torch.no_grad():
+            next_pi = policy(batch.obs if variant == "a′ at s" else batch.next_obs)
+            next_a = next_pi.sample(generator=generator)
+            next_q = (critic if variant == "no target network" else target_critic)(batch.next_obs, next_a)
+            soft = next_q if variant == "hard" else soft_q(next_q, next_pi.log_prob(next_a), alpha)
+            y = q_target(batch.reward, batch.terminated, soft, 0.99)
+        both = critic.each(batch.obs, batch.action)
+        of_critic = critic_loss(both.amin(0), y) if variant == "smaller" else sum(critic_loss(q, y) for q in both)
+        pi = policy(batch.obs)
+        a = (pi.sample if variant == "sample" else pi.rsample)(generator=generator)
+        log_prob = pi.log_prob(a)
+        q = critic(batch.obs, batch.action if variant == "stored" else a)
+        of_actor = {
+            "sign": q - alpha * log_prob,
+            "no entropy": -q,
+            "sign of log π": -alpha * log_prob - q,
+        }.get(variant, alpha * log_prob - q)
+        entropy = log_prob if variant == "log π" else -log_prob
+        of_alpha = entropy_weight_loss(log_alpha, entropy, math.log(2) - 1)
+        if variant == "one sum":
+            return of_critic + of_actor.mean(-1) + of_alpha
+        return of_critic, of_actor.mean(-1), of_alpha
+
+    return losses
+
+
 WRONG = [
+    (checks.soft_q, wrong_soft_q("sign"), "sign of log π is wrong"),
+    (checks.soft_q, wrong_soft_q("hard"), "this is the hard Q"),
+    (checks.soft_q, wrong_soft_q("no α"), "α is missing"),
+    (checks.soft_q, wrong_soft_q("α on both"), "α multiplies Q as well"),
+    (checks.soft_q, wrong_soft_q("π"), "subtracts π, not log π"),
+    (checks.soft_q, wrong_soft_q("divided"), "you divide by α"),
+    (checks.soft_q, wrong_soft_q("batch mean"), "average over the batch"),
+    (checks.soft_q, wrong_soft_q("mean of log π"), "log π is averaged over the batch"),
+    (checks.soft_q, wrong_soft_q("attached"), "a target is a constant"),
+    (checks.soft_q, wrong_soft_q("Q attached"), "a constant is wanted"),
+    (checks.sac_losses, wrong_sac_losses("hard"), "does not count the entropy of a′"),
+    (checks.sac_losses, wrong_sac_losses("no target network"), "the critic that learns"),
+    (checks.sac_losses, wrong_sac_losses("a′ at s"), "drawn from π at s: it belongs to s′"),
+    (checks.sac_losses, wrong_sac_losses("smaller"), "only the smaller of the two"),
+    (checks.sac_losses, wrong_sac_losses("sample"), "is a plain number"),
+    (checks.sac_losses, wrong_sac_losses("sign"), "sign of the actor's loss is flipped"),
+    (checks.sac_losses, wrong_sac_losses("no entropy"), "α log π is missing"),
+    (checks.sac_losses, wrong_sac_losses("sign of log π"), "makes likely actions likelier"),
+    (checks.sac_losses, wrong_sac_losses("stored"), "looks at the stored action"),
+    (checks.sac_losses, wrong_sac_losses("log π"), "is given log π"),
+    (checks.sac_losses, wrong_sac_losses("one sum"), "return three losses"),
     (checks.reparameterized_loss, through_the_action_of_a_frozen_critic, "freezes the critic and leaves it frozen"),
     (checks.score_function_loss, score_with_a_frozen_critic, "freezes the critic and leaves it frozen"),
     (
@@ -292,4 +403,11 @@ class TestAnswers(Answers):
     RIGHT, WRONG = RIGHT, WRONG
     REVEALING = ("detach()", ".mean(", "no_grad", "rsample(", "torch.")
     FUNCTIONS = {checks.squashed_log_prob: "my_log_prob", checks.score_function_loss: "my_score_loss"}  # noqa: RUF012
-    SCOPE = {"leave_one_out": leave_one_out}  # noqa: RUF012
+    SCOPE = {  # noqa: RUF012
+        "critic_loss": critic_loss,
+        "entropy_weight_loss": entropy_weight_loss,
+        "leave_one_out": leave_one_out,
+        "math": math,
+        "q_target": q_target,
+        "soft_q": soft_q,
+    }

@@ -11,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from figures import ablations, episodes, make
+from figures import ablations, episodes, make, soft_actor_critic
+from offac_lite.course.material import kept_sac_runs
 from tests.hostile import RC_PARAMS
 
 ROOT = Path(__file__).parent.parent
@@ -39,6 +40,19 @@ def test_the_kept_runs_are_those_that_the_command_trains(runs):
         for run in kept.values() if group != "break-even" else ():
             seeds = 16 if group == "pendulum" else 32
             assert len(run["returns"]) == seeds and all(len(r) == len(run["steps"]) == 20 for r in run["returns"])
+
+
+def test_the_kept_runs_of_soft_actor_critic_are_those_that_the_command_trains():
+    kept = kept_sac_runs()
+    for group, parts in soft_actor_critic.VARIANTS.items():
+        assert list(kept[group]) == [name for _, variants in parts for name in variants]
+        for run in kept[group].values():
+            assert len(run["returns"]) == len(run["entropy"]) == soft_actor_critic.N_SEEDS
+            assert all(len(row) == len(run["steps"]) == 20 for row in run["returns"] + run["entropy"])
+    peer = kept[soft_actor_critic.PEER]
+    assert peer.pop("version") and list(peer) == list(soft_actor_critic.PEER_SETTINGS)
+    for run in peer.values():
+        assert len(run["returns"]) >= 4 and all(len(row) == len(run["steps"]) == 20 for row in run["returns"])
 
 
 def test_the_table_of_the_measurements_is_the_one_that_the_runs_give(runs):

@@ -18,6 +18,15 @@ def kept_runs() -> dict[str, Any]:
     return json.loads((FOLDER / "figures" / "ablations.json").read_text(encoding="utf-8"))
 
 
+def kept_sac_runs() -> dict[str, Any]:
+    """Return the runs of soft actor-critic that the course keeps: group → variant → steps, returns and entropy.
+
+    >>> len(kept_sac_runs()["pendulum"]["SAC"]["returns"])
+    16
+    """
+    return json.loads((FOLDER / "figures" / "soft_actor_critic.json").read_text(encoding="utf-8"))
+
+
 def notebooks() -> list[Path]:
     """Return the paths of the course's notebooks, in order. Raises `FileNotFoundError` where there are none."""
     found = sorted(path for path in NOTEBOOKS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)

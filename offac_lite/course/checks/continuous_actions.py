@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 import torch
 
-from offac_lite import networks
+from offac_lite import equations, networks
+from offac_lite.buffer import Transition
 from offac_lite.course.checks import resampling
 from offac_lite.course.checks.exercise import Exercise
-from offac_lite.course.checks.observing import Observations, Observer, Refused, call_loss, gradient, observer
-from offac_lite.equations import leave_one_out
+from offac_lite.course.checks.observing import Observations, Observer, Refused, call_loss, gradient, observer, something
+from offac_lite.equations import critic_loss, entropy_weight_loss, leave_one_out, q_target
 
-__all__ = ["reparameterized_loss", "score_function_loss", "squashed_log_prob"]
+__all__ = ["reparameterized_loss", "sac_losses", "score_function_loss", "soft_q", "squashed_log_prob"]
 
 
 def _right_log_prob(action, mean, log_std, mid, half):
@@ -262,4 +263,159 @@ score_function_loss = Exercise(
     },
     praise="right: the action is a plain number, and log π alone carries the gradient",
     planted=_planted_score_loss,
+)
+
+
+def _soft_q(next_q, next_log_prob, alpha):
+    return (next_q - alpha * next_log_prob).detach()
+
+
+_NEXT_Q, _NEXT_LOG_PROB = _doubles([3.0, -1.0, 4.0], [0.5, 2.0, -2.5]), _doubles([-1.5, 0.4, -0.7], [0.9, -2.0, -0.3])
+soft_q = Exercise(
+    "soft_q",
+    doc="Check `my_soft_q(next_q, next_log_prob, alpha)`: Q(s′, a′) − α log π(a′|s′), without gradient.",
+    right=equations.soft_q,
+    plain=_soft_q,
+    observe=observer(
+        {
+            "(one seed, α a number)": (_NEXT_Q[0], _NEXT_LOG_PROB[0], 0.3),
+            "(two seeds, each with its own α)": (_NEXT_Q, _NEXT_LOG_PROB, _doubles([0.3], [0.8])),
+        },
+        "the soft Q",
+        {0: "the gradient with respect to Q(s′, a′)", 1: "the gradient with respect to log π(a′|s′)"},
+    ),
+    mistakes={
+        "- alpha → + alpha": "the sign of log π is wrong: an unlikely action has a very negative log π, and here it must "
+        "*raise* the value",
+        "- alpha * next_log_prob →": "this is the hard Q: the term with log π is missing",
+        "alpha * next_log_prob → next_log_prob": "α is missing: it says how many rewards one nat of entropy is worth",
+        "next_q - alpha * next_log_prob → alpha * (next_q - next_log_prob)": "α multiplies Q as well: it belongs to log "
+        "π alone",
+        "alpha * next_log_prob → alpha * next_log_prob.exp()": "this subtracts π, not log π",
+        "alpha * next_log_prob → next_log_prob / alpha": "you divide by α where you should multiply: the more a nat is "
+        "worth, the larger the term",
+        "return (next_q - alpha * next_log_prob).mean(-1).detach()": "you average over the batch: each transition needs "
+        "its own target",
+        "alpha * next_log_prob → alpha * next_log_prob.mean(-1, keepdim=True)": "log π is averaged over the batch: each "
+        "action counts with its own log π",
+        ".detach() →": "the numbers are correct, but a gradient flows into the policy and the target network: a target "
+        "is a constant",
+    },
+    praise="right: a surprising action is worth more, and the target is a constant",
+    spoken={"next_log_prob": "log π(a′|s′)", "alpha": "α"},
+)
+
+
+def _sac_losses(policy, critic, target_critic, log_alpha, batch, generator):
+    alpha, gamma, target_entropy = log_alpha.exp().detach(), 0.99, math.log(2) - 1
+    with torch.no_grad():
+        next_pi = policy(batch.next_obs)
+        next_action = next_pi.sample(generator=generator)
+        next_q = target_critic(batch.next_obs, next_action)
+        soft = equations.soft_q(next_q, next_pi.log_prob(next_action), alpha)
+        y = q_target(batch.reward, batch.terminated, soft, gamma)
+    loss_of_critic = sum(critic_loss(q, y) for q in critic.each(batch.obs, batch.action))
+    pi = policy(batch.obs)
+    action = pi.rsample(generator=generator)
+    log_prob = pi.log_prob(action)
+    loss_of_actor = (alpha * log_prob - critic(batch.obs, action)).mean(-1)
+    loss_of_alpha = entropy_weight_loss(log_alpha, -log_prob, target_entropy)
+    return loss_of_critic, loss_of_actor, loss_of_alpha
+
+
+class _PolicyOfStates:
+    """A policy of six numbered states, whose noise belongs to the state, in whatever order the draws are asked for."""
+
+    def __init__(self, seeds: torch.Tensor):
+        self.parameters_ = (seeds[:, None, None] * _SAC_PARAMETERS).requires_grad_()
+        self.generator = torch.Generator()
+
+    def __call__(self, obs: torch.Tensor) -> "_PiOfStates":
+        mean, log_std = (torch.take_along_dim(x, obs[..., 0].long(), -1) for x in self.parameters_.unbind(1))
+        return _PiOfStates(mean[..., None], log_std[..., None], _SAC_NOISE[obs.long()], self.generator)
+
+
+class _PiOfStates(networks.TanhGaussian):
+    def __init__(self, mean, log_std, noise, generator):
+        super().__init__(mean, log_std, _doubles(-2.0), _doubles(2.0))
+        self.noise, self.right_generator = noise, generator
+
+    def rsample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
+        if generator is not self.right_generator:
+            raise Refused("use the generator you are given: without it the run cannot be repeated")
+        action = self.mid + self.half * torch.tanh(self.mean + self.log_std.exp() * self.noise)
+        return action if action_samples is None else torch.stack([action] * action_samples, -3)
+
+
+class _Twins(torch.nn.Module):
+    """Two critics; the smaller value counts."""
+
+    def __init__(self, shift: float):
+        super().__init__()
+        self.weights = torch.nn.Parameter(_doubles([0.8, -0.3], [-0.5, -0.4]) + shift)
+
+    def each(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        return torch.stack([h * (action - b - 0.3 * _like(obs, action)).square()[..., 0] for b, h in self.weights])
+
+    def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        return self.each(obs, action).amin(0)
+
+
+def _like(obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+    return obs.unsqueeze(-3) if action.ndim > obs.ndim else obs
+
+
+_SAC_PARAMETERS = _doubles([0.3, -0.6, 0.1, 0.5, -0.2, 0.4], [-0.7, -0.2, -1.0, -0.4, -0.9, 0.1])
+_SAC_NOISE = _doubles(0.4, -1.1, 0.3, 1.2, -0.8, 0.6)
+
+
+def _three_losses(function: Callable, factors: tuple[float, ...]) -> Observations:
+    """Observe where the gradients of three losses go, for seeds that differ by a factor of the parameters."""
+    seeds = _doubles(*factors)
+    policy, critic, target_critic = _PolicyOfStates(seeds), _Twins(0.0), _Twins(-0.2)
+    log_alpha = (0.5 * seeds[:, None] - 1).requires_grad_()
+    rows = [x.expand(len(seeds), *x.shape) for x in (_doubles([0.0], [1.0], [2.0]), _doubles([1.5], [-0.4], [0.2]))]
+    reward, ended = seeds[:, None] * _doubles(1.0, -2.0, 0.5), torch.tensor([False, True, False])
+    batch = Transition(rows[0], rows[1], reward, rows[0] + 3, ended.expand(len(seeds), 3), log_prob=None, age=None)
+    losses = something(function(policy, critic, target_critic, log_alpha, batch, policy.generator))
+    if not isinstance(losses, tuple | list) or len(losses) != 3:
+        raise Refused("return three losses: the critic's, the actor's and that of α, in this order")
+    of_critic, of_actor, of_alpha = (call_loss(lambda loss=loss: loss) for loss in losses)
+    return {
+        "the gradient of the critic's loss": gradient(of_critic, critic.weights),
+        "the gradient of the critic's loss that reaches the policy": gradient(of_critic, policy.parameters_),
+        "the gradient of the actor's loss": gradient(of_actor, policy.parameters_),
+        "the gradient of α's loss": gradient(of_alpha, log_alpha),
+    }
+
+
+sac_losses = Exercise(
+    "sac_losses",
+    doc="Check `my_sac_losses(policy, critic, target_critic, log_alpha, batch, generator)`: the three losses of SAC.",
+    right=_sac_losses,
+    observe=Observer({"(one seed)": ((1.0,),), "(two seeds)": ((1.0, -0.5),)}, _three_losses, probes=False),
+    mistakes={
+        "q_target(batch.reward, batch.terminated, soft, gamma) → q_target(batch.reward, batch.terminated, next_q, gamma)": (
+            "the critic's target does not count the entropy of a′: put the soft Q into it"
+        ),
+        "target_critic(batch.next_obs → critic(batch.next_obs": "the target comes from the critic that learns: the "
+        "target network belongs there",
+        "policy(batch.next_obs) → policy(batch.obs)": "a′ is drawn from π at s: it belongs to s′",
+        "critic.each(batch.obs, batch.action) → [critic(batch.obs, batch.action)]": "only the smaller of the two "
+        "critics learns: both learn from the same y",
+        "rsample → sample": "the actor's action is a plain number: the gradient of Q has to go through it",
+        "(alpha * log_prob - critic(batch.obs, action)) → (critic(batch.obs, action) - alpha * log_prob)": "the sign of "
+        "the actor's loss is flipped: an optimiser walks downhill",
+        "(alpha * log_prob - critic(batch.obs, action)) → (-critic(batch.obs, action))": "the actor's loss does not "
+        "count the entropy: the term with α log π is missing",
+        "(alpha * log_prob - critic(batch.obs, action)) → (-alpha * log_prob - critic(batch.obs, action))": "the actor's "
+        "loss makes likely actions likelier still: the sign of its term with log π is wrong",
+        "- critic(batch.obs, action)) → - critic(batch.obs, batch.action))": "the actor looks at the stored action: it "
+        "learns from its own, drawn now",
+        "entropy_weight_loss(log_alpha, -log_prob → entropy_weight_loss(log_alpha, log_prob": "the loss of α is given "
+        "log π: the entropy is the mean of −log π",
+    },
+    only_gradients=True,
+    generic=False,
+    praise="right: this is one update of soft actor-critic",
 )

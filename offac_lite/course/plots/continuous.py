@@ -17,6 +17,7 @@ from offac_lite.course.plots.base import (
     rounded_log,
     whole_decades,
 )
+from offac_lite.course.plots.learning import learning_curves
 from offac_lite.course.plots.style import course_style
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "estimate_histograms",
     "policy_over_q",
     "right_value_wrong_slope",
+    "sac_curves",
     "squashed_densities",
     "variance_against_std",
 ]
@@ -93,6 +95,28 @@ def right_value_wrong_slope(actions, q, critic, q_slope, critic_slope, density) 
     right.set(xlabel="action a", ylabel="slope")
     right.set_title("slopes: nothing alike", loc="left")
     right.legend(frameon=False, fontsize=9, loc="lower left")
+    return fig
+
+
+def sac_curves(runs: dict[str, dict], entropies: Sequence[str], target: float) -> Figure:
+    """Draw kept runs of Pendulum: returns of "this course" and "SAC", and median entropies of the variants named.
+
+    `target` is the entropy that SAC aims at. The runs are {variant: steps, returns, entropy}.
+    """
+    fig, (left, right) = figure(9.4, 3.5, ncols=2)
+    for name, color, style in (("this course", RESAMPLED, "-"), ("SAC", PATHWISE, "--")):
+        run = runs[name]
+        learning_curves(left, run["steps"], run["returns"], color, name, centre="iqm", linestyle=style)
+    left.set(xlabel="environment steps", ylabel="return", title="return of 16 seeds")
+    left.legend(frameon=False, loc="lower right")
+    styles = ["--", (0, (1, 1)), "-.", "-", (0, (4, 1, 1, 1))]
+    for name, style in zip(entropies, styles, strict=False):
+        color, run = (PATHWISE if name == "SAC" else MUTED), runs[name]
+        right.plot(run["steps"], np.median(run["entropy"], 0), color=color, ls=style, lw=2, label=name)
+    right.axhline(target, color=EXACT, lw=1.2)
+    right.annotate("target ", (run["steps"][-1], target), (0, -11), textcoords="offset points", ha="right", fontsize=9)
+    right.set(xlabel="environment steps", ylabel="nats", title="median entropy of the policy")
+    right.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return fig
 
 
