@@ -64,6 +64,7 @@ def test_the_wheel_brings_every_module_notebook_and_kept_run(wheel):
         *COURSE.rglob("*.ipynb"),
         COURSE / "glossary.md",
         ROOT / "figures" / "ablations.json",
+        ROOT / "figures" / "episodes.json",
     ]
     course = [path for path in course if ".ipynb_checkpoints" not in path.parts]
     wanted = {"course" / Path("files") / path.relative_to(ROOT) for path in course}
