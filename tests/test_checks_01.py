@@ -37,7 +37,7 @@ def wrong(
 ):
     def loss(log_prob, value, next_value, reward, terminated, gamma):
         y = y_of(reward, terminated, next_value, gamma)
-        return critic * mean(0.5 * (y - value).square()) - actor * mean(log_prob * weight(y, value))
+        return critic * 0.5 * (y - value).square().mean(-1) - actor * (log_prob * weight(y, value)).mean(-1)
 
     return loss
 
@@ -70,18 +70,6 @@ WRONG = [
                 0.5 * (v_target(r, d, nv, g) - v).square().mean(-1) + 4 * actor_loss(lp, v_target(r, d, nv, g) - v)
             ),
             "the actor's loss adds up the batch",
-        ),
-        (
-            lambda lp, v, nv, r, d, g: (
-                0.5 * (v_target(r, d, nv, g) - v).square().mean() + actor_loss(lp, v_target(r, d, nv, g) - v)
-            ),
-            "the critic's mean runs over the seeds",
-        ),
-        (
-            lambda lp, v, nv, r, d, g: (
-                0.5 * (v_target(r, d, nv, g) - v).square().mean(-1) + actor_loss(lp, v_target(r, d, nv, g) - v).mean()
-            ),
-            "the actor's mean runs over the seeds",
         ),
         (without_a_return, "^it returns nothing"),
         (lambda lp, v, nv, r, d, g: 1.0, "a plain number is returned"),

@@ -174,8 +174,8 @@ on_policy_loss = Exercise(
     ),
     mistakes={
         "return critic": "the actor's loss is missing: no gradient reaches log π",
-        "return critic - → return -": "the critic's loss is missing, or its error is detached: no gradient reaches "
-        "V(s), and the critic learns nothing",
+        "return -(log_prob * error.detach()).mean(-1)": "the critic's loss is missing, or its error is detached: no "
+        "gradient reaches V(s), and the critic learns nothing",
         "critic - (log_prob → critic + (log_prob": "the actor's sign is flipped: the advantage is y − V(s), and a loss "
         "is walked down",
         "error.detach() → error": "the actor's loss trains the critic as well: there the advantage is a constant",
@@ -190,10 +190,6 @@ on_policy_loss = Exercise(
         "wanted",
         "error.detach()).mean(-1) → error.detach()).sum(-1)": "the actor's loss adds up the batch where its mean is "
         "wanted",
-        "error.square()).mean(-1) → error.square()).mean()": "the critic's mean runs over the seeds too: average over "
-        "the last axis only",
-        "error.detach()).mean(-1) → error.detach()).mean()": "the actor's mean runs over the seeds too: average over "
-        "the last axis only",
     },
     only_gradients=True,
     praise="right: one loss, whose gradient trains the critic through V(s) and the actor through log π",
