@@ -36,9 +36,10 @@ def cosine_against_distance(distances, without_baseline, with_baseline, ages: Ma
         ax.plot(distances, cosines, color=STORED, lw=2.2, ms=5, markevery=list(ages), **style)
     for cosines, words, dy in ((with_baseline, "weight Q − V", 8), (without_baseline, "weight Q", -9)):
         place = dict(textcoords="offset points", ha="right", va="bottom" if dy > 0 else "top", fontsize=10)
-        ax.annotate(words, (distances[-1], cosines[-1]), (0, dy), color=EXACT, **place)
+        ax.annotate(words, (distances[-1], cosines[-1]), (-16, dy), color=EXACT, **place)
     for index, age in ages.items():
-        ax.annotate(f"{age}", (distances[index], with_baseline[index]), (0, 7), textcoords="offset points", fontsize=9)
+        place = dict(textcoords="offset points", ha="center", fontsize=9)
+        ax.annotate(f"{age}", (distances[index], with_baseline[index]), (0, 7), **place)
     ax.annotate("below 0: downhill", (distances[-1], -0.05), color=MUTED, fontsize=9, ha="right", va="top")
     ax.set(xlabel="total variation distance between the policy that wrote the data and π", ylabel="cosine with ∇J")
     ax.set(ylim=(-1.2, 1.25), yticks=[-1, -0.5, 0, 0.5, 1])
