@@ -25,9 +25,7 @@ GRIDS = {  # notebook, function → control → values; other controls keep thei
     ("00_start_here", "variance_lab"): dict(action_samples=OCTAVES, baseline=("none", "value")),
     ("00_start_here", "learning_lab"): dict(action_samples=OCTAVES, baseline=("none", "value")),
     ("01_on_policy_actor_critic", "baseline_lab"): dict(
-        policy=("uniform", "after 20 updates"),
-        share=(0.0, 0.25, 0.5, 0.75, 0.95, 1.0, 1.25, 1.5, 1.75, 2.0),
-        batch_size=(5, 6, 16, 32, 64),
+        share=(0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0), batch_size=(4, 8, 16, 32, 64)
     ),
     ("02_replay_breaks_it", "age_lab"): dict(age=range(21), writers=("all", "one"), baseline=("value", "none")),
     ("03_importance_weights", "weights_lab"): dict(

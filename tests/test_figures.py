@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from figures import ablations, episodes, make, soft_actor_critic
+from offac_lite.course import plots
 from offac_lite.course.material import kept_sac_runs
 from tests.hostile import RC_PARAMS
 
@@ -195,7 +196,7 @@ def test_the_kept_episodes_are_what_the_words_say():
 
 def test_episodes_begin_alike_and_the_untrained_agent_falls():
     played = episodes.before_and_after(seeds=2, total_steps=400, n_frames=40)
-    assert list(played) == list(make.PANELS) and {len(frames) for frames in played.values()} == {40}
+    assert list(played) == list(plots.AGENT_COLORS) and {len(frames) for frames in played.values()} == {40}
     assert len({str(frames[0]) for frames in played.values()}) == 1
     angles = [angle for _, angle, _ in played["untrained"]]
     falls = [count for *_, count in played["untrained"]]

@@ -17,15 +17,9 @@ TEXT = {"For later: V-trace and PPO"}
 
 _FOLDED = re.compile(r"<details><summary>(?:<b>)?(.*?)(?:</b>)?</summary>.*?</details>", re.DOTALL)
 _HINT = re.compile(r"^\*Hint: .*\*$", re.MULTILINE)
-_RECAP = re.compile(r"^## Recap\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)  # it repeats the lines that students write
-
-REPLACED_IN_COPIES = {" Solutions are folded away.": ""}
-REPLACED_WITHOUT_ANSWERS = {
-    "The notebooks come with their answers. So run cell": "Run cell",
-    "The answers stand under the questions here. To work, run cell": "Run cell",
-    "The answers stand under the questions here, and each bug in the exercise": "Each bug stands in the exercise",
-}
-"""Sentences of the notebooks about themselves, and what copies say instead."""
+_RECAP = re.compile(
+    r"^## Recap\b.*?\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL
+)  # it repeats the lines that students write
 
 
 def student_copy(notebook: NotebookNode, keep_hints: bool = False, drop_answers: bool = False) -> NotebookNode:
@@ -35,7 +29,6 @@ def student_copy(notebook: NotebookNode, keep_hints: bool = False, drop_answers:
     `drop_answers`. Raises `ValueError` if another title is folded.
     """
     removed = SOLUTIONS | (set() if keep_hints else HINTS) | (ANSWERS if drop_answers else set())
-    replaced = REPLACED_IN_COPIES | (REPLACED_WITHOUT_ANSWERS if drop_answers else {})
 
     def unfolded(match: re.Match) -> str:
         if match[1] not in SOLUTIONS | HINTS | ANSWERS | TEXT:
@@ -47,8 +40,6 @@ def student_copy(notebook: NotebookNode, keep_hints: bool = False, drop_answers:
         if cell.cell_type == "markdown":
             text = _RECAP.sub("", _FOLDED.sub(unfolded, cell.source))
             text = text if keep_hints else _HINT.sub("", text)
-            for old, new in replaced.items():
-                text = text.replace(old, new)
             cell.source = re.sub(r"\n{3,}", "\n\n", text).strip()
     copy.cells = [cell for cell in copy.cells if cell.source]
     return copy

@@ -14,9 +14,6 @@ from nbformat import NotebookNode
 
 from offac_lite.course import material
 
-REPLACED = {"first choose *Edit → Clear Outputs of All Cells*, then run cell by cell": "run cell by cell"}
-"""What the notebooks say about their outputs, and what copies without outputs say instead."""
-
 
 def without_outputs(notebook: NotebookNode) -> NotebookNode:
     """Return a copy of a notebook without its outputs. All else is kept."""
@@ -24,8 +21,6 @@ def without_outputs(notebook: NotebookNode) -> NotebookNode:
     for cell in copy.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-        for old, new in REPLACED.items():
-            cell.source = cell.source.replace(old, new)
     return copy
 
 

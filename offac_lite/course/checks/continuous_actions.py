@@ -285,19 +285,19 @@ soft_q = Exercise(
         {0: "the gradient with respect to Q(s′, a′)", 1: "the gradient with respect to log π(a′|s′)"},
     ),
     mistakes={
-        "- alpha → + alpha": "the sign of log π is wrong: an unlikely action has a very negative log π, and here it must "
+        "- alpha → + alpha": "the sign of log π is wrong: an unlikely action has a very negative log π, and must "
         "*raise* the value",
         "- alpha * next_log_prob →": "this is the hard Q: the term with log π is missing",
         "alpha * next_log_prob → next_log_prob": "α is missing: it says how many rewards one nat of entropy is worth",
-        "next_q - alpha * next_log_prob → alpha * (next_q - next_log_prob)": "α multiplies Q as well: it belongs to log "
-        "π alone",
+        "next_q - alpha * next_log_prob → alpha * (next_q - next_log_prob)": "α multiplies Q as well: it belongs to "
+        "log π alone",
         "alpha * next_log_prob → alpha * next_log_prob.exp()": "this subtracts π, not log π",
         "alpha * next_log_prob → next_log_prob / alpha": "you divide by α where you should multiply: the more a nat is "
         "worth, the larger the term",
-        "return (next_q - alpha * next_log_prob).mean(-1).detach()": "you average over the batch: each transition needs "
-        "its own target",
-        "alpha * next_log_prob → alpha * next_log_prob.mean(-1, keepdim=True)": "log π is averaged over the batch: each "
-        "action counts with its own log π",
+        "return (next_q - alpha * next_log_prob).mean(-1).detach()": "you average over the batch: each transition "
+        "needs its own target",
+        "alpha * next_log_prob → alpha * next_log_prob.mean(-1, keepdim=True)": "log π is averaged over the batch: "
+        "each action counts with its own log π",
         ".detach() →": "the numbers are correct, but a gradient flows into the policy and the target network: a target "
         "is a constant",
     },
@@ -395,7 +395,7 @@ sac_losses = Exercise(
     right=_sac_losses,
     observe=Observer({"(one seed)": ((1.0,),), "(two seeds)": ((1.0, -0.5),)}, _three_losses, probes=False),
     mistakes={
-        "q_target(batch.reward, batch.terminated, soft, gamma) → q_target(batch.reward, batch.terminated, next_q, gamma)": (
+        "batch.terminated, soft, gamma) → batch.terminated, next_q, gamma)": (
             "the critic's target does not count the entropy of a′: put the soft Q into it"
         ),
         "target_critic(batch.next_obs → critic(batch.next_obs": "the target comes from the critic that learns: the "
@@ -404,12 +404,12 @@ sac_losses = Exercise(
         "critic.each(batch.obs, batch.action) → [critic(batch.obs, batch.action)]": "only the smaller of the two "
         "critics learns: both learn from the same y",
         "rsample → sample": "the actor's action is a plain number: the gradient of Q has to go through it",
-        "(alpha * log_prob - critic(batch.obs, action)) → (critic(batch.obs, action) - alpha * log_prob)": "the sign of "
-        "the actor's loss is flipped: an optimiser walks downhill",
+        "(alpha * log_prob - critic(batch.obs, action)) → (critic(batch.obs, action) - alpha * log_prob)": "the sign "
+        "of the actor's loss is flipped: an optimiser walks downhill",
         "(alpha * log_prob - critic(batch.obs, action)) → (-critic(batch.obs, action))": "the actor's loss does not "
         "count the entropy: the term with α log π is missing",
-        "(alpha * log_prob - critic(batch.obs, action)) → (-alpha * log_prob - critic(batch.obs, action))": "the actor's "
-        "loss makes likely actions likelier still: the sign of its term with log π is wrong",
+        "(alpha * log_prob - critic(batch.obs, action)) → (-alpha * log_prob - critic(batch.obs, action))": "the "
+        "actor's loss makes likely actions likelier still: the sign of its term with log π is wrong",
         "- critic(batch.obs, action)) → - critic(batch.obs, batch.action))": "the actor looks at the stored action: it "
         "learns from its own, drawn now",
         "entropy_weight_loss(log_alpha, -log_prob → entropy_weight_loss(log_alpha, log_prob": "the loss of α is given "

@@ -6,7 +6,7 @@ from offac_lite import equations
 from offac_lite.course.checks.exercise import Exercise
 from offac_lite.course.checks.observing import observer
 
-__all__ = ["actor_loss", "bootstraps", "v_target"]
+__all__ = ["actor_loss", "bootstraps", "on_policy_loss", "v_target"]
 
 
 def _v_target(reward, terminated, next_value, gamma):
@@ -135,4 +135,62 @@ bootstraps = Exercise(
     },
     praise="right: only termination ends the future; a time limit does not",
     planted=_planted_bootstraps,
+)
+
+
+def _right_on_policy_loss(log_prob, value, next_value, reward, terminated, gamma):
+    y = equations.v_target(reward, terminated, next_value, gamma)
+    advantage = (y - value).detach()
+    actor = equations.policy_gradient_loss(log_prob.unsqueeze(-2), advantage.unsqueeze(-2))
+    return equations.critic_loss(value, y) + actor
+
+
+def _on_policy_loss(log_prob, value, next_value, reward, terminated, gamma):
+    y = reward + gamma * torch.where(terminated, 0.0, next_value.detach())
+    error = y - value
+    critic = (0.5 * error.square()).mean(-1)
+    return critic - (log_prob * error.detach()).mean(-1)
+
+
+_VALUE = torch.tensor([2.0, 0.5, -1.0, 4.0])
+_ALL = _LOG_PROB, _VALUE, _STEPS[2], _STEPS[0], _STEPS[1]
+on_policy_loss = Exercise(
+    "on_policy_loss",
+    doc="Check notebook 01's `my_on_policy_loss(log_prob, value, next_value, reward, terminated, gamma)`.",
+    right=_right_on_policy_loss,
+    plain=_on_policy_loss,
+    observe=observer(
+        {
+            "(one seed)": (*_ALL, 0.9),
+            "(two seeds)": (*(torch.stack([tensor, tensor.flip(0)]) for tensor in _ALL), 0.9),
+        },
+        "the loss",
+        {
+            0: "the gradient with respect to log π",
+            1: "the gradient with respect to V(s)",
+            2: "the gradient that reaches V(s′)",
+        },
+        loss=True,
+    ),
+    mistakes={
+        "return critic": "the actor's loss is missing: no gradient reaches log π",
+        "return -(log_prob * error.detach()).mean(-1)": "the critic's loss is missing, or its error is detached: no "
+        "gradient reaches V(s), and the critic learns nothing",
+        "critic - (log_prob → critic + (log_prob": "the actor's sign is flipped: the advantage is y − V(s), and a loss "
+        "is walked down",
+        "error.detach() → error": "the actor's loss trains the critic as well: there the advantage is a constant",
+        "next_value.detach() → next_value": "a gradient flows from the target into V(s′): the target has to be a "
+        "constant",
+        "torch.where(terminated, 0.0, next_value.detach()) → next_value.detach()": "you bootstrap past a terminal "
+        "state",
+        "error.detach() → y": "the actor's weight is y: the advantage is y − V(s)",
+        "0.5 * error.square() → error.square()": "the ½ of the critic's loss is missing",
+        "0.5 * error.square() → -0.5 * error.square()": "the critic's sign is flipped: it would move V(s) away from y",
+        "error.square()).mean(-1) → error.square()).sum(-1)": "the critic's loss adds up the batch where its mean is "
+        "wanted",
+        "error.detach()).mean(-1) → error.detach()).sum(-1)": "the actor's loss adds up the batch where its mean is "
+        "wanted",
+    },
+    only_gradients=True,
+    praise="right: one loss, whose gradient trains the critic through V(s) and the actor through log π",
 )

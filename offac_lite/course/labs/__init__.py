@@ -7,6 +7,7 @@ from offac_lite.course.labs.continuous import *
 from offac_lite.course.labs.critic import *
 from offac_lite.course.labs.dashboard import Dashboard as Dashboard
 from offac_lite.course.labs.learning import *
+from offac_lite.course.labs.old_data import *
 from offac_lite.course.labs.replay import *
 from offac_lite.course.labs.variance import *
 from offac_lite.course.labs.variance_model import *

@@ -140,15 +140,16 @@ class NumberTable:
         return value if isinstance(value, str) else short(value)
 
 
-def show(fig: Figure, summary: str) -> None:
-    """Display a figure in a notebook. `summary` describes it in words and numbers.
+def show(fig: Figure | bytes, summary: str) -> None:
+    """Display a figure, or a PNG, in a notebook. `summary` describes it in words and numbers.
 
     `summary` is the picture's alternative text, replaces it where no picture can be shown, and is folded away below
     it for screen readers that do not read alternative texts of outputs.
     """
     from IPython.display import display
 
-    bundle = {"image/png": png(fig), "text/plain": summary}
+    picture = fig if isinstance(fig, bytes) else png(fig)
+    bundle = {"image/png": picture, "text/plain": summary}
     display(bundle, raw=True, metadata={"image/png": {"alt": summary}})
     folded = f"<details><summary><small>In words</small></summary><small>{html.escape(summary)}</small></details>"
     display({"text/html": folded, "text/plain": ""}, raw=True)

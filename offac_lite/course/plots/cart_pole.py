@@ -1,15 +1,21 @@
-"""CartPole drawn to scale: a cart that moves, and an episode as a strip of frames."""
+"""CartPole drawn to scale: a cart that moves, and episodes side by side as an animated picture."""
 
+import io
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from offac_lite.course.plots.base import ACTIONS, EXACT, MUTED, figure
+from offac_lite.course.plots.base import ACTIONS, EXACT, MUTED, RESAMPLED, STORED, figure
 from offac_lite.course.plots.style import course_style
 
-__all__ = ["CartPole", "cart_pole_strip"]
+__all__ = ["AGENT_COLORS", "CartPole", "moving_poles"]
+
+AGENT_COLORS = {"untrained": MUTED, "naive replay": STORED, "both fixes": RESAMPLED}
+"""The colour of each agent's pole in `moving_poles`."""
+Moment = Sequence[float]  # position in metres, angle in radians, falls so far
 
 
 class CartPole:
@@ -19,7 +25,7 @@ class CartPole:
     """
 
     @course_style()
-    def __init__(self, ax, color: str = ACTIONS, width: float = 4.0, top: float = 1.5):
+    def __init__(self, ax: Axes, color: str = ACTIONS, width: float = 4.0, top: float = 1.5):
         for left in (-3.0, 2.4):
             ax.add_patch(Rectangle((left, -0.5), 0.6, top + 0.5, color="#DDDDDD"))
         ax.plot([-3, 3], [0, 0], color=MUTED, linewidth=1)
@@ -33,17 +39,33 @@ class CartPole:
         self.pole.set_data([position, position + math.sin(angle)], [0.3, 0.3 + math.cos(angle)])
 
 
-def cart_pole_strip(observations, n_frames: int = 8, seconds_per_step: float = 0.02) -> Figure:
-    """Draw an episode of CartPole as a strip of frames, from its observations (T, 4).
+@course_style()
+def moving_poles(played: Mapping[str, Sequence[Moment]], milliseconds: int = 40) -> bytes:
+    """Draw episodes side by side as an animated PNG, from {agent: its moments}; agents as in `AGENT_COLORS`.
 
-    Positions are in metres and angles in radians, as in the environment.
+    The first frame is the last moment, which a still shows. Each frame lasts so many `milliseconds`.
+
+    >>> moving_poles({"untrained": [(0.0, 0.0, 0), (0.1, 0.2, 1)]})[1:4]
+    b'PNG'
     """
-    observations = np.asarray(observations)
-    fig, axes = figure(9.6, 1.15, ncols=n_frames, sharey=True)
-    for ax, t in zip(axes, np.linspace(0, len(observations) - 1, n_frames).astype(int), strict=True):
-        position, _, angle, _ = observations[t]
-        CartPole(ax).move(position, angle)
-        ax.set(ylim=(-0.3, 1.6), xticks=[])
-        ax.set_title(f"{t * seconds_per_step:.1f} s", fontsize=9, loc="center")
+    from PIL import Image
+
+    fig, axes = figure(9.0, 1.35, ncols=len(played))
+    carts, pictures = {}, []
+    for ax, name in zip(axes, played, strict=True):
+        carts[name] = CartPole(ax, color=AGENT_COLORS[name])
+        ax.set(ylim=(-0.15, 1.6), xticks=[])
+        ax.set_title("falls: 0", loc="center")
         ax.spines[:].set_visible(False)
-    return fig
+    for moment in zip(*played.values(), strict=True):
+        for (name, cart), (position, angle, falls) in zip(carts.items(), moment, strict=True):
+            cart.move(position, angle)
+            cart.cart.axes.set_title(f"{name}, falls: {falls}", loc="center")
+        fig.canvas.draw()
+        fig.set_layout_engine("none")  # from here on only the carts move
+        pictures.append(Image.fromarray(np.asarray(fig.canvas.buffer_rgba())[..., :3]))
+    look = {"palette": pictures[-1].quantize(32), "dither": Image.Dither.NONE}
+    first, *others = [picture.quantize(**look) for picture in pictures[-1:] + pictures]
+    times, file = [1500] + [milliseconds] * len(others), io.BytesIO()
+    first.save(file, format="PNG", save_all=True, append_images=others, duration=times, loop=0)
+    return file.getvalue()

@@ -1,11 +1,13 @@
 """Figures of exact gradients against the age of the data."""
 
+from collections.abc import Mapping
+
 from matplotlib.figure import Figure
 
-from offac_lite.course.plots.base import MUTED, RESAMPLED, STORED, figure
+from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, STORED, figure
 from offac_lite.course.plots.style import course_style
 
-__all__ = ["bias_against_age", "cosine_against_age"]
+__all__ = ["bias_against_age", "cosine_against_distance"]
 
 
 @course_style()
@@ -23,14 +25,23 @@ def bias_against_age(ages, resampled, stored) -> Figure:
 
 
 @course_style()
-def cosine_against_age(ages, without_baseline, with_baseline) -> Figure:
-    """Draw the cosine between the stored-action gradient and ∇J against the age of the data."""
-    fig, (ax,) = figure(7.0, 3.2)
+def cosine_against_distance(distances, without_baseline, with_baseline, ages: Mapping[int, int]) -> Figure:
+    """Draw the cosine between the stored-action gradient and ∇J against the distance between the two policies.
+
+    The distances, in total variation, rise. `ages` names some of the points: index → age in policy updates.
+    """
+    fig, (ax,) = figure(7.6, 3.4)
     ax.axhline(0, color=MUTED, lw=1)
-    ax.plot(ages, with_baseline, color=STORED, lw=2.2, marker="s", ms=4, label="stored actions, Q − V")
-    ax.plot(ages, without_baseline, color=STORED, lw=2.2, ls="--", marker="v", ms=4, label="stored actions, Q")
-    ax.annotate("below 0: downhill", (ages[-1], -0.04), color=MUTED, fontsize=9, ha="right", va="top")
-    ax.set_xticks(ages[::2])
-    ax.set(xlabel="age of the data, policy updates", ylabel="cosine with ∇J", ylim=(-1.05, 1.3))
-    ax.legend(frameon=False, loc="upper right")
+    for cosines, style in ((with_baseline, dict(marker="s")), (without_baseline, dict(marker="v", ls="--"))):
+        ax.plot(distances, cosines, color=STORED, lw=2.2, ms=5, markevery=list(ages), **style)
+    for cosines, words, dy in ((with_baseline, "weight Q − V", 8), (without_baseline, "weight Q", -9)):
+        place = dict(textcoords="offset points", ha="right", va="bottom" if dy > 0 else "top", fontsize=10)
+        ax.annotate(words, (distances[-1], cosines[-1]), (-16, dy), color=EXACT, **place)
+    for index, age in ages.items():
+        place = dict(textcoords="offset points", ha="center", fontsize=9)
+        ax.annotate(f"{age}", (distances[index], with_baseline[index]), (0, 7), **place)
+    ax.annotate("below 0: downhill", (distances[-1], -0.05), color=MUTED, fontsize=9, ha="right", va="top")
+    ax.set(xlabel="total variation distance between the policy that wrote the data and π", ylabel="cosine with ∇J")
+    ax.set(ylim=(-1.2, 1.25), yticks=[-1, -0.5, 0, 0.5, 1])
+    ax.set_title("numbers: the age of the data in policy updates", loc="left", color=MUTED, fontsize=9.5)
     return fig

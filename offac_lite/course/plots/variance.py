@@ -17,12 +17,11 @@ from offac_lite.course.plots.base import (
     figure,
     rounded_log,
     whole_decades,
-    zero_lines,
 )
 from offac_lite.course.plots.cloud import CloudPanel, Frame, arrange_axes
 from offac_lite.course.plots.style import course_style
 
-__all__ = ["Plane", "VarianceCurvesView", "VarianceView", "gradient_cloud", "variance_against_k"]
+__all__ = ["Plane", "VarianceCurvesView", "VarianceView", "variance_against_k"]
 
 
 def variance_against_k(ks, exact, sampled, *, floor: float, reference: float, k_star: float) -> Figure:
@@ -65,19 +64,6 @@ class Plane:
     def __call__(self, gradients: torch.Tensor) -> torch.Tensor:
         """Project gradients (..., S, A) to coordinates (..., 2)."""
         return gradients.flatten(-2) @ self.axes.T
-
-
-def gradient_cloud(ax, points, exact, mean, *, color: str = RESAMPLED, title: str = "") -> None:
-    """Draw estimates (n, 2), their `mean` (2,), and an arrow for the exact gradient `exact` (2,)."""
-    points, exact, mean = (np.asarray(x) for x in (points, exact, mean))
-    ax.scatter(*points.T, s=5, color=color, alpha=0.35, linewidth=0, label="one estimate each")
-    ax.annotate(
-        "", exact, (0, 0), arrowprops={"arrowstyle": "-|>", "color": EXACT, "lw": 2, "shrinkA": 0, "shrinkB": 0}
-    )
-    ax.plot([], [], color=EXACT, lw=2, label="exact ∇J")
-    ax.plot(*mean, marker="X", markersize=9, color=color, markeredgecolor="white", linestyle="", label="their mean")
-    zero_lines(ax)
-    ax.set(xlabel="along ∇J", ylabel="at right angles to ∇J", title=title)
 
 
 class VarianceView:

@@ -1,0 +1,106 @@
+"""The lab of notebook 00: agents that learn from old data, with the action that the student's function chooses."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from offac_lite.course import plots
+from offac_lite.course.labs.learning import N_STEPS, FixesModel, LearningResult
+from offac_lite.course.stage.controls import log_slider
+from offac_lite.course.stage.lab import Lab
+from offac_lite.course.stage.question import Question
+from offac_lite.equations import policy_gradient_loss
+from offac_lite.exact.agents import learn, resampled_loss
+from offac_lite.networks import Categorical
+
+__all__ = ["OldDataModel", "old_data_lab"]
+
+Choose = Callable[[Categorical, torch.Tensor, int, torch.Generator], torch.Tensor]
+"""`choose(pi, stored_action, K, generator)`: the action of the actor's loss; pi is π(·|s) at each replayed state."""
+
+
+class OldDataModel(FixesModel):
+    """The computation of `old_data_lab`: 24 agents on FrozenLake learn from what the uniform policy has written.
+
+    The critic is the exact Q of each agent's own policy (fix 1), and the weight is Q itself. `choose` returns the
+    actions of the actor's loss. The reference are the same agents with actions drawn from their own policies.
+
+    >>> *_, result = OldDataModel(lambda pi, stored_action, K, generator: stored_action, n_steps=50)(16)
+    >>> result.stored, result.learning.median < result.reference.median
+    (True, True)
+    """
+
+    def __init__(self, choose: Choose, n_steps: int = N_STEPS):
+        super().__init__(n_steps)
+        self.choose = choose
+
+    def __call__(self, action_samples: int = 16, seed: int = 0) -> Iterator[LearningResult]:
+        """Let the agents learn, and yield the curves so far, ten times."""
+        stored = []  # whether each batch was used with the stored actions
+
+        def loss(policy, critic, obs, stored_action, K, generator):
+            pi = policy(obs)
+            action = self.choose(pi, stored_action, K, generator)
+            _check_shape(action, stored_action)
+            action = action.unsqueeze(-2) if action.ndim == stored_action.ndim else action
+            stored.append(bool((action == stored_action.unsqueeze(-2)).all()))
+            return policy_gradient_loss(pi.log_prob(action), critic(obs, action))
+
+        options = dict(action_samples=action_samples, batch_size=8, seed=seed, n_steps=self.n_steps)
+        options["behavior"] = torch.softmax(self.uniform, -1)
+        runs = zip(*(learn(self.mdp, each, **options) for each in (loss, resampled_loss)), strict=True)
+        for learning, reference in runs:
+            yield LearningResult(
+                setting=(action_samples, seed),
+                words=f"K = {action_samples}, {'stored' if all(stored) else 'your'} actions",
+                cloud=None,
+                learning=learning,
+                reference=reference,
+                stored=all(stored),
+                done=learning.steps[-1].item() == self.n_steps,
+            )
+
+
+def _check_shape(action: torch.Tensor, stored_action: torch.Tensor) -> None:
+    if not isinstance(action, torch.Tensor):
+        raise TypeError(f"your function must return a tensor of actions, got {type(action).__name__}")
+    if action.shape != stored_action.shape and action.shape[:-2] + action.shape[-1:] != stored_action.shape:
+        raise ValueError(
+            f"your actions have shape {tuple(action.shape)}; wanted is one action for each stored one, "
+            f"{tuple(stored_action.shape)}, or K of them on an axis before the last"
+        )
+
+
+_QUESTIONS = (
+    Question(
+        "With the stored action, drag K. Does it help?",
+        lambda on, result: result.stored and on["action_samples"] != 16,
+        "No: there is only one stored action in each state, however large K is.",
+    ),
+    Question(
+        "With your own line, find the smallest K with which the median J is above 0.3.",
+        lambda on, result: not result.stored and on["action_samples"] == 8 and result.learning.median > 0.3,
+        "K = 8 does it, K = 4 does not.",
+    ),
+)
+
+
+def old_data_lab(choose: Choose) -> Lab:
+    """Make the lab of the one line: 24 agents learn from old data, with the actions that `choose` returns.
+
+    >>> lab = old_data_lab(lambda pi, stored_action, K, generator: pi.sample(K, generator=generator))
+    >>> lab.result.learning.median == lab.result.reference.median > 0.3
+    True
+    """
+    model = OldDataModel(choose)
+    controls = dict(action_samples=log_slider((1, 2, 4, 8, 16, 32, 64), 16, "K, actions per state"))
+    view = plots.LearningView(None, N_STEPS, model.best)
+    return Lab(controls, model, view, _summary, sample="seed", questions=_QUESTIONS)
+
+
+def _summary(result: LearningResult) -> str:
+    learning, reference = result.learning, result.reference
+    return (
+        f"{result.words}: after {learning.steps[-1]} steps on old data the median J of {len(learning.returns)} agents "
+        f"is {learning.median:.2f}; with actions drawn from their own policies it is {reference.median:.2f}."
+    )

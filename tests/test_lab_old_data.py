@@ -1,0 +1,77 @@
+"""The lab of the one line of notebook 00: what happens on the screen with the stored action, and with one drawn now."""
+
+import pytest
+import torch
+
+from offac_lite.course import labs
+from tests.lab_changes import assert_each_change_shows
+
+
+def stored(pi, stored_action, K, generator):
+    return stored_action
+
+
+def drawn(pi, stored_action, K, generator):
+    return pi.sample(K, generator=generator)
+
+
+def one_drawn(pi, stored_action, K, generator):
+    return pi.sample(generator=generator)
+
+
+def last(choose, **setting):
+    *_, result = labs.OldDataModel(choose)(**setting)
+    return result
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_with_the_stored_action_the_agents_do_not_learn_and_with_a_fresh_one_they_do(seed):
+    old, new = last(stored, seed=seed), last(drawn, seed=seed)
+    assert old.stored and not new.stored and old.done and new.done
+    assert old.learning.median < 0.05 and new.learning.median > 0.3
+    assert torch.equal(new.learning.returns, new.reference.returns), "the same draws as the package's"
+    assert torch.equal(old.reference.returns, new.reference.returns)
+
+
+def test_k_does_nothing_for_the_stored_action_and_one_action_needs_no_axis_of_its_own():
+    assert torch.equal(last(stored, action_samples=1).learning.returns, last(stored).learning.returns)
+    one = last(one_drawn, action_samples=1)
+    assert not one.stored and torch.equal(one.learning.returns, one.reference.returns)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "words"),
+    [
+        (lambda pi, stored_action, K, generator: None, TypeError, "must return a tensor of actions, got NoneType"),
+        (lambda pi, stored_action, K, generator: stored_action[..., :3], ValueError, "your actions have shape"),
+        (lambda pi, stored_action, K, generator: pi.probs, ValueError, "your actions have shape"),
+    ],
+)
+def test_what_are_no_actions_is_refused_in_words(wrong, error, words):
+    with pytest.raises(error, match=words):
+        labs.old_data_lab(wrong)
+
+
+def test_each_question_is_ticked_by_the_setting_that_answers_it():
+    lab = labs.old_data_lab(stored)
+    assert_each_change_shows(lab, [dict(action_samples=1)])
+    assert lab._checklist.ticked == [True, False]
+    lab = labs.old_data_lab(drawn)
+    for k, ticked in ((4, [False, False]), (8, [False, True])):
+        lab.set(action_samples=k)
+        assert lab._checklist.ticked == ticked and "your actions" in lab.summary_text
+
+
+def test_an_error_in_the_function_is_shown_and_the_picture_stays():
+    calls = []
+
+    def breaks_later(pi, stored_action, K, generator):
+        calls.append(K)
+        if K == 2:
+            raise RuntimeError("no such luck")
+        return stored_action
+
+    lab = labs.old_data_lab(breaks_later)
+    before = lab.png
+    lab.set(action_samples=2)
+    assert "no such luck" in lab.error and lab.png == before and 2 in calls
