@@ -90,6 +90,7 @@ LABS = {  # how to show each of them, with small data where one needs data
     "fixes": "labs.fixes_lab()",
     "age": "labs.age_lab()",
     "buffer": "from tests.test_lab_replay import short_run\nlabs.buffer_lab(*short_run())",
+    "one ratio": "labs.one_ratio_lab()",
     "weights": "labs.weights_lab()",
     "critic": "labs.critic_lab()",
     "continuous": "labs.continuous_lab()",
