@@ -18,6 +18,7 @@ from offac_lite.course.plots.base import (
     short,
 )
 from offac_lite.course.plots.cloud import GHOST, arrange_axes
+from offac_lite.course.plots.diagrams import small_mdp
 from offac_lite.course.plots.style import course_style
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "WEIGHTED",
     "WeightsView",
     "clipping",
+    "corridor",
     "effective_samples",
     "variance_against_horizon",
     "variance_against_sharpness",
@@ -56,6 +58,15 @@ REACH = 8.0
 """The largest log₁₀ of a weight on the weights lab's axis."""
 
 
+def corridor() -> Figure:
+    """Draw the corridor of `exact.trajectories.corridor`, with its rewards and its start."""
+    names = "arrive: +0.7", "start", "2", "3", "arrive: +1"
+    squares: dict[str, tuple[float, float]] = {name: (2.0 * k, 0.0) for k, name in enumerate(names)}
+    steps = [(names[i], names[j], "") for i in range(5) for j in (i - 1, i + 1) if 0 <= j < 5]
+    walls = [(names[0], names[0], "left"), (names[4], names[4], "right")]
+    return small_mdp(squares, steps + walls, {names[k]: str(k) for k in (0, 1, 4)})
+
+
 @course_style()
 def effective_samples(horizons, exact: dict, sampled: dict, n: int) -> Figure:
     """Draw the effective sample size of n trajectories against their length.
@@ -74,7 +85,8 @@ def effective_samples(horizons, exact: dict, sampled: dict, n: int) -> Figure:
     ax.annotate("no sample can say less than 1", (horizons[-1], 0.8), color=MUTED, fontsize=9, ha="right", va="top")
     ax.set(yscale="log", ylim=(lowest, 2 * n), xlabel="length of a trajectory, T steps")
     ax.set_ylabel(f"effective sample size, of {n:,}")
-    ax.legend([ax.lines[0], dots], ["exact", "computed from the sample"], frameon=False, loc="lower center", fontsize=9)
+    place = dict(loc="lower left", bbox_to_anchor=(0.5, 0.0), frameon=False, fontsize=9)
+    ax.legend([ax.lines[0], dots], ["exact", "computed from the sample"], **place)
     return fig
 
 
