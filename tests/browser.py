@@ -91,6 +91,7 @@ LABS = {  # how to show each of them, with small data where one needs data
     "old data": "labs.old_data_lab(lambda pi, stored_action, K, generator: pi.sample(K, generator=generator))",
     "age": "labs.age_lab()",
     "buffer": "from tests.test_lab_replay import short_run\nlabs.buffer_lab(*short_run())",
+    "one ratio": "labs.one_ratio_lab()",
     "weights": "labs.weights_lab()",
     "critic": "labs.critic_lab()",
     "continuous": "labs.continuous_lab()",

@@ -171,7 +171,7 @@ WRONG = [
 ]
 
 
-NOTEBOOK = ROOT / "notebooks" / "03_importance_weights.ipynb"
+NOTEBOOK = ROOT / "notebooks" / "further" / "variance_and_learning.ipynb"
 
 
 def test_the_answer_of_the_open_exercise_reaches_what_the_text_says(capsys):
@@ -188,6 +188,6 @@ def test_the_answer_of_the_open_exercise_reaches_what_the_text_says(capsys):
 
 
 class TestAnswers(Answers):
-    NOTEBOOKS = ("03_importance_weights.ipynb",)
+    NOTEBOOKS = ("03_importance_weights.ipynb", "further/variance_and_learning.ipynb")
     RIGHT, WRONG = RIGHT, WRONG
     REVEALING = ("detach()", "cumsum", "clamp", ".sum(", "softmax", "no_grad", "exp()")

@@ -269,9 +269,11 @@ def soft_update(sac_losses, generator):
     log_alpha, (obs, next_obs) = torch.zeros(2, 1, requires_grad=True), torch.rand(2, 2, 5, 3, generator=generator)
     action, end = torch.rand(2, 5, 1, generator=generator), torch.zeros(2, 5) > 0
     batch = Transition(obs, action, torch.ones(2, 5), next_obs, end, log_prob=None, age=None)
-    losses = sac_losses(policy, critic, copy.deepcopy(critic).requires_grad_(False), log_alpha, batch, generator)
-    for learned, loss in zip((critic.parameters(), policy.parameters(), [log_alpha]), losses, strict=True):
-        descend(torch.optim.Adam(learned), loss)
+    target = copy.deepcopy(critic).requires_grad_(False)
+    of_critic, of_actor, of_alpha = sac_losses(policy, critic, target, log_alpha, batch, generator)
+    descend(torch.optim.Adam(policy.parameters()), of_actor)
+    descend(torch.optim.Adam(critic.parameters()), of_critic)
+    descend(torch.optim.Adam([log_alpha]), of_alpha)
 
 
 def healed(part):

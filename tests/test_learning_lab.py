@@ -7,6 +7,7 @@ import torch
 from offac_lite.course import labs, plots
 from offac_lite.course.labs.learning import FIXES, N_STEPS
 from offac_lite.course.labs.variance_model import FRAMES
+from offac_lite.equations import leave_one_out, policy_gradient_loss
 from offac_lite.exact import gradient_moments
 from tests.lab_changes import assert_each_change_shows
 
@@ -194,6 +195,30 @@ def test_questions_tick_when_the_agents_get_there():
     ):
         lab.set(**setting)
     assert ticked() == [True, True, True]
+
+
+def with_leave_one_out(policy, critic, obs, stored_action, action_samples, generator):
+    pi = policy(obs)
+    action = pi.sample(action_samples, generator=generator)
+    return policy_gradient_loss(pi.log_prob(action), leave_one_out(critic(obs, action).detach()))
+
+
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+def test_with_leave_one_out_the_agents_end_as_high_as_with_a_baseline(seed):
+    lab = labs.own_loss_lab(with_leave_one_out)
+    lab.set(seed=seed)
+    two, *_ = lab.result.learning.median, lab.set(action_samples=4)
+    assert min(two, lab.result.learning.median) > 0.5 > 0.45 > lab.result.reference.median
+    assert lab._checklist.ticked == [True] and lab._view.note.get_text() == "grey: Q itself"
+    assert "K = 4, your weight, N = 8" in lab.summary_text
+
+
+def test_a_loss_that_still_is_that_of_q_itself_ticks_nothing():
+    lab = labs.own_loss_lab(student)
+    lab.set(action_samples=4)
+    assert lab._checklist.ticked == [False] and torch.allclose(
+        lab.result.learning.returns, lab.result.reference.returns, atol=1e-6
+    )
 
 
 def test_nothing_but_the_curves_moves():

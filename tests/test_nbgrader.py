@@ -53,8 +53,9 @@ def test_each_notebook_is_an_assignment_and_each_exercise_has_one_locked_point(a
 
 def test_the_other_cells_are_those_of_the_plain_copies(assignments, tmp_path):
     main(["copies", str(tmp_path)])
+    copies = {path.stem: nbformat.read(path, as_version=4) for path in tmp_path.rglob("*.ipynb")}
     for stem, notebook in assignments.items():
-        plain = nbformat.read(tmp_path / f"{stem}.ipynb", as_version=4)
+        plain = copies[stem]
         left = [cell for cell in notebook.cells if "nbgrader" not in cell.metadata]
         assert [(c.id, c.source) for c in left] == [(c.id, c.source) for c in plain.cells]
 

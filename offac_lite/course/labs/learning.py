@@ -17,7 +17,7 @@ from offac_lite.exact import TabularMDP, gradient_moments
 from offac_lite.exact._types import F64
 from offac_lite.exact.agents import Learning, Loss, gradient_estimates, learn, resampled_loss, stored_loss
 
-__all__ = ["FixesModel", "LearningModel", "fixes_lab", "learning_lab"]
+__all__ = ["FixesModel", "LearningModel", "fixes_lab", "learning_lab", "own_loss_lab"]
 
 N_STEPS = 400
 N_ESTIMATES = 300
@@ -38,6 +38,7 @@ class LearningResult:
     cloud: Cloud | None  # None where the first estimates say nothing of the setting
     learning: Learning
     reference: Learning | None  # the same agents with the package's loss, where the student's is at work
+    reference_words: str  # what the reference is
     stored: bool  # whether the gradient uses the stored actions
     done: bool
 
@@ -72,22 +73,24 @@ class LearningModel(_Lake):
 
     Slippery 4x4 lake, γ = 0.99, 400 steps of size 5 from the uniform policy, exact Q. The data is fresh: states and
     stored actions are those of the agents' own policies now, so that nothing but the estimator's noise is to blame.
-    `loss` is a function as in notebook 05, by default the package's `resampled_loss`.
+    `loss` is a function as in notebook 05, by default the package's `resampled_loss`. `weight` names the weight that
+    it gives to ∇log π where that is not its critic's value.
 
     >>> *_, result = LearningModel(n_steps=50)(action_samples=16)
     >>> result.learning.returns.shape, result.done
     (torch.Size([24, 6]), True)
     """
 
-    def __init__(self, loss: Loss | None = None, n_steps: int = N_STEPS):
+    def __init__(self, loss: Loss | None = None, n_steps: int = N_STEPS, weight: str | None = None):
         super().__init__()
-        self.loss, self.n_steps = loss, n_steps
+        self.loss, self.n_steps, self.weight = loss, n_steps, weight
 
     def __call__(
         self, action_samples: int = 1, baseline: str | None = None, batch_size: int = 8, seed: int = 0
     ) -> Iterator[LearningResult]:
         """Let the agents learn, and yield the curves so far, ten times."""
         weight = baseline_of(baseline)
+        named = "Q" if weight is None else "Q − V"
         options = dict(action_samples=action_samples, batch_size=batch_size, baseline=weight, seed=seed)
         loss = resampled_loss if self.loss is None else self.loss
         runs = [learn(self.mdp, each, n_steps=self.n_steps, **options) for each in (loss, resampled_loss)]
@@ -95,10 +98,11 @@ class LearningModel(_Lake):
         for learning in runs[0]:
             yield LearningResult(
                 setting=tuple(options.values()),
-                words=f"K = {action_samples}, {'Q' if weight is None else 'Q − V'}, N = {batch_size}",
+                words=f"K = {action_samples}, {self.weight or named}, N = {batch_size}",
                 cloud=cloud,
                 learning=learning,
                 reference=None if self.loss is None else next(runs[1]),
+                reference_words="the package's function" if self.weight is None else f"{named} itself",
                 stored=False,
                 done=learning.steps[-1].item() == self.n_steps,
             )
@@ -138,6 +142,7 @@ class FixesModel(_Lake):
                 cloud=None,  # at the first step π is the policy that wrote the old data, too
                 learning=learning,
                 reference=None,
+                reference_words="",
                 stored=loss is stored_loss,
                 done=learning.steps[-1].item() == self.n_steps,
             )
@@ -208,6 +213,26 @@ def learning_lab(
     view = plots.LearningView(FRAMES["untrained"], N_STEPS, model.best)
     shown = selected_controls(made, controls)
     return Lab(shown, model, view, _summary, sample="seed", presets=presets, questions=questions)
+
+
+def own_loss_lab(actor_loss: Loss) -> Lab:
+    """Make the lab of a loss with a weight of the student's own: its agents against those with Q itself, in grey.
+
+    `actor_loss` has the arguments of notebook 05's losses. K is at least 2.
+
+    >>> lab = own_loss_lab(resampled_loss)
+    >>> lab.result.learning.median == lab.result.reference.median
+    True
+    """
+    question = Question(
+        "Set K = 4. Do your agents end higher than the grey ones?",
+        lambda on, result: have(on, action_samples=4) and result.learning.median > 0.05 + result.reference.median,
+        "Yes: as high as with Q − V, and without a V.",
+    )
+    shown = dict(action_samples=log_slider((2, 4, 8, 16, 32, 64), 2, "K, actions per state"))
+    model = LearningModel(actor_loss, weight="your weight")
+    view = plots.LearningView(FRAMES["untrained"], N_STEPS, model.best)
+    return Lab(shown, model, view, _summary, sample="seed", questions=[question])
 
 
 def fixes_lab() -> Lab:

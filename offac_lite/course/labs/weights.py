@@ -1,7 +1,8 @@
-"""The weights lab of notebook 03."""
+"""The weights labs: what a product of ratios costs, and what one ratio does instead."""
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import ipywidgets
@@ -11,13 +12,14 @@ import torch
 from offac_lite import _check
 from offac_lite.course import plots
 from offac_lite.course.labs.buttons import baseline_of
+from offac_lite.course.stage.controls import selected_controls
 from offac_lite.course.stage.lab import Lab
 from offac_lite.course.stage.question import Question
 from offac_lite.exact._types import F64
 from offac_lite.exact.trajectories import corridor
 from offac_lite.exact.weightings import WeightedMoments, weighting_moments
 
-__all__ = ["WeightsModel", "weights_lab"]
+__all__ = ["WeightsModel", "one_ratio_lab", "weights_lab"]
 
 HORIZONS = tuple(range(1, 21))
 RIGHT = 0.7
@@ -36,6 +38,7 @@ class WeightsResult:
     data_mass: np.ndarray  # (m,), the probability of each bin under β
     wanted_mass: np.ndarray  # (m,), the same times the weight: the bin's share of the weighted mean
     share: float  # (E w)² / E w²: the effective sample size, as a share of n
+    sampled_share: float | None  # what a student's function says of n sampled weights
     largest: float  # the largest weight that can occur
     bias: float
     standard_error: float
@@ -56,12 +59,15 @@ class WeightsModel:
     probability `right`. So the logarithm of a product of k ratios is k log(0.3/(1 − right)) plus a binomial number of
     equal steps.
 
+    `effective_sample_size`, a function as in notebook 03, is called with the logarithms of n sampled weights.
+
     >>> result = WeightsModel()("whole", horizon=8, right=0.3)
     >>> round(result.share, 4)  # 1 / E[ρ²]⁸ = 1.7619⁻⁸
     0.0108
     """
 
-    def __init__(self):
+    def __init__(self, effective_sample_size: Callable[[torch.Tensor], torch.Tensor] | None = None):
+        self.effective_sample_size = effective_sample_size
         self.mdp = corridor()
         self.logits = self._walker(RIGHT).log()
         self.moments = functools.lru_cache(maxsize=512)(self._moments)
@@ -115,6 +121,7 @@ class WeightsModel:
             data_mass=masses[0],
             wanted_mass=masses[1],
             share=float(mean**2 / square),
+            sampled_share=self._sampled_share(log_weight, probability, n),
             largest=float(weight.max()),
             bias=parts[weighting][0],
             standard_error=parts[weighting][1],
@@ -122,6 +129,12 @@ class WeightsModel:
             errors={name: m.error(n).numpy() for name, m in by_name.items()},
             parts=parts,
         )
+
+    def _sampled_share(self, log_weight: np.ndarray, probability: np.ndarray, n: int) -> float | None:
+        if self.effective_sample_size is None:
+            return None
+        drawn = np.random.default_rng(0).choice(log_weight, n, p=probability / probability.sum())
+        return float(self.effective_sample_size(torch.tensor(drawn, **F64))) / n
 
 
 def weight_atoms(weighting: str, horizon: int, right: float, clip: float) -> tuple[np.ndarray, np.ndarray]:
@@ -173,7 +186,7 @@ _QUESTIONS = (
     Question(
         "Whole product, T = 8: read the effective sample size. What does T = 16 make of it?",
         lambda on, result: _at(on, weighting="whole", horizon=16),
-        "Its square: from 1.08% to 0.0116% of n. The two hills move apart.",
+        "Its square: from 1.08% to 0.0116% of n. The two histograms move apart.",
     ),
     Question(
         "T = 8 again: from which n on do causal products have a smaller error than the single ratio?",
@@ -209,14 +222,7 @@ def weights_lab() -> Lab:
         baseline=ipywidgets.ToggleButtons(
             options=[("return, Q itself", "none"), ("minus V", "value")], value="none", description="times"
         ),
-        horizon=ipywidgets.IntSlider(8, 1, HORIZONS[-1], description="T, steps"),
-        right=ipywidgets.FloatSlider(
-            value=0.3, min=0.05, max=0.95, step=0.05, readout_format=".2f", description="β walks right (π: 0.70)"
-        ),
-        clip=ipywidgets.FloatSlider(
-            value=1.5, min=0.5, max=6.0, step=0.25, readout_format=".2f", description="c of the clipped ratio"
-        ),
-        n=ipywidgets.SelectionSlider(options=[(f"{n:,}", n) for n in COUNTS], value=100, description="n, trajectories"),
+        **_sliders("horizon", "right", "clip", "n"),
     )
     start = dict(baseline="none", horizon=8, right=0.3, n=100, clip=1.5)
     presets = {
@@ -229,12 +235,68 @@ def weights_lab() -> Lab:
     return Lab(controls, WeightsModel(), plots.WeightsView(), _summary, **options)
 
 
-def _summary(result: WeightsResult) -> str:
+_ONE_RATIO = (
+    Question(
+        "Whole product, T = 8: read the effective sample size. What does T = 16 make of it?",
+        lambda on, result: on["weighting"] == "whole" and on["horizon"] == 16 and abs(on["right"] - 0.3) < 1e-6,
+        "Its square: from 1.08% to 0.0116% of n.",
+    ),
+    Question(
+        "T = 8, n = 100: move β to 0.60. Which error is the smallest now?",
+        lambda on, result: on["horizon"] == 8 and on["n"] == 100 and abs(on["right"] - 0.6) < 1e-6,
+        "That of the whole product. β is close to π, so eight ratios make little noise, and they have no bias.",
+    ),
+)
+
+
+def one_ratio_lab(effective_sample_size: Callable[[torch.Tensor], torch.Tensor] | None = None) -> Lab:
+    """Make the short weights lab: the product of a trajectory's ratios, one ratio, and resampling, all minus V.
+
+    `effective_sample_size` is a function as in notebook 03; the lab shows what it returns for n sampled weights.
+
+    >>> lab = one_ratio_lab()
+    >>> lab.set(horizon=16)
+    >>> round(100 * lab.result.share, 4)  # percent
+    0.0116
+    """
+    lanes = ("whole", "single", "resampled")
+    controls = dict(
+        weighting=ipywidgets.ToggleButtons(
+            options=[("whole product", "whole"), ("one ratio", "single")], value="whole", description="weights"
+        ),
+        **_sliders("horizon", "right", "n"),
+    )
+    start = dict(horizon=8, right=0.3, n=100)
+    presets = {
+        "T = 8, β = 0.30": start,
+        "T = 16": start | dict(horizon=16),
+        "β = 0.60": start | dict(right=0.6),
+    }
+    compute = functools.partial(WeightsModel(effective_sample_size), baseline="value")
+    summary = functools.partial(_summary, lanes=lanes)
+    options = dict(presets=presets, questions=_ONE_RATIO, pinned=True)
+    return Lab(controls, compute, plots.WeightsView(lanes), summary, **options)
+
+
+def _sliders(*names: str) -> dict[str, ipywidgets.ValueWidget]:
+    """Make the sliders of these names."""
+    slider = functools.partial(ipywidgets.FloatSlider, readout_format=".2f")
+    sliders = dict(
+        horizon=ipywidgets.IntSlider(8, 1, HORIZONS[-1], description="T, steps"),
+        right=slider(value=0.3, min=0.05, max=0.95, step=0.05, description="β walks right (π: 0.70)"),
+        clip=slider(value=1.5, min=0.5, max=6.0, step=0.25, description="c of the clipped ratio"),
+        n=ipywidgets.SelectionSlider(options=[(f"{n:,}", n) for n in COUNTS], value=100, description="n, trajectories"),
+    )
+    return selected_controls(sliders, names)
+
+
+def _summary(result: WeightsResult, lanes: tuple[str, ...] = tuple(plots.LANES)) -> str:
     r, short = result, plots.short
-    others = {name: error[r.horizon - 1] for name, error in r.errors.items() if name != r.weighting}
+    others = {name: r.errors[name][r.horizon - 1] for name in lanes if name != r.weighting}
+    sampled = "" if r.sampled_share is None else f" Your function, from a sample: {short(100 * r.sampled_share)}%."
     return (
         f"T = {r.horizon}, {r.weighting}: the weights leave {short(100 * r.share)}% of the sample, the largest is "
         f"{short(r.largest)}. The mean of n = {r.n:,} estimates is off by {short(r.error)} lengths of ∇J: bias "
         f"{short(r.bias)}, standard error {short(r.standard_error)}; cosine {r.cosine:.3f}. The others: "
-        f"{', '.join(f'{name} {short(error)}' for name, error in others.items())}."
+        f"{', '.join(f'{name} {short(error)}' for name, error in others.items())}.{sampled}"
     )

@@ -99,7 +99,7 @@ class LearningView:
         if self.cloud:
             self.cloud.pin(former.cloud if former else None)
         if result.reference is not None:
-            learning, words = result.reference, "grey: the package's function"
+            learning, words = result.reference, f"grey: {result.reference_words}"
         else:
             learning, words = (former.learning, "grey: " + former.words) if former else (None, "")
         curves = rounded(learning.returns) if learning else np.empty((0, 0))

@@ -1,6 +1,7 @@
 """Figures of weighted trajectories: effective samples, variance, bias; and the weights lab's view."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,6 +18,7 @@ from offac_lite.course.plots.base import (
     short,
 )
 from offac_lite.course.plots.cloud import GHOST, arrange_axes
+from offac_lite.course.plots.diagrams import small_mdp
 from offac_lite.course.plots.style import course_style
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "WEIGHTED",
     "WeightsView",
     "clipping",
+    "corridor",
     "effective_samples",
     "variance_against_horizon",
     "variance_against_sharpness",
@@ -55,6 +58,15 @@ REACH = 8.0
 """The largest log₁₀ of a weight on the weights lab's axis."""
 
 
+def corridor() -> Figure:
+    """Draw the corridor of `exact.trajectories.corridor`, with its rewards and its start."""
+    names = "arrive: +0.7", "start", "2", "3", "arrive: +1"
+    squares: dict[str, tuple[float, float]] = {name: (2.0 * k, 0.0) for k, name in enumerate(names)}
+    steps = [(names[i], names[j], "") for i in range(5) for j in (i - 1, i + 1) if 0 <= j < 5]
+    walls = [(names[0], names[0], "left"), (names[4], names[4], "right")]
+    return small_mdp(squares, steps + walls, {names[k]: str(k) for k in (0, 1, 4)})
+
+
 @course_style()
 def effective_samples(horizons, exact: dict, sampled: dict, n: int) -> Figure:
     """Draw the effective sample size of n trajectories against their length.
@@ -73,7 +85,8 @@ def effective_samples(horizons, exact: dict, sampled: dict, n: int) -> Figure:
     ax.annotate("no sample can say less than 1", (horizons[-1], 0.8), color=MUTED, fontsize=9, ha="right", va="top")
     ax.set(yscale="log", ylim=(lowest, 2 * n), xlabel="length of a trajectory, T steps")
     ax.set_ylabel(f"effective sample size, of {n:,}")
-    ax.legend([ax.lines[0], dots], ["exact", "computed from the sample"], frameon=False, loc="lower center", fontsize=9)
+    place = dict(loc="lower left", bbox_to_anchor=(0.5, 0.0), frameon=False, fontsize=9)
+    ax.legend([ax.lines[0], dots], ["exact", "computed from the sample"], **place)
     return fig
 
 
@@ -133,11 +146,12 @@ def variance_against_sharpness(sharpness, importance, resampled) -> Figure:
 class WeightsView:
     """The distribution of one weight, and the error of each way to weight as a lane of its own.
 
-    It shows a `labs.weights.WeightsResult`. No axis depends on the controls; an error beyond the axis is a triangle at
-    its end.
+    It shows a `labs.weights.WeightsResult`. `lanes` names the ways to weight, from `LANES`. No axis depends on the
+    controls; an error beyond the axis is a triangle at its end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lanes: Sequence[str] = tuple(LANES)) -> None:
+        self.names = tuple(lanes)
         self.figure, (self.mass, self.lanes) = figure(8.6, 3.4, ncols=2)
         with course_style():
             self._build_mass(self.mass)
@@ -160,10 +174,11 @@ class WeightsView:
         ax.set(xlabel="log₁₀ of the weight", title="one weight, drawn at random")
 
     def _build_lanes(self, ax) -> None:
-        rows = np.arange(len(LANES))
+        rows = np.arange(len(self.names))
         ax.hlines(rows, *ERRORS, color="#DDDDDD", lw=1, zorder=0)
         ax.axvline(1, color=MUTED, ls=":", lw=1)
-        ax.annotate("no step at all", (1, -0.72), color=MUTED, fontsize=9, ha="center", annotation_clip=False)
+        top = dict(xycoords=ax.get_xaxis_transform(), textcoords="offset points", ha="center", va="bottom")
+        ax.annotate("no step at all", (1, 1), (0, 2), color=MUTED, fontsize=9, annotation_clip=False, **top)
         (self.ghosts,) = ax.plot([], [], "o", color=GHOST, ms=9, zorder=1)
         (self.here,) = ax.plot([], [], "o", mfc="none", mec=EXACT, ms=15, mew=1.4, zorder=5)
         self.dots = [
@@ -177,11 +192,11 @@ class WeightsView:
                 clip_on=False,
                 zorder=4,
             )[0]
-            for name in LANES
+            for name in self.names
         ]
         self.numbers = [ax.text(1.3 * ERRORS[1], row, "", fontsize=9.5, va="center") for row in rows]
         ax.set(xscale="log", xlim=ERRORS, ylim=(len(rows) - 0.5, -0.5))
-        ax.set_yticks(rows, LANES.values())
+        ax.set_yticks(rows, [LANES[name] for name in self.names])
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
         ax.set_xlabel("named: the larger part. Grey: pinned")
@@ -207,21 +222,22 @@ class WeightsView:
         for word, hill, lift in zip(self.words, hills, (0.02, 0.1), strict=True):
             middle = middles @ hill / hill.sum()
             word.set_position((np.clip(middle, 1.8 - REACH, REACH - 2.6), min(hill.max(), 1.0) + lift))
-        self.note.set_text(
-            f"effective sample size {short(100 * result.share)}% of n\nlargest weight {_plain(result.largest)}"
-        )
-        errors = [math.hypot(*result.parts[name]) for name in LANES]
-        for row, (name, dot, number, error) in enumerate(zip(LANES, self.dots, self.numbers, errors, strict=True)):
+        below = f"largest weight {_plain(result.largest)}"
+        if result.sampled_share is not None:
+            below = f"your function, from a sample: {short(100 * result.sampled_share)}%"
+        self.note.set_text(f"effective sample size {short(100 * result.share)}% of n\n{below}")
+        errors = [math.hypot(*result.parts[name]) for name in self.names]
+        for row, (name, dot, number, error) in enumerate(zip(self.names, self.dots, self.numbers, errors, strict=True)):
             dot.set_data([_on_axis(error)], [row])
             dot.set_marker("<" if error < ERRORS[0] else ">" if error > ERRORS[1] else "o")
             bias, noise = result.parts[name]
             number.set_text(f"{_plain(error)}, {'bias' if bias > noise else 'noise'}")
-        here = list(LANES).index(result.weighting)
+        here = self.names.index(result.weighting)
         self.here.set_data([_on_axis(errors[here])], [here])
 
     def pin(self, result) -> None:
         """Draw a result's errors as grey ghosts; None takes them away."""
-        errors = [] if result is None else [_on_axis(math.hypot(*result.parts[name])) for name in LANES]
+        errors = [] if result is None else [_on_axis(math.hypot(*result.parts[name])) for name in self.names]
         self.ghosts.set_data(errors, range(len(errors)))
 
 
