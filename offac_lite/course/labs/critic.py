@@ -1,4 +1,4 @@
-"""The critic lab of notebook 04."""
+"""The labs of notebook 04: two exact critics on old data, and what a critic learns from old data with M next actions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +17,15 @@ from offac_lite.exact.mdp import TabularMDP
 from offac_lite.exact.outcomes import Outcomes
 from offac_lite.exact.td import TDPath, target_distribution, target_variance, td_path
 
-__all__ = ["CriticModel", "critic_lab"]
+__all__ = ["CriticModel", "TwoCriticsModel", "critic_lab", "two_critics_lab"]
 
 LAKES = {"slippery": 5.0, "firm": 0.25}
 """Each lake's size of the natural-gradient steps from which the older policies come."""
 MAX_NEXT_ACTIONS = 16
 N_UPDATES = 800
+TWO_CRITICS_UPDATES, TWO_CRITICS_RATE = 400, 0.02
 GAMMA = 0.99
+RATE, BATCH_SIZE = 0.04, 200
 _SHOWN = 9, 2  # the state and action whose target is shown: beside a hole, to the right
 _EDGES = torch.linspace(0, 1, 51, **F64)
 
@@ -97,8 +99,8 @@ class CriticModel:
                 next_probs,
                 GAMMA,
                 next_action_samples=next_action_samples,
-                rate=0.04,
-                batch_size=200,
+                rate=RATE,
+                batch_size=BATCH_SIZE,
                 n_updates=N_UPDATES,
             )
         td = self._paths[key]
@@ -184,4 +186,100 @@ def _summary(result: CriticResult) -> str:
         f"from r and s′, {short(result.variance_actions)} from a′. The fixed point is off Q^π by "
         f"{short(result.fixed_distance)} of its length; after {len(result.distance) - 1} updates Q is off by "
         f"{short(result.distance[-1].item())}, its mean by {short(result.bias[-1].item())}."
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class TwoCriticsResult:
+    """What the lab of two critics shows: the mean of both critics after some updates, over all random batches."""
+
+    age: int
+    updates: int
+    v: torch.Tensor  # (S,), of the V-critic
+    q: torch.Tensor  # (S,), Σ_a π(a|s) Q(s, a) of the Q-critic
+    v_start: torch.Tensor  # (U + 1,), the V-critic's value of the start after 0, 1, …, U updates
+    q_start: torch.Tensor  # (U + 1,), the Q-critic's
+
+
+class TwoCriticsModel:
+    """The computation of `two_critics_lab`, exact: two critics hold V^π and Q^π, and are trained on old data.
+
+    The task is slippery FrozenLake, 4x4, with γ = 0.99. π is the result of 20 exact natural-gradient steps. The data was
+    written by the policy `age` steps before π. One update moves each value by 0.02 (y − value) for each of its
+    transitions in a batch of 200; shown is the mean over all batches.
+
+    >>> model = TwoCriticsModel()
+    >>> result = model(updates=400, age=20)
+    >>> round(result.v[0].item(), 2), round(result.q[0].item(), 2), round(model.v_pi[0].item(), 2)
+    (0.01, 0.37, 0.37)
+    """
+
+    def __init__(self) -> None:
+        self.mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=GAMMA, map_name="4x4")
+        self.policies = torch.softmax(self.mdp.policy_path(MAX_AGE, LAKES["slippery"]), -1)
+        self.pi = self.policies[-1]
+        self.v_pi, self.q_pi = self.mdp.state_values(self.pi), self.mdp.action_values(self.pi)
+        self._paths: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def path(self, age: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the mean of V and of Σ_a π(a|s) Q(s, a) after 0, 1, …, U updates, each (U + 1, S)."""
+        if age not in self._paths:
+            beta = self.policies[MAX_AGE - age]
+            visits = self.mdp.occupancy(beta)
+            data = visits[:, None] * beta / visits.sum()
+            v, q, path = self.v_pi, self.q_pi, [(self.v_pi, self.v_pi)]
+            for _ in range(TWO_CRITICS_UPDATES):
+                y_for_v = self.mdp.reward + GAMMA * self.mdp.transition @ v
+                y_for_q = self.mdp.reward + GAMMA * self.mdp.transition @ (self.pi * q).sum(-1)
+                v = v + TWO_CRITICS_RATE * BATCH_SIZE * (data * (y_for_v - v[:, None])).sum(-1)
+                q = q + TWO_CRITICS_RATE * BATCH_SIZE * data * (y_for_q - q)
+                path.append((v, (self.pi * q).sum(-1)))
+            v_path, q_path = (torch.stack(values) for values in zip(*path, strict=True))
+            self._paths[age] = v_path, q_path
+        return self._paths[age]
+
+    def __call__(self, updates: int = 0, age: int = MAX_AGE) -> TwoCriticsResult:
+        """Compute both critics. Raises `ValueError` outside the controls' range."""
+        _check.count("updates", updates, at_least=0, at_most=TWO_CRITICS_UPDATES)
+        _check.count("age", age, at_least=0, at_most=MAX_AGE)
+        v, q = self.path(age)
+        return TwoCriticsResult(age, updates, v[updates], q[updates], v[:, 0], q[:, 0])
+
+
+_TWO_CRITICS_QUESTIONS = (
+    Question(
+        "Let both critics train on the uniform policy's data, 20 updates old, to the end. Where does V of the start go?",
+        lambda on, result: (result.updates, result.age) == (TWO_CRITICS_UPDATES, MAX_AGE),
+        "To 0.012, the value of the uniform policy. The Q-critic has not moved.",
+    ),
+    Question(
+        "Stay at the end, and make the data younger. At which age does V stay exact as well?",
+        lambda on, result: (result.updates, result.age) == (TWO_CRITICS_UPDATES, 0),
+        "Only at 0, where π itself has written the data.",
+    ),
+)
+
+
+def two_critics_lab() -> Lab:
+    """Make the lab of two critics: both are exact at first, and both are trained on old data.
+
+    >>> lab = two_critics_lab()
+    >>> lab.set(updates=400)
+    >>> round(lab.result.v[0].item(), 2), round(lab.result.q[0].item(), 2)
+    (0.01, 0.37)
+    """
+    model = TwoCriticsModel()
+    controls = dict(
+        updates=ipywidgets.IntSlider(0, 0, TWO_CRITICS_UPDATES, 10, description="updates"),
+        age=ipywidgets.IntSlider(MAX_AGE, 0, MAX_AGE, description="age of the data, updates"),
+    )
+    view = plots.TwoCriticsView(model.v_pi.max().item(), model.v_pi[0].item(), TWO_CRITICS_UPDATES)
+    return Lab(controls, model, view, _two_critics_summary, play="updates", questions=_TWO_CRITICS_QUESTIONS)
+
+
+def _two_critics_summary(result: TwoCriticsResult) -> str:
+    return (
+        f"After {result.updates} updates on data that is {result.age} updates old, the value of the start is "
+        f"{result.v[0]:.3f} for the V-critic and {result.q[0]:.3f} for the Q-critic; the exact value is "
+        f"{result.v_start[0]:.3f}."
     )

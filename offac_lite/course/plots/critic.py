@@ -20,10 +20,17 @@ from offac_lite.course.plots.base import (
     short,
 )
 from offac_lite.course.plots.cloud import GHOST, arrange_axes
-from offac_lite.course.plots.lake import MOVES, draw_map
+from offac_lite.course.plots.lake import MOVES, LakeValues, draw_map
 from offac_lite.course.plots.style import course_style
 
-__all__ = ["CriticView", "distance_curves", "divergence_curves", "learned_against_exact", "target_variance_against_m"]
+__all__ = [
+    "CriticView",
+    "TwoCriticsView",
+    "distance_curves",
+    "divergence_curves",
+    "learned_against_exact",
+    "target_variance_against_m",
+]
 
 LOWEST = 0.003
 """The lowest distance of Q from Q^π on the critic lab's axis."""
@@ -195,3 +202,58 @@ class CriticView:
         self.ghost_bars.set_data(
             0 * self.bars.get_data().values if result is None else rounded(result.target_histogram)
         )
+
+
+class TwoCriticsView:
+    """Two critics' values on the lake, and the value of the start over updates.
+
+    It shows a `labs.critic.TwoCriticsResult`. No axis depends on the controls. `top` is the largest exact value, `start`
+    the exact value of the start.
+    """
+
+    def __init__(self, top: float, start: float, n_updates: int):
+        self.figure, (self.lake_v, self.lake_q, self.curve) = figure(8.6, 3.4, ncols=3)
+        self.updates = np.arange(n_updates + 1)
+        with course_style():
+            self.values = [LakeValues(ax, top, digits=3, size=9.5) for ax in (self.lake_v, self.lake_q)]
+            self.lake_v.set_title("V-critic: V(s)")
+            self.lake_q.set_title("Q-critic: Σ$_a$ π Q")
+            self._build_curve(self.curve, start, n_updates)
+        self.artists = [artist for values in self.values for artist in values.artists]
+        self.artists += [*self.lines, *self.dots, *self.words]
+        self.arrange(narrow=False)
+
+    def _build_curve(self, ax, start: float, n_updates: int) -> None:
+        ax.axhline(start, color=EXACT, lw=1, ls=":")
+        ax.text(n_updates, start + 0.012, "exact V$^π$", fontsize=9, ha="right", va="bottom")
+        looks = ((STORED, "#A86F00"), (NEXT, "#1D5F8F"))
+        self.lines = [ax.plot([], [], color=color, lw=2.4)[0] for color, _ in looks]
+        self.dots = [ax.plot([], [], "o", color=color, ms=8, mec="white", clip_on=False)[0] for color, _ in looks]
+        self.words = [ax.text(1.04 * n_updates, 0, "", color=dark, fontsize=9.5, va="center") for _, dark in looks]
+        ax.set(xlim=(0, n_updates), ylim=(0, 0.45), xticks=np.linspace(0, n_updates, 5))
+        ax.set(xlabel="updates of 200 old transitions", title="value of the start")
+
+    def arrange(self, narrow: bool) -> None:
+        """Put the panels side by side, or one below the other."""
+        for word in (word for values in self.values for word in values.words):
+            word.set_fontsize(7.5 if narrow else 9.5)
+        if narrow:
+            places = {self.lake_v: (8, 26, 182, 182), self.lake_q: (202, 26, 182, 182)}
+            arrange_axes(self.figure, (390, 480), places | {self.curve: (46, 250, 262, 180)})
+        else:
+            places = {self.lake_v: (8, 26, 256, 256), self.lake_q: (292, 26, 256, 256)}
+            arrange_axes(self.figure, (960, 324), places | {self.curve: (606, 26, 262, 246)})
+
+    def update(self, result) -> None:
+        """Move every artist to where `result` says."""
+        starts = [result.v_start, result.q_start]
+        for values, numbers in zip(self.values, (result.v, result.q), strict=True):
+            values.update(numbers)
+        ends = [path[result.updates].item() for path in starts]
+        heights = apart(ends, 0.035)
+        for line, dot, word, path, name, end, height in zip(
+            self.lines, self.dots, self.words, starts, "VQ", ends, heights, strict=True
+        ):
+            line.set_data(self.updates[: result.updates + 1], rounded(path[: result.updates + 1]))
+            dot.set_data([result.updates], [round(end, 6)])
+            word.set(text=f"{name}: {end:.3f}", y=height)
