@@ -1,8 +1,8 @@
 """The labs of notebook 02: a buffer as it fills, and the effect of the data's age on value and gradient."""
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import ipywidgets
 import torch
@@ -10,17 +10,20 @@ import torch
 from offac_lite import _check
 from offac_lite.buffer import ReplayBuffer
 from offac_lite.course import plots
+from offac_lite.course.labs.buttons import baseline_of
 from offac_lite.course.labs.variance import MAX_AGE
-from offac_lite.course.stage.controls import steps_slider
+from offac_lite.course.stage.controls import selected_controls, steps_slider
 from offac_lite.course.stage.lab import Lab
 from offac_lite.course.stage.question import Question
 from offac_lite.exact._types import F64
 from offac_lite.exact.mdp import TabularMDP
-from offac_lite.exact.replay_bias import buffer_policy, mean_update
+from offac_lite.exact.replay_bias import buffer_policy, four_updates, mean_update
 from offac_lite.networks import CategoricalPolicy
 
 __all__ = ["AgeModel", "BufferModel", "age_lab", "buffer_lab"]
 
+WRITERS = ("all", "one")
+"""Who wrote the data: every policy of the last `age` updates, or only the oldest of them."""
 FixedPoint = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
 """`fixed_point(transition, reward, buffer_policy, gamma)`: the V of a critic that has converged on the buffer, (S,)."""
 
@@ -61,9 +64,9 @@ class AgeResult:
 class AgeModel:
     """The age lab's computation, exact: values and mean updates of a buffer whose oldest data is `age` updates old.
 
-    The task is FrozenLake, 4x4, slippery, with γ = 0.99. π is the result of 20 exact natural-gradient steps. π and each
-    of the `age` policies before it played equally many episodes. `fixed_point` computes the naive V, by default as V of
-    the buffer's policy.
+    The task is FrozenLake, 4x4, slippery, with γ = 0.99. π is the result of 20 exact natural-gradient steps. With
+    `writers` "all", π and each of the `age` policies before it played equally many episodes; with "one", only the
+    oldest of them played. `fixed_point` computes the naive V, by default as V of the buffer's policy.
 
     >>> result = AgeModel()(age=20)
     >>> round(result.return_buffer, 3), round(result.updates["naive", "stored"].cosine, 2)
@@ -75,55 +78,73 @@ class AgeModel:
         self.path = self.mdp.policy_path(MAX_AGE, 5.0)
         self.fixed_point = fixed_point
 
-    def behavior(self, age: int) -> torch.Tensor:
+    def behavior(self, age: int, writers: str) -> torch.Tensor:
         """Return the buffer's policy, (S, A)."""
         _check.count("age", age, at_least=0, at_most=MAX_AGE)
+        _check.one_of("writers", writers, WRITERS)
         probs = torch.softmax(self.path[MAX_AGE - age :], -1)
+        if writers == "one":
+            return probs[0]
         return buffer_policy(probs, self.mdp.occupancy(probs))
 
-    def __call__(self, age: int = 0) -> AgeResult:
-        """Compute both values and all four updates."""
-        mdp, logits, behavior = self.mdp, self.path[-1], self.behavior(age)
+    def __call__(self, age: int = 0, writers: str = "all", baseline: str | None = "value") -> AgeResult:
+        """Compute both values and all four updates. The baseline "none" is the same as None."""
+        baseline = baseline_of(baseline)
+        mdp, logits, behavior = self.mdp, self.path[-1], self.behavior(age, writers)
         pi, gradient = torch.softmax(logits, -1), mdp.policy_gradient(logits)
         own = self.fixed_point
         naive = own(mdp.transition, mdp.reward, behavior, mdp.gamma) if own else mdp.state_values(behavior)
-        values, actions = {"right": mdp.state_values(pi), "naive": naive}, {"π": pi, "stored": behavior}
+        updates = four_updates(mdp, logits, behavior, baseline)
+        for source, actions in (("π", pi), ("stored", behavior)):
+            updates["naive", source] = mean_update(mdp, logits, behavior, naive, actions, baseline)
         return AgeResult(
             age=age,
-            exact=values["right"],
+            exact=mdp.state_values(pi),
             naive=naive,
             return_now=mdp.expected_return(pi).item(),
             return_buffer=mdp.expected_return(behavior).item(),
-            updates={
-                (v, a): Comparison.of(mean_update(mdp, logits, behavior, values[v], actions[a]), gradient)
-                for v, a in itertools.product(values, actions)
-            },
+            updates={box: Comparison.of(update, gradient) for box, update in updates.items()},
         )
 
 
 _AGE_QUESTIONS = (
     Question(
         "Raise the age. Which update is the first that is further from ∇J than no step at all?",
-        lambda on, result: result.updates["right", "stored"].distance > 1,
+        lambda on, result: _all_with_v(on) and result.updates["right", "stored"].distance > 1,
         "The wrong action with the exact V, from age 8 on. To repair the value alone makes the update worse.",
     ),
 )
 
 
-def age_lab(fixed_point: FixedPoint | None = None) -> Lab:
+def _all_with_v(on: Mapping[str, Any]) -> bool:
+    return on.get("writers", "all") == "all" and on.get("baseline", "value") == "value"
+
+
+def age_lab(fixed_point: FixedPoint | None = None, controls: Sequence[str] | None = None) -> Lab:
     """Make the age lab: the value and gradient of old data against the exact ones.
 
-    `fixed_point` as in `AgeModel`: the student's function, for example.
+    `fixed_point` as in `AgeModel`, for example the student's. `controls` names those to show, from age, writers and
+    baseline; by default all.
 
     >>> lab = age_lab()
     >>> lab.set(age=10)
     >>> round(lab.result.value_error, 3)
     0.153
     """
-    controls = dict(age=ipywidgets.IntSlider(4, 0, MAX_AGE, description="age of the oldest data, updates"))
-    return Lab(
-        controls, AgeModel(fixed_point), plots.AgeView(), _age_summary, questions=_AGE_QUESTIONS, pinned=True
+    all_controls = dict(
+        age=ipywidgets.IntSlider(4, 0, MAX_AGE, description="age of the oldest data, updates"),
+        writers=ipywidgets.ToggleButtons(
+            options=[("every policy since then", "all"), ("only the oldest policy", "one")],
+            value="all",
+            description="the buffer holds",
+        ),
+        baseline=ipywidgets.ToggleButtons(
+            options=[("r + γV(s′) − V(s)", "value"), ("r + γV(s′)", "none")], value="value", description="weight"
+        ),
     )
+    shown = selected_controls(all_controls, controls)
+    questions = _AGE_QUESTIONS if controls is None else ()
+    return Lab(shown, AgeModel(fixed_point), plots.AgeView(), _age_summary, questions=questions, pinned=True)
 
 
 def _age_summary(result: AgeResult) -> str:

@@ -121,7 +121,7 @@ def four_boxes(updates: Mapping[tuple[str, str], object], gradient) -> Figure:
     square's arrow is the sum, over the actions, of an action's direction times its part. All have the same scale.
 
     >>> from offac_lite.exact.mdp import TabularMDP
-    >>> gradient = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.9, map_name="4x4").policy_gradient([[0.0] * 4] * 16)
+    >>> gradient = TabularMDP.from_gymnasium("FrozenLake-v1", map_name="4x4").policy_gradient([[0.0] * 4] * 16)
     >>> fig = four_boxes({(v, a): gradient for v in ("exact", "naive") for a in ("π", "stored")}, gradient)
     >>> fig.axes[3].get_title("left")
     'naive V, stored actions: off by 0.00'
