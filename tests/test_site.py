@@ -19,7 +19,7 @@ from bs4 import BeautifulSoup
 from playwright.sync_api import expect, sync_playwright
 
 from docs import api
-from docs.labs import GRIDS, SHOWN
+from docs.labs import GRIDS, SCOPE, SHOWN
 from offac_lite.course import labs
 from tests.browser import PATIENCE, barriers, launch, opened
 from tests.refresh_notebooks import ROOT
@@ -248,6 +248,6 @@ def test_the_table_of_moving_labs_is_about_the_notebooks_labs(notebook, function
     cells, grid = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", 4).cells, GRIDS[notebook, function]
     shown = [SHOWN.search(cell.source) for cell in cells if cell.cell_type == "code"]
     (call,) = [match[1] for match in shown if match and match[2] == function]
-    lab = eval(call, vars(labs))
+    lab = eval(call, SCOPE)
     assert all(lab.values[name] in values for name, values in grid.items()), "a lab starts on its grid"
     assert math.prod(map(len, grid.values())) <= 200, "pictures"

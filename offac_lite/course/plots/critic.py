@@ -207,8 +207,8 @@ class CriticView:
 class TwoCriticsView:
     """Two critics' values on the lake, and the value of the start over updates.
 
-    It shows a `labs.critic.TwoCriticsResult`. No axis depends on the controls. `top` is the largest exact value, `start`
-    the exact value of the start.
+    It shows a `labs.critic.TwoCriticsResult`. No axis depends on the controls. `top` is the largest exact value,
+    `start` the exact value of the start.
     """
 
     def __init__(self, top: float, start: float, n_updates: int):
