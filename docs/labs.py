@@ -29,9 +29,8 @@ GRIDS = {  # notebook, function → control → values; other controls keep thei
         share=(0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0), batch_size=(4, 8, 16, 32, 64)
     ),
     ("02_replay_breaks_it", "age_lab"): dict(age=range(21), writers=("all", "one"), baseline=("value", "none")),
-    ("03_importance_weights", "weights_lab"): dict(
-        weighting=("whole", "causal", "single", "clipped"),
-        baseline=("none", "value"),
+    ("03_importance_weights", "one_ratio_lab"): dict(
+        weighting=("whole", "single"),
         horizon=(8, 16),
         right=(0.3, 0.6, 0.9),
         n=(100, 1_000, 100_000),
