@@ -57,9 +57,17 @@ def test_each_question_is_ticked_by_the_setting_that_answers_it():
     assert_each_change_shows(lab, [dict(action_samples=1)])
     assert lab._checklist.ticked == [True, False]
     lab = labs.old_data_lab(drawn)
-    for k, ticked in ((4, [False, False]), (8, [False, True])):
+    many = lab.result.learning.median
+    for k, ticked in ((4, [False, False]), (1, [False, True])):
         lab.set(action_samples=k)
         assert lab._checklist.ticked == ticked and "your actions" in lab.summary_text
+    assert 0.05 < lab.result.learning.median < many / 2
+
+
+def test_another_sample_is_the_next_seed():
+    lab = labs.old_data_lab(drawn, seed=4)
+    lab.set(action_samples=1, seed=1)
+    assert torch.equal(lab.result.learning.returns, last(drawn, action_samples=1, seed=5).learning.returns)
 
 
 def test_an_error_in_the_function_is_shown_and_the_picture_stays():
