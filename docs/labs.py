@@ -35,6 +35,7 @@ GRIDS = {  # notebook, function → control → values; other controls keep thei
         right=(0.3, 0.6, 0.9),
         n=(100, 1_000, 100_000),
     ),
+    ("04_q_critic", "two_critics_lab"): dict(updates=(0, 10, 20, 30, 50, 100, 200, 400), age=range(0, 21, 4)),
     ("04_q_critic", "critic_lab"): dict(
         lake=("slippery", "firm"),
         next_action=("resampled", "stored"),

@@ -303,6 +303,6 @@ WRONG = [
 
 
 class TestAnswers(Answers):
-    NOTEBOOKS = ("02_replay_breaks_it.ipynb",)
+    NOTEBOOKS = ("02_replay_breaks_it.ipynb", "further/stability.ipynb")
     RIGHT, WRONG = RIGHT, WRONG
     REVEALING = ("min(", "max(", ".sum(", "einsum", "linalg", "solve(")

@@ -233,6 +233,6 @@ def test_a_right_target_is_handed_back_and_trains_an_agent_with_m_actions_and_wi
 
 
 class TestAnswers(Answers):
-    NOTEBOOKS = ("04_q_critic.ipynb",)
+    NOTEBOOKS = ("04_q_critic.ipynb", "further/stability.ipynb")
     RIGHT, WRONG = RIGHT, WRONG
     REVEALING = ("detach()", "torch.where", ".mean(", ".sum(", "no_grad")

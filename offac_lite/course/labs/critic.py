@@ -1,4 +1,4 @@
-"""The labs of notebook 04: two exact critics on old data, and what a critic learns from old data with M next actions."""
+"""The labs of notebook 04: two exact critics on old data, and the noise of a critic with M next actions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -204,8 +204,8 @@ class TwoCriticsResult:
 class TwoCriticsModel:
     """The computation of `two_critics_lab`, exact: two critics hold V^π and Q^π, and are trained on old data.
 
-    The task is slippery FrozenLake, 4x4, with γ = 0.99. π is the result of 20 exact natural-gradient steps. The data was
-    written by the policy `age` steps before π. One update moves each value by 0.02 (y − value) for each of its
+    The task is slippery FrozenLake, 4x4, with γ = 0.99. π is the result of 20 exact natural-gradient steps. The data
+    was written by the policy `age` steps before π. One update moves each value by 0.02 (y − value) for each of its
     transitions in a batch of 200; shown is the mean over all batches.
 
     >>> model = TwoCriticsModel()
@@ -248,9 +248,9 @@ class TwoCriticsModel:
 
 _TWO_CRITICS_QUESTIONS = (
     Question(
-        "Let both critics train on the uniform policy's data, 20 updates old, to the end. Where does V of the start go?",
+        "Train both critics to the end on data 20 updates old, the uniform policy's. Where does V of the start go?",
         lambda on, result: (result.updates, result.age) == (TWO_CRITICS_UPDATES, MAX_AGE),
-        "To 0.012, the value of the uniform policy. The Q-critic has not moved.",
+        "Close to 0.012, the value of the uniform policy. The Q-critic has not moved.",
     ),
     Question(
         "Stay at the end, and make the data younger. At which age does V stay exact as well?",

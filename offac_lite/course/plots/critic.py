@@ -29,7 +29,6 @@ __all__ = [
     "distance_curves",
     "divergence_curves",
     "learned_against_exact",
-    "target_variance_against_m",
 ]
 
 LOWEST = 0.003
@@ -61,27 +60,6 @@ def learned_against_exact(left: dict, right: dict, exact_q, exact_v) -> Figure:
         ax.set(xlabel=f"exact {what} of π", title=f"{what}, dots learned, rings exact", xlim=(-0.03, 0.95))
         ax.legend(frameon=False, loc="upper left", fontsize=9)
     axes[0].set(ylabel="learned, reward units", ylim=(-0.03, 1.0))
-    return fig
-
-
-@course_style()
-def target_variance_against_m(ms, rows: dict) -> Figure:
-    """Draw the variance of y against M, a panel for each {title: (variance by M, floor, sampled by M)}."""
-    fig, axes = figure(9.0, 3.4, ncols=len(rows), sharey=True)
-    for ax, (title, (variance, floor, sampled)) in zip(axes, rows.items(), strict=True):
-        ax.plot(ms, variance, color=NEXT, lw=2.4, label="y, exact")
-        ax.plot(ms, sampled, "o", color=NEXT, mec="white", ms=8, label="y, sampled")
-        if floor > 0:
-            ax.axhline(floor, color=STATES, ls="-.", zorder=3, label="from r and s′: the floor")
-        ax.set(xscale="log", yscale="log", xlabel="M, next actions per target")
-        fall = variance[0] / variance[-1]
-        words = f"falls {fall:.3g}-fold" if fall > 1.05 else "stays"
-        ax.set_title(f"{title}: the variance {words}", loc="left", fontsize=10.5)
-        ax.set_xticks(ms, [f"{m}" for m in ms])
-        ax.minorticks_off()
-        ax.legend(frameon=False, fontsize=9, loc="lower left")
-    lowest, highest = min(min(v) for v, *_ in rows.values()), max(max(v) for v, *_ in rows.values())
-    axes[0].set(ylabel="variance of the target y", ylim=(lowest / 4, highest * 2))
     return fig
 
 
@@ -207,8 +185,8 @@ class CriticView:
 class TwoCriticsView:
     """Two critics' values on the lake, and the value of the start over updates.
 
-    It shows a `labs.critic.TwoCriticsResult`. No axis depends on the controls. `top` is the largest exact value, `start`
-    the exact value of the start.
+    It shows a `labs.critic.TwoCriticsResult`. No axis depends on the controls. `top` is the largest exact value,
+    `start` the exact value of the start.
     """
 
     def __init__(self, top: float, start: float, n_updates: int):
