@@ -16,10 +16,11 @@ import numpy as np
 import PIL.Image
 import torch
 
-from offac_lite.course import labs
+from offac_lite.course import checks, labs
 from offac_lite.course.stage.lab import Lab
 
 SHOWN = re.compile(r"^\w+ = ((\w+)\(.*\))\n\w+\.show\(\)", re.M)  # lab = variance_lab(...), then lab.show()
+SCOPE = {name: exercise.right for name, exercise in checks.EXERCISES.items()} | vars(labs)  # what such a call may name
 OCTAVES = (1, 2, 4, 8, 16, 32, 64)
 GRIDS = {  # notebook, function → control → values; other controls keep their first value
     ("00_start_here", "variance_lab"): dict(action_samples=OCTAVES, baseline=("none", "value")),
@@ -75,7 +76,7 @@ def moving(notebook: str, source: str, site: Path) -> str | None:
     if grid is None:
         return None
     torch.set_num_threads(1)
-    lab = eval(found[1], vars(labs))
+    lab = eval(found[1], SCOPE)
     controls = {name: lab.controls[name] for name in grid}
     start = [list(values).index(controls[name].value) for name, values in grid.items()]
     words = [[_label(controls[name], value) for value in values] for name, values in grid.items()]

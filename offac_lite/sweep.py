@@ -139,7 +139,8 @@ def sweep(
     finally:
         bar.close()
     for name, (_, changes, path) in todo.items():  # saved by a process whose answer the interruption cut off
-        if results[name].run is None and path is not None and (run := _kept(config, changes, path)) is not None:
+        there = results[name].run is None and path is not None and path.exists()
+        if there and (run := _kept(config, changes, path)) is not None:
             results[name] = Row(name, run)
     return results
 

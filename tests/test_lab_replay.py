@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from offac_lite import ReplayBuffer
-from offac_lite.course import labs
+from offac_lite.course import checks, labs
 from offac_lite.course.labs.replay import Comparison
 from offac_lite.envs import VectorEnv
 from offac_lite.exact import TabularMDP
@@ -157,9 +157,9 @@ def test_the_age_labs_controls_move_picture_and_words():
         assert lab.error is None
         assert lab.png not in seen and lab.summary_text not in seen.values(), change
         seen[lab.png] = lab.summary_text
-    assert list(labs.age_lab(["age"]).values) == ["age"]
+    assert list(labs.age_lab(controls=["age"]).values) == ["age"]
     with pytest.raises(ValueError, match="controls must be one of"):
-        labs.age_lab(["AGE"])
+        labs.age_lab(controls=["AGE"])
     for outside, words in ((dict(age=21), "age must"), (dict(writers="some"), "writers must be one of")):
         with pytest.raises(ValueError, match=words):
             labs.AgeModel()(**outside)
@@ -189,12 +189,24 @@ def test_the_age_labs_axes_stay_and_what_is_beyond_them_is_a_triangle():
     assert not any(len(ghost.get_xdata()) for ghost in view.ghosts)
 
 
-def test_the_age_labs_questions_are_ticked_by_the_settings_that_answer_them():
+def test_the_age_labs_question_is_ticked_by_the_setting_that_answers_it():
     lab, ticked = labs.age_lab(), []
-    for step in (dict(age=8), dict(age=20), dict(writers="one"), dict(writers="all", baseline="none"), dict(age=2)):
-        lab.set(**step)
-        ticked.append(sum(lab._checklist.ticked))
-    assert ticked == [1, 2, 3, 3, 4]
+    for age in (7, 8, 20):
+        lab.set(age=age)
+        ticked.append(list(lab._checklist.ticked))
+    assert ticked == [[False], [True], [True]]
+
+
+def test_the_age_lab_computes_the_naive_value_with_the_students_function():
+    def zero(transition, reward, buffer_policy, gamma):
+        assert transition.shape == (16, 4, 16) and reward.shape == buffer_policy.shape == (16, 4) and gamma == 0.99
+        return torch.zeros(16, dtype=torch.float64)
+
+    lab = labs.age_lab(zero)
+    assert lab.error is None and not lab.result.naive.any()
+    theirs, ours = lab.result.updates, labs.AgeModel()(age=4).updates
+    assert theirs["right", "stored"] == ours["right", "stored"] and theirs["naive", "π"] != ours["naive", "π"]
+    assert labs.age_lab(checks.naive_fixed_point.right).summary_text == labs.age_lab().summary_text
 
 
 # --------------------------------------------------------------------------------------------- the buffer lab

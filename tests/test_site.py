@@ -19,9 +19,9 @@ from bs4 import BeautifulSoup
 from playwright.sync_api import expect, sync_playwright
 
 from docs import api
-from docs.labs import GRIDS, SHOWN
+from docs.labs import GRIDS, SCOPE, SHOWN
 from offac_lite.course import labs
-from tests.browser import PATIENCE, barriers, launch, opened
+from tests.browser import PATIENCE, launch, opened
 from tests.refresh_notebooks import ROOT
 
 MISSING = [name for name in ("sphinx", "myst_nb", "furo", "math_core") if not importlib.util.find_spec(name)]
@@ -216,12 +216,6 @@ def test_a_lab_follows_keys_mouse_and_buttons_in_picture_and_words(site, browser
         shows(age=0)
 
 
-@pytest.mark.parametrize("name", ["index", MOVING, "equations", "api/algorithm"])
-def test_the_pages_have_no_barriers(site, browser, name):
-    with opened(browser, (site / f"{name}.html").as_uri(), "site-barriers") as page:
-        assert barriers(page) == []
-
-
 def test_without_scripts_a_lab_is_a_picture_with_words(site, browser):
     with browser.new_context(java_script_enabled=False) as context:
         page = context.new_page()
@@ -248,6 +242,6 @@ def test_the_table_of_moving_labs_is_about_the_notebooks_labs(notebook, function
     cells, grid = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", 4).cells, GRIDS[notebook, function]
     shown = [SHOWN.search(cell.source) for cell in cells if cell.cell_type == "code"]
     (call,) = [match[1] for match in shown if match and match[2] == function]
-    lab = eval(call, vars(labs))
+    lab = eval(call, SCOPE)
     assert all(lab.values[name] in values for name, values in grid.items()), "a lab starts on its grid"
     assert math.prod(map(len, grid.values())) <= 200, "pictures"

@@ -56,6 +56,7 @@ class OldDataModel(FixesModel):
                 cloud=None,
                 learning=learning,
                 reference=reference,
+                reference_words="the package's function",
                 stored=all(stored),
                 done=learning.steps[-1].item() == self.n_steps,
             )

@@ -1,16 +1,18 @@
 """The views of the age lab and the buffer lab."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 
-from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, STORED, figure
+from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, STORED, figure, rounded
 from offac_lite.course.plots.cloud import GHOST, arrange_axes
-from offac_lite.course.plots.lake import LakeValues
+from offac_lite.course.plots.lake import MOVES, LakeValues, draw_map
 from offac_lite.course.plots.style import course_style
 
-__all__ = ["AgeView", "BufferView"]
+__all__ = ["AgeView", "BufferView", "four_boxes"]
 
 _BOXES = {  # (critic, actions): colour, name
     ("right", "π"): (RESAMPLED, "neither wrong"),
@@ -109,6 +111,41 @@ def _place(dot, update) -> None:
     x, y = min(max(along, low), high), min(across, top)
     dot.set_data([round(x, 6)], [round(y, 6)])
     dot.set_marker("<" if along < low else ">" if along > high else "^" if across > top else "o")
+
+
+@course_style()
+def four_boxes(updates: Mapping[tuple[str, str], object], gradient) -> Figure:
+    """Draw four mean updates (S, A) of a policy on the lake, each below the exact gradient ∇J (S, A), in black.
+
+    `updates` is {(critic, actions): update}, with the critic "exact" or "naive" and the actions "π" or "stored". A
+    square's arrow is the sum, over the actions, of an action's direction times its part. All have the same scale.
+
+    >>> from offac_lite.exact.mdp import TabularMDP
+    >>> gradient = TabularMDP.from_gymnasium("FrozenLake-v1", map_name="4x4").policy_gradient([[0.0] * 4] * 16)
+    >>> fig = four_boxes({(v, a): gradient for v in ("exact", "naive") for a in ("π", "stored")}, gradient)
+    >>> fig.axes[3].get_title("left")
+    'naive V, stored actions: off by 0.00'
+    """
+    wanted = np.asarray(gradient)
+    scale = 1.3 / max(np.hypot(*(np.asarray(one) @ MOVES).T).max() for one in (wanted, *updates.values()))
+    fig, axes = figure(7.0, 6.6, nrows=2, ncols=2)
+    boxes = [(critic, actions) for critic in ("exact", "naive") for actions in ("π", "stored")]
+    for ax, (critic, actions) in zip(axes, boxes, strict=True):
+        update, at = np.asarray(updates[critic, actions]), draw_map(ax)
+        stored = actions == "stored"
+        _quiver(ax, at, scale * update @ MOVES, STORED if stored else RESAMPLED, 0.018)
+        _quiver(ax, at, scale * wanted @ MOVES, EXACT, 0.008)
+        off = np.linalg.norm(update - wanted) / np.linalg.norm(wanted)
+        ax.set(xlim=(-1.3, 3.52), ylim=(3.52, -1.3))
+        ax.set_title(f"{critic} V, {'stored' if stored else 'π’s own'} actions: off by {off:.2f}", loc="left")
+    return fig
+
+
+def _quiver(ax, at, arrows, color: str, width: float) -> None:
+    """Draw arrows (S, 2) from the places `at` (S, 2), without those too short to be seen."""
+    seen = np.hypot(*arrows.T) > 0.04
+    look = dict(angles="xy", scale_units="xy", scale=1, headwidth=3.2, headlength=3.2, headaxislength=3.2, minlength=0)
+    ax.quiver(*at[seen].T, *rounded(arrows[seen]).T, color=color, width=width, zorder=3, **look)
 
 
 class BufferView:
