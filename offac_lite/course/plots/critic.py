@@ -198,7 +198,7 @@ class TwoCriticsView:
             self.lake_q.set_title("Q-critic: Σ$_a$ π Q")
             self._build_curve(self.curve, start, n_updates)
         self.artists = [artist for values in self.values for artist in values.artists]
-        self.artists += [*self.lines, *self.dots, *self.words]
+        self.artists += [*self.lines, *self.dots, *self.words, self.writer]
         self.arrange(narrow=False)
 
     def _build_curve(self, ax, start: float, n_updates: int) -> None:
@@ -208,6 +208,7 @@ class TwoCriticsView:
         self.lines = [ax.plot([], [], color=color, lw=2.4)[0] for color, _ in looks]
         self.dots = [ax.plot([], [], "o", color=color, ms=8, mec="white", clip_on=False)[0] for color, _ in looks]
         self.words = [ax.text(1.04 * n_updates, 0, "", color=dark, fontsize=9.5, va="center") for _, dark in looks]
+        self.writer = ax.text(n_updates, 0.445, "", color=MUTED, fontsize=9, ha="right", va="top")
         ax.set(xlim=(0, n_updates), ylim=(0, 0.45), xticks=np.linspace(0, n_updates, 5))
         ax.set(xlabel="updates of 200 old transitions", title="value of the start")
 
@@ -225,6 +226,7 @@ class TwoCriticsView:
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
         starts = [result.v_start, result.q_start]
+        self.writer.set_text(f"data {result.age} updates old" if result.age else "data of π itself")
         for values, numbers in zip(self.values, (result.v, result.q), strict=True):
             values.update(numbers)
         ends = [path[result.updates].item() for path in starts]
