@@ -93,6 +93,7 @@ LABS = {  # how to show each of them, with small data where one needs data
     "buffer": "from tests.test_lab_replay import short_run\nlabs.buffer_lab(*short_run())",
     "one-ratio": "labs.one_ratio_lab()",
     "weights": "labs.weights_lab()",
+    "two-critics": "labs.two_critics_lab()",
     "critic": "labs.critic_lab()",
     "continuous": "labs.continuous_lab()",
     "watch": "from tests.test_lab_watch import tiny_album\nlabs.watch_lab(tiny_album())",

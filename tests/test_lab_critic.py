@@ -1,4 +1,4 @@
-"""The critic lab, driven by value: what it shows is what the exact solutions say; and notebook 04's figures."""
+"""The labs of notebook 04, driven by value: they show what the exact solutions say; and the notebook's figures."""
 
 import itertools
 import math
@@ -9,6 +9,7 @@ import torch
 
 from offac_lite.course import labs, plots
 from offac_lite.exact import TabularMDP
+from offac_lite.exact.outcomes import Outcomes
 from tests.lab_changes import assert_each_change_shows
 
 
@@ -115,25 +116,91 @@ def test_only_the_controls_asked_for_are_shown():
         labs.CriticModel()(lake="dry")
 
 
+@pytest.fixture(scope="module")
+def two_critics():
+    return labs.TwoCriticsModel()
+
+
+@pytest.mark.parametrize("age", [1, 5, 20])
+def test_of_two_exact_critics_v_goes_to_the_writers_value_and_q_stays(two_critics, age):
+    mdp, beta = two_critics.mdp, two_critics.policies[20 - age]
+    v, q = two_critics.path(age)
+    assert torch.allclose(q, two_critics.v_pi.expand_as(q), atol=1e-12)
+    live = mdp.occupancy(beta) > 0
+    end = mdp.state_values(beta)
+    assert torch.equal(v[0], two_critics.v_pi)
+    assert ((v[-1] - end)[live].norm() < 0.25 * (v[0] - end)[live].norm()) and abs(v[-1, 0] - end[0]) < 0.03
+    assert (v[:, 0].diff() < 0).all(), "the start only falls"
+
+
+def test_on_data_of_its_own_v_stays_too(two_critics):
+    v, q = two_critics.path(0)
+    assert torch.allclose(v, two_critics.v_pi.expand_as(v), atol=1e-12) and torch.allclose(v, q, atol=1e-12)
+
+
+def test_the_mean_update_is_that_of_sampled_batches(two_critics):
+    """One update of V and of Q from their exact values, against the mean of 200,000 sampled transitions."""
+    mdp, beta = two_critics.mdp, two_critics.policies[0]
+    generator = torch.Generator().manual_seed(0)
+    data = (mdp.occupancy(beta)[:, None] * beta).flatten()
+    at = torch.multinomial(data, 200_000, replacement=True, generator=generator)
+    lake = Outcomes.from_gymnasium("FrozenLake-v1", map_name="4x4")
+    s, a = at // 4, at % 4
+    which = torch.multinomial(lake.probability[s, a], 1, generator=generator)[:, 0]
+    y = lake.reward[s, a, which] + 0.99 * ~lake.terminated[s, a, which] * two_critics.v_pi[lake.next_obs[s, a, which]]
+    moved = torch.zeros(16, dtype=torch.float64).index_add(0, s, y - two_critics.v_pi[s]) / len(s)
+    exact = (two_critics.path(20)[0][1] - two_critics.v_pi) / (0.02 * 200)
+    assert (moved - exact).norm() < 0.05 * exact.norm()
+
+
+def test_two_critics_controls_move_picture_and_words():
+    lab = labs.two_critics_lab()
+    assert_each_change_shows(lab, [dict(updates=20), dict(updates=400), dict(age=7), dict(age=0)])
+
+
+def test_two_critics_questions_are_ticked_at_the_end_only():
+    lab, ticked = labs.two_critics_lab(), []
+    for step in (dict(updates=200), dict(updates=400), dict(age=10), dict(age=0)):
+        lab.set(**step)
+        ticked.append(sum(lab._checklist.ticked))
+    assert ticked == [0, 1, 1, 2]
+
+
+def test_two_critics_axes_stay_and_the_words_are_apart():
+    lab = labs.two_critics_lab()
+    view = lab._view
+    before = [(ax.get_xlim(), ax.get_ylim()) for ax in view.figure.axes]
+    for updates, age in itertools.product((0, 10, 400), (0, 1, 20)):
+        lab.set(updates=updates, age=age)
+        low, high = sorted(word.get_position()[1] for word in view.words)
+        assert high - low > 0.0349
+        assert view.curve.get_ylim()[0] < lab.result.v_start.min() and high < view.curve.get_ylim()[1]
+    assert before == [(ax.get_xlim(), ax.get_ylim()) for ax in view.figure.axes]
+
+
+@pytest.mark.parametrize("outside", [dict(updates=401), dict(updates=-1), dict(age=21), dict(age=-1)], ids=str)
+def test_two_critics_settings_outside_the_sliders_are_refused(two_critics, outside):
+    with pytest.raises(ValueError, match=f"{next(iter(outside))} must"):
+        two_critics(**outside)
+
+
 def figures():
     ten = np.linspace(0, 0.9, 10)
     left = {name: (ten, ten / 2) for name in ("drawn from π now", "the stored one", "the best one")}
     yield plots.learned_against_exact(left, {"V from the same data": (ten, ten)}, ten, ten)
-    rows = {"one": ([2.0, 1.0], 0.0, [2.1, 1.1]), "two": ([2.0, 1.9], 1.8, [2.0, 2.0])}
-    yield plots.target_variance_against_m([1, 2], rows)
     fig, (ax,) = plots.figure()
     plots.distance_curves(ax, [1, 2, 3], np.array([[3.0, 2, 1], [1, 2, 3], [2, 2, 2]]), color=plots.NEXT, label="x")
     yield fig
     yield plots.divergence_curves({"up": ([1.0, 2.0], True, False), "down": ([1.0, 0.5], False, True)})
 
 
-@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize("index", range(3))
 def test_the_same_figure_has_the_same_bytes(index):
     one, two = (plots.png(list(figures())[index]) for _ in range(2))
     assert one == two and len(one) > 3_000
 
 
 def test_distance_curves_draw_every_seed_and_their_median():
-    fig = list(figures())[2]
+    fig = list(figures())[1]
     drawn = [line.get_ydata().tolist() for line in fig.axes[0].lines]
     assert drawn == [[3, 2, 1], [1, 2, 3], [2, 2, 2], [2, 2, 2]]

@@ -270,7 +270,7 @@ def two_critics_lab() -> Lab:
     """
     model = TwoCriticsModel()
     controls = dict(
-        updates=ipywidgets.IntSlider(0, 0, TWO_CRITICS_UPDATES, 10, description="updates"),
+        updates=ipywidgets.IntSlider(0, 0, TWO_CRITICS_UPDATES, 10, description="training updates"),
         age=ipywidgets.IntSlider(MAX_AGE, 0, MAX_AGE, description="age of the data, updates"),
     )
     view = plots.TwoCriticsView(model.v_pi.max().item(), model.v_pi[0].item(), TWO_CRITICS_UPDATES)

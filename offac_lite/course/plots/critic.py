@@ -29,7 +29,6 @@ __all__ = [
     "distance_curves",
     "divergence_curves",
     "learned_against_exact",
-    "target_variance_against_m",
 ]
 
 LOWEST = 0.003
@@ -61,27 +60,6 @@ def learned_against_exact(left: dict, right: dict, exact_q, exact_v) -> Figure:
         ax.set(xlabel=f"exact {what} of π", title=f"{what}, dots learned, rings exact", xlim=(-0.03, 0.95))
         ax.legend(frameon=False, loc="upper left", fontsize=9)
     axes[0].set(ylabel="learned, reward units", ylim=(-0.03, 1.0))
-    return fig
-
-
-@course_style()
-def target_variance_against_m(ms, rows: dict) -> Figure:
-    """Draw the variance of y against M, a panel for each {title: (variance by M, floor, sampled by M)}."""
-    fig, axes = figure(9.0, 3.4, ncols=len(rows), sharey=True)
-    for ax, (title, (variance, floor, sampled)) in zip(axes, rows.items(), strict=True):
-        ax.plot(ms, variance, color=NEXT, lw=2.4, label="y, exact")
-        ax.plot(ms, sampled, "o", color=NEXT, mec="white", ms=8, label="y, sampled")
-        if floor > 0:
-            ax.axhline(floor, color=STATES, ls="-.", zorder=3, label="from r and s′: the floor")
-        ax.set(xscale="log", yscale="log", xlabel="M, next actions per target")
-        fall = variance[0] / variance[-1]
-        words = f"falls {fall:.3g}-fold" if fall > 1.05 else "stays"
-        ax.set_title(f"{title}: the variance {words}", loc="left", fontsize=10.5)
-        ax.set_xticks(ms, [f"{m}" for m in ms])
-        ax.minorticks_off()
-        ax.legend(frameon=False, fontsize=9, loc="lower left")
-    lowest, highest = min(min(v) for v, *_ in rows.values()), max(max(v) for v, *_ in rows.values())
-    axes[0].set(ylabel="variance of the target y", ylim=(lowest / 4, highest * 2))
     return fig
 
 
@@ -220,7 +198,7 @@ class TwoCriticsView:
             self.lake_q.set_title("Q-critic: Σ$_a$ π Q")
             self._build_curve(self.curve, start, n_updates)
         self.artists = [artist for values in self.values for artist in values.artists]
-        self.artists += [*self.lines, *self.dots, *self.words]
+        self.artists += [*self.lines, *self.dots, *self.words, self.writer]
         self.arrange(narrow=False)
 
     def _build_curve(self, ax, start: float, n_updates: int) -> None:
@@ -230,6 +208,7 @@ class TwoCriticsView:
         self.lines = [ax.plot([], [], color=color, lw=2.4)[0] for color, _ in looks]
         self.dots = [ax.plot([], [], "o", color=color, ms=8, mec="white", clip_on=False)[0] for color, _ in looks]
         self.words = [ax.text(1.04 * n_updates, 0, "", color=dark, fontsize=9.5, va="center") for _, dark in looks]
+        self.writer = ax.text(n_updates, 0.445, "", color=MUTED, fontsize=9, ha="right", va="top")
         ax.set(xlim=(0, n_updates), ylim=(0, 0.45), xticks=np.linspace(0, n_updates, 5))
         ax.set(xlabel="updates of 200 old transitions", title="value of the start")
 
@@ -247,6 +226,7 @@ class TwoCriticsView:
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
         starts = [result.v_start, result.q_start]
+        self.writer.set_text(f"data {result.age} updates old" if result.age else "data of π itself")
         for values, numbers in zip(self.values, (result.v, result.q), strict=True):
             values.update(numbers)
         ends = [path[result.updates].item() for path in starts]
