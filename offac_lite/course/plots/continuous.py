@@ -107,12 +107,14 @@ def sac_curves(runs: dict[str, dict], entropies: Sequence[str], target: float) -
     for name, color, style in (("this course", RESAMPLED, "-"), ("SAC", PATHWISE, "--")):
         run = runs[name]
         learning_curves(left, run["steps"], run["returns"], color, name, centre="iqm", linestyle=style)
-    left.set(xlabel="environment steps", ylabel="return", title="return of 16 seeds")
+    left.set(xlabel="environment steps", ylabel="return", title="return, interquartile mean and each seed")
     left.legend(frameon=False, loc="lower right")
-    styles = ["--", (0, (1, 1)), "-.", "-", (0, (4, 1, 1, 1))]
+    styles = ["--", (0, (1, 1)), "-.", "-", (0, (8, 3))]
     for name, style in zip(entropies, styles, strict=False):
         color, run = (PATHWISE if name == "SAC" else MUTED), runs[name]
         right.plot(run["steps"], np.median(run["entropy"], 0), color=color, ls=style, lw=2, label=name)
+    for ax in (left, right):
+        ax.set_xticks(range(0, run["steps"][-1] + 1, 4000))
     right.axhline(target, color=EXACT, lw=1.2)
     right.annotate("target ", (run["steps"][-1], target), (0, -11), textcoords="offset points", ha="right", fontsize=9)
     right.set(xlabel="environment steps", ylabel="nats", title="median entropy of the policy")
