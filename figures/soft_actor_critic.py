@@ -33,6 +33,7 @@ VARIANTS: dict[str, list[tuple[Config, dict[str, dict[str, Any]]]]] = {
             {
                 "SAC": {},
                 "SAC, entropy in the actor only": {"soft_target": False},
+                "SAC, learning rates stay": {"lr_decay": False},
                 "SAC, α = 0.002": {"entropy_bonus": 0.002},
                 "SAC, α = 0.02": {"entropy_bonus": 0.02},
                 "SAC, α = 0.2": {"entropy_bonus": 0.2},

@@ -23,12 +23,10 @@ from offac_lite.course.plots.style import course_style
 __all__ = [
     "PATHWISE",
     "ContinuousView",
-    "estimate_histograms",
     "policy_over_q",
     "right_value_wrong_slope",
     "sac_curves",
     "squashed_densities",
-    "variance_against_std",
 ]
 
 PATHWISE = "#882255"
@@ -58,30 +56,6 @@ def policy_over_q(ax, actions, q, density, *, title: str = "") -> None:
     ax.set_title(title, loc="left")
 
 
-def estimate_histograms(ax, samples: dict, exact: float, *, bins) -> None:
-    """Draw histograms of one-action estimates, {"score" or "pathwise": (n,)}, and the exact gradient."""
-    names = {"score": ("score function", RESAMPLED, "-"), "pathwise": ("pathwise", PATHWISE, "--")}
-    for key, values in samples.items():
-        label, color, style = names[key]
-        counts, edges = np.histogram(values, bins)
-        ax.stairs(counts / len(values), edges, color=color, ls=style, lw=1.8, label=label)
-    ax.axvline(exact, color=EXACT, lw=1.5, label="exact gradient")
-    ax.set(xlabel="one estimate of ∂J/∂μ", ylabel="share of the samples")
-    ax.legend(frameon=False, loc="upper right", fontsize=9)
-
-
-def variance_against_std(stds, scores: dict, pathwise) -> Figure:
-    """Draw variances against the policy's σ: score-function ones {name: values}, and the pathwise one."""
-    fig, (ax,) = figure(7.4, 3.6)
-    styles = ["-", (0, (4, 1, 1, 1)), (0, (1, 1)), (0, (6, 2))]
-    for (name, values), style, marker in zip(scores.items(), styles, "os^v", strict=False):
-        ax.plot(stds, values, color=RESAMPLED, ls=style, lw=2, marker=marker, ms=5, markevery=8, label=name)
-    ax.plot(stds, pathwise, color=PATHWISE, ls="--", lw=2.2, label="pathwise, one action")
-    ax.set(xscale="log", yscale="log", xlabel="σ of the policy", ylabel="variance of one estimate of ∂J/∂μ")
-    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return fig
-
-
 def right_value_wrong_slope(actions, q, critic, q_slope, critic_slope, density) -> Figure:
     """Draw Q, a critic that ripples around it and the policy's density; and beside them the slopes of Q and critic."""
     gap = np.abs(np.asarray(critic) - np.asarray(q)).max()
@@ -107,12 +81,14 @@ def sac_curves(runs: dict[str, dict], entropies: Sequence[str], target: float) -
     for name, color, style in (("this course", RESAMPLED, "-"), ("SAC", PATHWISE, "--")):
         run = runs[name]
         learning_curves(left, run["steps"], run["returns"], color, name, centre="iqm", linestyle=style)
-    left.set(xlabel="environment steps", ylabel="return", title="return of 16 seeds")
+    left.set(xlabel="environment steps", ylabel="return", title="return, interquartile mean and each seed")
     left.legend(frameon=False, loc="lower right")
-    styles = ["--", (0, (1, 1)), "-.", "-", (0, (4, 1, 1, 1))]
+    styles = ["--", (0, (1, 1)), "-.", "-", (0, (3, 1, 1, 1, 1, 1))]
     for name, style in zip(entropies, styles, strict=False):
         color, run = (PATHWISE if name == "SAC" else MUTED), runs[name]
         right.plot(run["steps"], np.median(run["entropy"], 0), color=color, ls=style, lw=2, label=name)
+    for ax in (left, right):
+        ax.set_xticks(range(0, run["steps"][-1] + 1, 4000))
     right.axhline(target, color=EXACT, lw=1.2)
     right.annotate("target ", (run["steps"][-1], target), (0, -11), textcoords="offset points", ha="right", fontsize=9)
     right.set(xlabel="environment steps", ylabel="nats", title="median entropy of the policy")
