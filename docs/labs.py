@@ -30,10 +30,7 @@ GRIDS = {  # notebook, function → control → values; other controls keep thei
     ),
     ("02_replay_breaks_it", "age_lab"): dict(age=range(21), writers=("all", "one"), baseline=("value", "none")),
     ("03_importance_weights", "one_ratio_lab"): dict(
-        weighting=("whole", "single"),
-        horizon=(8, 16),
-        right=(0.3, 0.6, 0.9),
-        n=(100, 1_000, 100_000),
+        weighting=("whole", "single"), horizon=(4, 8, 16, 20), right=(0.3, 0.5, 0.6, 0.9), n=(100, 1_000, 100_000)
     ),
     ("04_q_critic", "two_critics_lab"): dict(updates=(0, 10, 20, 30, 50, 100, 200, 400), age=range(0, 21, 4)),
     ("04_q_critic", "critic_lab"): dict(
@@ -53,6 +50,13 @@ GRIDS = {  # notebook, function → control → values; other controls keep thei
     ),
     ("05_resampled_actions", "fixes_lab"): dict(
         fixes=("none", "fix 1", "both"), data=("fresh", "old"), baseline=("none", "value")
+    ),
+    ("further/variance_and_learning", "weights_lab"): dict(
+        weighting=("whole", "causal", "single", "clipped"),
+        baseline=("none", "value"),
+        horizon=(8, 16),
+        right=(0.3, 0.6, 0.9),
+        n=(100, 1_000, 100_000),
     ),
     ("further/continuous_actions", "continuous_lab"): dict(
         landscape=("one peak", "two humps"),

@@ -171,11 +171,11 @@ WRONG = [
 ]
 
 
-NOTEBOOK = ROOT / "notebooks" / "further" / "variance_and_learning.ipynb"
+CHAPTER = "further/variance_and_learning.ipynb"
 
 
 def test_the_answer_of_the_open_exercise_reaches_what_the_text_says(capsys):
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    cells = nbformat.read(ROOT / "notebooks" / CHAPTER, as_version=4).cells
     (answer,) = [c.source for c in cells if "One answer" in c.source]
     (cell,) = [c.source for c in cells if c.cell_type == "code" and c.source.startswith("my_beta")]
     lake = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4")
@@ -188,6 +188,6 @@ def test_the_answer_of_the_open_exercise_reaches_what_the_text_says(capsys):
 
 
 class TestAnswers(Answers):
-    NOTEBOOKS = ("03_importance_weights.ipynb", "further/variance_and_learning.ipynb")
+    NOTEBOOKS = ("03_importance_weights.ipynb", CHAPTER)
     RIGHT, WRONG = RIGHT, WRONG
     REVEALING = ("detach()", "cumsum", "clamp", ".sum(", "softmax", "no_grad", "exp()")

@@ -216,7 +216,7 @@ def learning_lab(
 
 
 def own_loss_lab(actor_loss: Loss) -> Lab:
-    """Make the lab of a loss with a weight of the student's own: its agents against those with Q itself, in grey.
+    """Make the lab of a student's loss with another weight: its agents, and in grey those with Q itself.
 
     `actor_loss` has the arguments of notebook 05's losses. K is at least 2.
 
