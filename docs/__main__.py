@@ -14,6 +14,7 @@ from pathlib import Path
 from sphinx.cmd.build import main as sphinx
 
 from docs import api
+from offac_lite.course import material
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -83,10 +84,9 @@ def stage(source: Path) -> None:
     """Gather in `source` what becomes the site: the README as its first page, the rest in its place."""
     for folder in ("notebooks/further", "docs"):
         (source / folder).mkdir(parents=True)
-    for file in (ROOT / "notebooks").rglob("*.ipynb"):
-        if ".ipynb_checkpoints" not in file.parts:
-            shutil.copy(file, source / file.relative_to(ROOT))
-    for path in [*ROOT.glob("*.md"), *HERE.glob("*.md"), *(ROOT / "notebooks").glob("*.md")]:
+    for file in material.notebooks():
+        shutil.copy(file, source / file.relative_to(ROOT))
+    for path in [*ROOT.glob("*.md"), *HERE.glob("*.md"), *material.NOTEBOOKS.glob("*.md")]:
         name = str(path.relative_to(ROOT))
         text = page_of(path.read_text(encoding="utf-8"), name, source)
         page = source / name.replace("README", "index")

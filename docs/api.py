@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import nbformat
 
-from offac_lite.course import checks
+from offac_lite.course import checks, material
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "offac_lite"
@@ -83,12 +83,12 @@ def documented(module: str) -> dict[str, str]:
 def equations() -> list[Equation]:
     """List the numbered equations in order, from the docstrings that name them and the notebooks that show them."""
     shown = {}
-    for path in sorted((ROOT / "notebooks").rglob("*.ipynb")):
+    for path in material.notebooks():
         for cell in nbformat.read(path, 4).cells:
             if cell.cell_type == "markdown":
                 for block in re.findall(r"\$\$(.+?)\$\$", cell.source, re.DOTALL):
                     for number in re.findall(r"\\tag\{(.*?)\}", block):
-                        name = path.relative_to(ROOT / "notebooks").with_suffix("").as_posix()
+                        name = path.relative_to(material.NOTEBOOKS).with_suffix("").as_posix()
                         shown[number] = name, re.sub(r"\\tag\{.*?\}", "", block).strip().rstrip(".,").strip()
     found = []
     for room in ROOMS:

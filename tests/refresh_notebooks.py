@@ -25,6 +25,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
 
+from offac_lite.course import material
 from tests.fonts import prepare_fonts
 
 ROOT = Path(__file__).parent.parent
@@ -188,7 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     prepare_fonts()
     failed = False
-    for path in options.paths or sorted((ROOT / "notebooks").rglob("*.ipynb")):
+    for path in options.paths or material.notebooks():
         print(f"{path}: ", end="", flush=True)
         found = refresh(path, options.check)
         print("ok" if not found else "NOT WRITTEN" if not options.check else "NOT OK")

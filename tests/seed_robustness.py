@@ -18,7 +18,8 @@ from pathlib import Path
 import nbformat
 from nbclient.exceptions import CellExecutionError
 
-from tests.refresh_notebooks import ROOT, execute, raised
+from offac_lite.course import material
+from tests.refresh_notebooks import execute, raised
 
 SEED_LINE = re.compile(r"^SEED = 0\b", re.MULTILINE)
 PEAK = """\
@@ -64,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.seeds < 1 or options.first < 0:
         parser.error("--seeds must be at least 1, and --first not negative")
     held, runs = 0, 0
-    for path in options.paths or sorted((ROOT / "notebooks").rglob("*.ipynb")):
+    for path in options.paths or material.notebooks():
         for seed in range(options.first, options.first + options.seeds):
             start = time.perf_counter()
             wrong, peak = failure(path, seed)

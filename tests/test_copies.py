@@ -11,8 +11,7 @@ from offac_lite.course import classroom, material
 from offac_lite.course import copies as copying
 from tests.refresh_notebooks import ROOT, execute
 
-COURSE = ROOT / "notebooks"
-ORIGINALS = sorted(COURSE.rglob("*.ipynb"))
+ORIGINALS = material.notebooks()
 FOLDED = re.compile(r"<details><summary>(?:<b>)?(.*?)(?:</b>)?</summary>(.*?)</details>", re.DOTALL)
 each_notebook = pytest.mark.parametrize("path", ORIGINALS, ids=lambda path: path.stem)
 

@@ -10,11 +10,10 @@ import nbformat
 import pytest
 
 import offac_lite
-from offac_lite.course import checks
+from offac_lite.course import checks, material
 from tests.refresh_notebooks import ROOT
 
-COURSE = ROOT / "notebooks"
-PATHS = sorted(COURSE.rglob("*.ipynb"))
+PATHS = material.notebooks()
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MODULES = (ROOT / "docs" / "package.md").read_text(encoding="utf-8")
 CHAPTERS = [path for path in PATHS if path.parent.name == "further"]

@@ -15,10 +15,11 @@ import pytest
 from nbconvert import HTMLExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from offac_lite.course import material
 from tests import refresh_notebooks
 from tests.refresh_notebooks import METADATA, ROOT, WIDGET_VIEW, execute, normalise, problems, refresh, written
 
-NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
+NOTEBOOKS = material.notebooks()
 PNG = base64.b64encode(b"not looked at").decode()
 TESTS = "python3 -m venv .venv && .venv/bin/pip install -r requirements-dev.txt && .venv/bin/pytest"
 LAB = "from tests.demo_lab import demo_lab\n\ndemo_lab().show()\nprint('below')"

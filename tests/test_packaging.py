@@ -15,10 +15,10 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 from setuptools import find_packages
 
+from offac_lite.course import material
 from tests.refresh_notebooks import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-COURSE = ROOT / "notebooks"
 FILES = [p.relative_to(ROOT) for p in (ROOT / "offac_lite").rglob("*") if p.is_file() and p.suffix != ".pyc"]
 
 
@@ -67,13 +67,12 @@ def alone(wheel, folder, *command):
 def test_the_wheel_brings_every_module_notebook_and_kept_run(wheel):
     held = {path.relative_to(wheel / "offac_lite") for path in (wheel / "offac_lite").rglob("*") if path.is_file()}
     course = [
-        *COURSE.rglob("*.ipynb"),
-        COURSE / "glossary.md",
+        *material.notebooks(),
+        ROOT / "notebooks" / "glossary.md",
         ROOT / "figures" / "ablations.json",
         ROOT / "figures" / "soft_actor_critic.json",
         ROOT / "figures" / "episodes.json",
     ]
-    course = [path for path in course if ".ipynb_checkpoints" not in path.parts]
     wanted = {"course" / Path("files") / path.relative_to(ROOT) for path in course}
     assert held == wanted | {path.relative_to("offac_lite") for path in FILES} and len(wanted) > 5
     for path in course:
@@ -83,7 +82,7 @@ def test_the_wheel_brings_every_module_notebook_and_kept_run(wheel):
 @pytest.mark.slow
 def test_with_the_wheel_alone_the_course_starts_where_there_is_no_checkout(wheel, tmp_path):
     out = alone(wheel, tmp_path, "-m", "offac_lite", "start", "mine", "--no-open")
-    names = sorted(path.name for path in COURSE.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+    names = sorted(path.name for path in material.notebooks())
     assert out.startswith(f"{len(names)} notebooks written to mine")
     assert sorted(path.name for path in (tmp_path / "mine").rglob("*.ipynb")) == names
     code = "from offac_lite.course import material; print(material.FOLDER, len(material.kept_runs()['young']))"
@@ -93,7 +92,7 @@ def test_with_the_wheel_alone_the_course_starts_where_there_is_no_checkout(wheel
 
 def test_no_notebook_reads_a_file_of_the_checkout():
     """It could not find one where the course came in a wheel: `kept_runs` reads what there is to read."""
-    for path in COURSE.rglob("*.ipynb"):
+    for path in material.notebooks():
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         code = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
         assert not re.search(r"__file__|\bPath\(|\bopen\(|\.read_text\(|\.\./", code), path.name

@@ -6,10 +6,9 @@ import re
 import nbformat
 import pytest
 
-from offac_lite.course import predictions
-from tests.refresh_notebooks import ROOT
+from offac_lite.course import material, predictions
 
-PATHS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
+PATHS = material.notebooks()
 TEXT = """## 02.1 · b
 
 (a) If you chose (a): it is less.

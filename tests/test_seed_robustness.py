@@ -4,8 +4,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+from offac_lite.course import material
 from tests import seed_robustness
-from tests.refresh_notebooks import ROOT
 
 
 def notebook(path, *sources):
@@ -29,10 +29,6 @@ def test_a_notebook_needs_one_seed(tmp_path, sources):
         seed_robustness.failure(notebook(tmp_path / "claim.ipynb", *sources), 1)
 
 
-@pytest.mark.parametrize(
-    "path",
-    sorted((ROOT / "notebooks").rglob("[!0]*.ipynb")) + sorted((ROOT / "notebooks").glob("0[1-9]*.ipynb")),
-    ids=lambda path: path.stem,
-)
+@pytest.mark.parametrize("path", material.notebooks(), ids=lambda path: path.stem)
 def test_every_notebook_has_its_seed_at_the_top(path):
     seed_robustness.with_seed(nbformat.read(path, as_version=4), 1)

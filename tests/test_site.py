@@ -20,13 +20,12 @@ from playwright.sync_api import expect, sync_playwright
 
 from docs import api
 from docs.labs import GRIDS, SCOPE, SHOWN
-from offac_lite.course import labs
+from offac_lite.course import labs, material
 from tests.browser import PATIENCE, launch, opened
 from tests.refresh_notebooks import ROOT
 
 MISSING = [name for name in ("sphinx", "myst_nb", "furo", "math_core") if not importlib.util.find_spec(name)]
-COURSE = ROOT / "notebooks"
-NOTEBOOKS = [path.relative_to(COURSE).with_suffix("").as_posix() for path in sorted(COURSE.rglob("*.ipynb"))]
+NOTEBOOKS = [path.relative_to(material.NOTEBOOKS).with_suffix("").as_posix() for path in material.notebooks()]
 REFERENCE = ["docs/setup", "docs/package", "equations", *(f"api/{room}" for room in api.ROOMS)]
 PROJECT = ["docs/measurements", "CONTRIBUTING", "docs/maintaining", "CHANGELOG"]
 WORDS = ["notebooks/INSTRUCTORS", "notebooks/glossary", *REFERENCE, *PROJECT]

@@ -11,8 +11,7 @@ from offac_lite.__main__ import main
 from offac_lite.course import material, start
 from tests.refresh_notebooks import ROOT
 
-COURSE = ROOT / "notebooks"
-NAMES = [path.relative_to(COURSE).as_posix() for path in sorted(COURSE.rglob("*.ipynb"))]
+NAMES = [path.relative_to(material.NOTEBOOKS).as_posix() for path in material.notebooks()]
 
 
 def test_it_copies_every_notebook_without_outputs_and_with_all_its_text(tmp_path, capsys):
