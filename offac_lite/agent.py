@@ -151,8 +151,7 @@ class Agent:
             loss = own_loss(self.policy, self.critic, batch.obs, batch.action, c.action_samples, self.generator)
         loss = loss.expand(c.seeds)  # of a mean over seeds, each seed gets its full gradient
         if c.entropy_bonus:
-            entropy = self.entropy(batch.obs, self.generator)
-            loss = loss - (equations.per_seed(self.alpha, entropy) * entropy).mean(-1)
+            loss = loss - equations.times(self.alpha, self.entropy(batch.obs, self.generator)).mean(-1)
         return loss
 
     @torch.no_grad()

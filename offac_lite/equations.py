@@ -132,7 +132,7 @@ def soft_q(next_q: Tensor, next_log_prob: Tensor, alpha: float | Tensor) -> Tens
     tensor([6.])
     """
     _check.same_shape(next_q=next_q, next_log_prob=next_log_prob)
-    return (next_q - per_seed(alpha, next_q) * next_log_prob).detach()
+    return (next_q - times(alpha, next_log_prob)).detach()
 
 
 def entropy_weight_loss(log_alpha: Tensor, entropy: Tensor, target_entropy: float) -> Tensor:
@@ -151,9 +151,9 @@ def entropy_weight_loss(log_alpha: Tensor, entropy: Tensor, target_entropy: floa
     return (log_alpha * above)[..., 0]
 
 
-def per_seed(alpha: float | Tensor, like: Tensor) -> float | Tensor:
-    """Give one number per seed, (S, 1), the axes of `like`, (S, ...). A number stays a number."""
-    return alpha.reshape(-1, *[1] * (like.ndim - 1)) if isinstance(alpha, Tensor) else alpha
+def times(alpha: float | Tensor, x: Tensor) -> Tensor:
+    """Return α x for x (S, ...): α is one number, or one per seed, (S, 1)."""
+    return (alpha.reshape(-1, *[1] * (x.ndim - 1)) if isinstance(alpha, Tensor) else alpha) * x
 
 
 def leave_one_out(q: Tensor) -> Tensor:

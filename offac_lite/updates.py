@@ -246,7 +246,7 @@ def resampled_actor_loss(
         )
         loss = policy_gradient_loss(log_prob, weight)
     if isinstance(pi, Categorical) and _counts(entropy_bonus):
-        loss = loss - (equations.per_seed(entropy_bonus, entropy := pi.entropy()) * entropy).mean(-1)
+        loss = loss - equations.times(entropy_bonus, pi.entropy()).mean(-1)
     return loss
 
 
@@ -332,8 +332,7 @@ def reparameterized_actor_loss(
     with frozen(critic):
         objective = critic(obs, action_resampled)
     if _counts(entropy_bonus):
-        log_prob = pi.log_prob(action_resampled)
-        objective = objective - equations.per_seed(entropy_bonus, log_prob) * log_prob
+        objective = objective - equations.times(entropy_bonus, pi.log_prob(action_resampled))
     return reparameterized_loss(objective)
 
 
@@ -400,8 +399,7 @@ def stored_actor_loss(
         advantage = weight * advantage
     loss = policy_gradient_loss(log_prob.unsqueeze(-2), advantage.unsqueeze(-2))
     if _counts(entropy_bonus):
-        entropy = _discrete(pi).entropy()
-        loss = loss - (equations.per_seed(entropy_bonus, entropy) * entropy).mean(-1)
+        loss = loss - equations.times(entropy_bonus, _discrete(pi).entropy()).mean(-1)
     return loss
 
 

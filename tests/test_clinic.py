@@ -204,8 +204,6 @@ def test_the_figures_hold_every_seed_and_what_is_impossible(charts):
     assert np.allclose(due.get_ydata(), charts["A"]["delivered"].median(0).values, atol=0.5)
     low, high = value.get_ylim()
     assert low < 0 and high > charts["A"]["value"].max()
-    ward = plots.patient_returns({letter: charts[letter] for letter in "DE"}, charts[""])
-    assert [ax.get_title("center") or ax.get_title("left") for ax in ward.axes] == ["patient D", "patient E"]
 
 
 @pytest.mark.slow

@@ -584,6 +584,7 @@ CALLS |= {
         logits=Table(table2()),
         behavior=Probs(pi2()),
         baseline=Choice("value", NONE),
+        naive_value=Table(table2()[0], NONE),
     ),
 }
 

@@ -99,6 +99,18 @@ def test_a_mean_update_is_what_samples_average_to():
     torch.testing.assert_close(sampled * visits.sum() / len(s), wanted, atol=0.05, rtol=0.05)
 
 
+def test_the_naive_critics_value_can_be_given():
+    mdp, logits = random_world()
+    pi, old = torch.softmax(logits[:2], -1)
+    value = torch.arange(5.0, dtype=torch.float64)
+    updates = four_updates(mdp, logits[0], old, naive_value=value)
+    for actions, probs in (("π", pi), ("stored", old)):
+        torch.testing.assert_close(updates["naive", actions], mean_update(mdp, logits[0], old, value, probs))
+    assert torch.equal(updates["right", "π"], four_updates(mdp, logits[0], old)["right", "π"])
+    with pytest.raises(ValueError, match="naive_value has shape"):
+        four_updates(mdp, logits[0], old, naive_value=value[:4])
+
+
 def test_mean_update_names_what_is_wrong():
     mdp, logits = random_world()
     pi = torch.softmax(logits[0], -1)

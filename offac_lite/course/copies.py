@@ -17,9 +17,8 @@ TEXT = {"For later: V-trace and PPO"}
 
 _FOLDED = re.compile(r"<details><summary>(?:<b>)?(.*?)(?:</b>)?</summary>.*?</details>", re.DOTALL)
 _HINT = re.compile(r"^\*Hint: .*\*$", re.MULTILINE)
-_RECAP = re.compile(
-    r"^## Recap\b.*?\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL
-)  # it repeats the lines that students write
+# The recap repeats the lines that students write.
+_RECAP = re.compile(r"^## Recap\b.*?\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 
 
 def student_copy(notebook: NotebookNode, keep_hints: bool = False, drop_answers: bool = False) -> NotebookNode:

@@ -9,13 +9,17 @@ FOLDER = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2]
 NOTEBOOKS = FOLDER / "notebooks"
 
 
+def _kept(name: str) -> Any:
+    return json.loads((FOLDER / "figures" / name).read_text(encoding="utf-8"))
+
+
 def kept_runs() -> dict[str, Any]:
     """Return the runs of CartPole that the course keeps: group → variant → steps and returns.
 
     >>> len(kept_runs()["young"]["both"]["returns"])
     32
     """
-    return json.loads((FOLDER / "figures" / "ablations.json").read_text(encoding="utf-8"))
+    return _kept("ablations.json")
 
 
 def kept_sac_runs() -> dict[str, Any]:
@@ -24,7 +28,7 @@ def kept_sac_runs() -> dict[str, Any]:
     >>> len(kept_sac_runs()["pendulum"]["SAC"]["returns"])
     16
     """
-    return json.loads((FOLDER / "figures" / "soft_actor_critic.json").read_text(encoding="utf-8"))
+    return _kept("soft_actor_critic.json")
 
 
 def kept_episodes() -> dict[str, list[list[float]]]:
@@ -33,7 +37,7 @@ def kept_episodes() -> dict[str, list[list[float]]]:
     >>> list(kept_episodes())
     ['untrained', 'naive replay', 'both fixes']
     """
-    return json.loads((FOLDER / "figures" / "episodes.json").read_text(encoding="utf-8"))
+    return _kept("episodes.json")
 
 
 def notebooks() -> list[Path]:

@@ -64,12 +64,17 @@ def mean_update(
 
 
 def four_updates(
-    mdp: TabularMDP, logits: Logits, behavior: Probs, baseline: ValueBaseline = "value"
+    mdp: TabularMDP,
+    logits: Logits,
+    behavior: Probs,
+    baseline: ValueBaseline = "value",
+    naive_value: Numbers | None = None,
 ) -> dict[tuple[Critic, Actions], PerStateAction]:
     """Compute `mean_update` with the exact ("right") and the naive critic, resampled ("π") and stored actions.
 
     The key of each update is (critic, actions). ("naive", "stored") is naive replay. ("right", "π") is the gradient
-    under the buffer's states. The other two have one wrong each. With the baseline, ("naive", "stored") is ∇J *of the
+    under the buffer's states. The other two have one wrong each. The naive critic's V is `naive_value` (S,), by default
+    V of the buffer's policy, to which it converges. With that V and the baseline, ("naive", "stored") is ∇J *of the
     buffer's policy* in its own logits: because Σ_a β(a|s) A^β(s, a) = 0, it does not depend on π at all.
 
     >>> mdp = TabularMDP([[[0.0], [0.0]]], [[1.0, 0.0]], [1.0], gamma=0.5)
@@ -81,7 +86,9 @@ def four_updates(
     size = (mdp.n_states, mdp.n_actions)
     logits, behavior = _check.table("logits", logits, size), _check.distributions("behavior", behavior, size, "(S, A)")
     pi = torch.softmax(logits, -1)
-    values: dict[Critic, torch.Tensor] = {"right": mdp.state_values(pi), "naive": mdp.state_values(behavior)}
+    naive = mdp.state_values(behavior) if naive_value is None else _check.finite_tensor("naive_value", naive_value)
+    _check.shape("naive_value", naive, size[:1], "(S,)")
+    values: dict[Critic, torch.Tensor] = {"right": mdp.state_values(pi), "naive": naive}
     sources: dict[Actions, torch.Tensor] = {"π": pi, "stored": behavior}
     return {
         (critic, source): mean_update(mdp, logits, behavior, value, actions, baseline)

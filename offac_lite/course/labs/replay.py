@@ -17,7 +17,7 @@ from offac_lite.course.stage.lab import Lab
 from offac_lite.course.stage.question import Question
 from offac_lite.exact._types import F64
 from offac_lite.exact.mdp import TabularMDP
-from offac_lite.exact.replay_bias import buffer_policy, four_updates, mean_update
+from offac_lite.exact.replay_bias import buffer_policy, four_updates
 from offac_lite.networks import CategoricalPolicy
 
 __all__ = ["AgeModel", "BufferModel", "age_lab", "buffer_lab"]
@@ -94,9 +94,7 @@ class AgeModel:
         pi, gradient = torch.softmax(logits, -1), mdp.policy_gradient(logits)
         own = self.fixed_point
         naive = own(mdp.transition, mdp.reward, behavior, mdp.gamma) if own else mdp.state_values(behavior)
-        updates = four_updates(mdp, logits, behavior, baseline)
-        for source, actions in (("π", pi), ("stored", behavior)):
-            updates["naive", source] = mean_update(mdp, logits, behavior, naive, actions, baseline)
+        updates = four_updates(mdp, logits, behavior, baseline, naive)
         return AgeResult(
             age=age,
             exact=mdp.state_values(pi),

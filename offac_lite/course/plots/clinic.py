@@ -14,7 +14,7 @@ from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, apart, figure
 from offac_lite.course.plots.cloud import arrange_axes
 from offac_lite.course.plots.style import course_style
 
-__all__ = ["ClinicView", "clinic_ranges", "patient_chart", "patient_returns"]
+__all__ = ["ClinicView", "clinic_ranges", "patient_chart"]
 
 RANDOM_RETURN = 22
 """The average return of uniformly random actions on CartPole."""
@@ -128,22 +128,6 @@ def _log_axis(ax, curves: np.ndarray, low: float = np.inf, high: float = 0.0) ->
     ax.set_yscale("log")
     bounds = np.quantile(curves[np.isfinite(curves) & (curves > 0)], [0.01, 0.99])
     ax.set_ylim(min(low, bounds[0] / 2), max(high, 3 * bounds[1]))
-
-
-@course_style()
-def patient_returns(charts: dict[str, Chart], healthy: Chart) -> Figure:
-    """Draw the return curves of several patients side by side, with the return of random actions."""
-    fig, axes = figure(9.6, 2.6, ncols=len(charts), sharey=True)
-    _PaletteCanvas(fig)
-    for ax, (letter, chart) in zip(axes, charts.items(), strict=True):
-        _instrument(ax, chart, healthy, "return", names=False)
-        ax.axhline(RANDOM_RETURN, color=EXACT, ls=":", lw=1.2)
-        middle = 0.65 * chart.steps[-1].item()
-        ax.text(middle, RANDOM_RETURN + 3, "random actions", fontsize=8.5, ha="center")
-        ax.set_title(f"patient {letter}", loc="left", fontsize=10)
-        ax.set_xlabel("environment steps")
-    axes[0].set_ylabel("return of an episode")
-    return fig
 
 
 class ClinicView:
