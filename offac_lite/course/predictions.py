@@ -23,7 +23,7 @@ def questions() -> dict[str, Question]:
     """Read the replies to all predictions: the name of a question, such as "05.2", → `Question`.
 
     They stand in the folder `answers`, a file for each notebook: a heading `## 05.2 · b` names a question and its
-    right option, and a paragraph that begins with "(a)" is what is said to whoever chose (a).
+    right option, and a paragraph that begins with "(a)" is what is said to a student who chose (a).
     """
     found = {}
     for file in sorted(ANSWERS.glob("*.md")):

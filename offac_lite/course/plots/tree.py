@@ -28,7 +28,7 @@ _STEPS = (  # question, the answer that goes on, the other answer, what it point
         "cosine −1, about 0,\nor a wrong length",
         "a wrong loss of the actor:\nsign, two draws for one, sum for mean",
     ),
-    ("5  entropy: can it still change?", "yes", "0, or log A for ever", "the bonus, a collapse, no learning"),
+    ("5  entropy: can it still change?", "yes", "0, or log A throughout", "the bonus, a collapse, no learning"),
     (
         "a unit test with exact answers:\nthe two states",
         "passes",

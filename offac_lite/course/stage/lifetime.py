@@ -57,7 +57,7 @@ def collect() -> None:
 def close_with(owner: Any, widget: ipywidgets.Widget) -> None:
     """Close `widget`, with all that it is made of, when nothing refers to `owner` any more.
 
-    An open widget is kept by its library for ever, with all that its callbacks refer to: see `weak`.
+    An open widget is kept by its library until the kernel stops, with all that its callbacks refer to: see `weak`.
     """
     weakref.finalize(owner, _close, widget).atexit = False
 
