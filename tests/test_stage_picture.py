@@ -90,6 +90,23 @@ def test_a_dark_page_gets_a_dark_picture_and_the_notebook_keeps_a_light_one():
     assert lab.png == light
 
 
+@pytest.mark.parametrize("name", ["variance", "age"])
+@pytest.mark.parametrize("ratio", [1, 2])
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_half_that_points_downhill_is_grey(name, ratio, dark):
+    lab = made(name)
+    lab.screen.picture.page = {"width": 1000, "ratio": ratio, "dark": dark}
+    picture = PIL.Image.open(io.BytesIO(lab.png)).convert("RGB")
+    figure = lab._view.figure
+    (ax,) = (ax for ax in figure.axes if any("downhill" in text.get_text() for text in ax.texts))
+    low, high, bottom, top = *ax.get_xlim(), *ax.get_ylim()
+    shades = []
+    for x in (0.97 * low, 0.97 * high):
+        right, up = figure.transFigure.inverted().transform(ax.transData.transform((x, bottom + 0.5 * (top - bottom))))
+        shades.append(picture.getpixel((int(right * picture.width), int((1 - up) * picture.height)))[0])
+    assert abs(shades[0] - shades[1]) > 10
+
+
 def test_on_a_dark_page_a_colour_map_is_reversed_from_its_middle_to_its_ends():
     view = plots.MapView({"angle": (1, 1)}, 41, 1.0)
     for shown in view.maps:

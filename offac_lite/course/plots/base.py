@@ -38,6 +38,7 @@ SURROGATE = "#CC79A7"  # the exact gradient under the buffer's states
 STATES = "#0072B2"  # variance across states: the floor
 ACTIONS = "#D55E00"  # variance across actions: what K lowers
 MUTED = "#6E6E6E"
+DOWNHILL = "#ECECEC"  # behind updates that lower J; the palette of a lab's picture turns lighter greys into white
 
 DIGITS = 9
 """Digits that are drawn of a computed number. The last bits of a linear solve depend on where its memory lies."""

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, rounded
+from offac_lite.course.plots.base import DOWNHILL, EXACT, MUTED, RESAMPLED, rounded
 
 __all__ = ["CloudPanel", "arrange_axes"]
 
@@ -28,7 +28,7 @@ class CloudPanel:
         low, high, top = frame
         ax.set(xticks=range(-15, 20, 5), yticks=range(0, 25, 5), xlim=(low, high), ylim=(0, top), aspect="equal")
         ax.set(xlabel="part along ∇J, in lengths of ∇J", ylabel="length of the rest")
-        ax.axvspan(low, 0, color="#F1F1F1", lw=0, zorder=0)
+        ax.axvspan(low, 0, color=DOWNHILL, lw=0, zorder=0)
         for x, text, side in ((low, " downhill", "left"), (high, "uphill ", "right")):
             ax.annotate(text, (x, top), (0, -3), textcoords="offset points", color=MUTED, fontsize=9, ha=side, va="top")
         dots, away = dict(ls="", marker="o", mew=0), dict(ls="", marker="^", mew=0, clip_on=False)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, STORED, figure, rounded
+from offac_lite.course.plots.base import DOWNHILL, EXACT, MUTED, RESAMPLED, STORED, figure, rounded
 from offac_lite.course.plots.cloud import GHOST, arrange_axes
 from offac_lite.course.plots.lake import MOVES, LakeValues, draw_map
 from offac_lite.course.plots.style import course_style
@@ -46,7 +46,7 @@ class AgeView:
 
     def _build_plane(self, ax) -> None:
         low, high, top = _FRAME
-        ax.axvspan(low, 0, color="#F1F1F1", lw=0, zorder=0)
+        ax.axvspan(low, 0, color=DOWNHILL, lw=0, zorder=0)
         for x, text, side in ((low / 2, "downhill", "center"), (high / 2, "uphill", "center")):
             ax.annotate(text, (x, top), (0, -3), textcoords="offset points", color=MUTED, fontsize=9, ha=side, va="top")
         angle = np.linspace(0, np.pi, 91)
