@@ -8,6 +8,7 @@ import PIL.Image
 import pytest
 
 from offac_lite.course import plots
+from offac_lite.course.plots import lake
 from offac_lite.course.stage.picture import on_dark
 from offac_lite.course.stage.screen import Screen
 from tests.browser import made
@@ -78,6 +79,13 @@ def test_colours_are_as_readable_on_dark_as_on_white():
         edge = [contrast(color, ground) for color in on_dark(np.linspace(white, ink, 30))]
         most = int(np.argmax(edge))
         assert edge[most] < 1.5 * edge[-1] and edge[: most + 1] == sorted(edge[: most + 1]), name
+
+
+def test_words_on_the_lake_are_readable_on_white_and_on_dark():
+    grounds = [lake.ICE, lake.WATER, lake.GOAL, *lake.TINTS(np.linspace(0, 1, 21))]
+    colors = np.array([matplotlib.colors.to_rgb(color) for color in [plots.EXACT, *grounds]])
+    for words, *mapped in (colors, on_dark(colors)):
+        assert min(contrast(words, ground) for ground in mapped) > 4.5
 
 
 def test_a_dark_page_gets_a_dark_picture_and_the_notebook_keeps_a_light_one():

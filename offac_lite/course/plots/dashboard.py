@@ -90,7 +90,7 @@ class DashboardView:
         self.entropy.set_ylim(0, 1.08 * MOST_ENTROPY)
         self.value.set_ylim(0, 12)
         self.value.axhspan(MOST_VALUE, 12, color="#F6E3E3", lw=0, zorder=0)
-        note = {"textcoords": "offset points", "va": "top", "fontsize": 8.5, "color": MUTED}
+        note = {"textcoords": "offset points", "va": "top", "fontsize": 8.5, "color": EXACT}
         self.value.annotate("more than is possible", (0, 12), (4, -3), **note)
         self.noise.set_xlabel("environment steps per agent")
         self.noise.set_yscale("log")

@@ -9,14 +9,14 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse, FancyBboxPatch
 
-from offac_lite.course.plots.base import ACTIONS, EXACT, MUTED, RESAMPLED, STATES, figure, rounded
+from offac_lite.course.plots.base import EXACT, RESAMPLED, figure, rounded
 from offac_lite.course.plots.style import course_style
 
 __all__ = ["LAKE_4X4", "LakePanel", "LakeValues", "lake_policy", "lake_values"]
 
 LAKE_4X4 = ("SFFF", "FHFH", "FFFH", "HFFG")
-ICE, WATER, GOAL = "#E6F0F7", "#3D5A73", "#BFE3D0"
-TINTS = LinearSegmentedColormap.from_list("tints", [ACTIONS, "#F2C9A8", ICE, "#8FBFDF", STATES])  # from −1 to 1
+ICE, WATER, GOAL = "#E6F0F7", "#A9BECF", "#BFE3D0"  # pale: black words are readable on them, on dark pages as well
+TINTS = LinearSegmentedColormap.from_list("tints", ["#F3CEB1", ICE, "#8FBFDF"])  # from −1 to 1
 MOVES = np.array([(-1.0, 0.0), (0.0, 1.0), (1.0, 0.0), (0.0, -1.0)])  # left, down, right, up; y points down
 
 
@@ -64,7 +64,6 @@ class LakeValues:
         for tile, word, value in zip(self.tiles, self.words, rounded(values)[self.shown], strict=True):
             share = float(np.clip(value / self.top, -1, 1))
             tile.set_facecolor(TINTS(0.5 + share / 2))
-            word.set_color("white" if share > 0.72 else EXACT)
             text = f"{value:.{self.digits}f}".replace("-", "−")
             word.set_text(text if float(text.replace("−", "-")) else text.removeprefix("−"))
 
@@ -113,14 +112,14 @@ def _tile(ax: Axes, x: int, y: int, letter: str) -> FancyBboxPatch:
     ground = FancyBboxPatch((x - 0.47, y - 0.47), 0.94, 0.94, facecolor=color, edgecolor="none", zorder=1, **shape)
     ax.add_patch(ground)
     if letter == "H":
-        ax.add_patch(Ellipse((x, y), 0.74, 0.62, facecolor=WATER, edgecolor="#9FB6C8", lw=2.5, zorder=2))
-        ax.text(x, y, "hole", color="white", fontsize=8, ha="center", va="center", zorder=3)
+        ax.add_patch(Ellipse((x, y), 0.74, 0.62, facecolor=WATER, edgecolor="#7F9BB1", lw=2, zorder=2))
+        ax.text(x, y, "hole", color=EXACT, fontsize=8, ha="center", va="center", zorder=3)
     if letter == "G":
         ax.plot([x + 0.02, x + 0.02], [y + 0.3, y - 0.32], color=EXACT, lw=1.6, zorder=2)
         ax.fill([x + 0.02, x + 0.37, x + 0.02], [y - 0.32, y - 0.2, y - 0.08], color="#D55E00", lw=0, zorder=2)
     if letter in "SG":
         word = {"S": "start", "G": "goal"}[letter]
-        ax.text(x - 0.42, y + 0.43, word, color=MUTED, fontsize=7.5, ha="left", va="bottom", zorder=2)
+        ax.text(x - 0.42, y + 0.43, word, color=EXACT, fontsize=7.5, ha="left", va="bottom", zorder=2)
     return ground
 
 
