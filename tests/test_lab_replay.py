@@ -283,7 +283,7 @@ def test_the_buffer_labs_slider_moves_picture_and_words(run):
     lab.set(steps=500)
     assert lab.error is None and lab.png != before[0] and lab.summary_text != before[1]
     assert lab.summary_text.startswith("After 500 steps, 256 of the batch's 256")
-    assert lab._view.count.get_text() == "a batch: 256 of 256 are from the latest 1,000 steps"
+    assert lab._view.count.get_text() == "256 of 256 from the latest 1,000 steps"
     lab.set(steps=1250)
     assert lab._checklist.ticked == [False, True], "the whole of this run is shorter than 2,000 steps"
 

@@ -112,7 +112,7 @@ def test_the_half_that_points_downhill_is_grey(name, ratio, dark):
     for x in (0.97 * low, 0.97 * high):
         right, up = figure.transFigure.inverted().transform(ax.transData.transform((x, bottom + 0.5 * (top - bottom))))
         shades.append(picture.getpixel((int(right * picture.width), int((1 - up) * picture.height)))[0])
-    assert abs(shades[0] - shades[1]) > 10
+    assert abs(shades[0] - shades[1]) > 8
 
 
 def test_on_a_dark_page_a_colour_map_is_reversed_from_its_middle_to_its_ends():

@@ -12,11 +12,11 @@ from offac_lite.course.plots.base import (
     RESAMPLED,
     NumberTable,
     figure,
-    legend_below,
     rounded,
     rounded_log,
     whole_decades,
 )
+from offac_lite.course.plots.cloud import arrange_axes
 from offac_lite.course.plots.learning import learning_curves
 from offac_lite.course.plots.style import course_style
 
@@ -96,6 +96,9 @@ def sac_curves(runs: dict[str, dict], entropies: Sequence[str], target: float) -
     return fig
 
 
+_LEGEND = dict(loc="upper left", bbox_to_anchor=(-0.02, -0.21), fontsize=8.5, frameon=False, borderaxespad=0)
+
+
 class ContinuousView:
     """Q and the policy over the action axis, both variances against σ, and the numbers.
 
@@ -109,6 +112,7 @@ class ContinuousView:
             self._build_axis(axis)
             self._build_curve(self.curve)
             self.numbers = NumberTable(numbers)
+        self.arrange(narrow=False)
         self.artists = [self.q, self.density, self.level, self.gradient, self.scale]
         self.artists += [self.score, self.pathwise, self.here, self.other, self.numbers.artist]
 
@@ -121,7 +125,6 @@ class ContinuousView:
         (self.gradient,) = ax.plot([], [], **line, label="exact ∂J/∂μ, as a slope")
         self.scale = ax.set_title("")
         ax.set(xlim=(self.actions[0], self.actions[-1]), ylim=(-1.15, 1.15), yticks=[], xlabel="action a")
-        legend_below(ax, "left", ncols=2)
 
     def _build_curve(self, ax) -> None:
         (self.score,) = ax.plot([], [], color=RESAMPLED, lw=2.4, label="score function, K actions")
@@ -130,7 +133,18 @@ class ContinuousView:
         (self.other,) = ax.plot([], [], "D", color=PATHWISE, ms=8, mec="black", label="and here")
         ax.set(xscale="log", yscale="log", xlim=(0.9 * self.stds[0], 1.1 * self.stds[-1]), ylim=(1e-5, 1e3))
         ax.set(xlabel="σ of the policy", title="variance of one estimate of ∂J/∂μ")
-        legend_below(ax, "right", ncols=2)
+
+    def arrange(self, narrow: bool) -> None:
+        """Put the panels side by side, or one below the other."""
+        axis, numbers = self.q.axes, self.numbers.artist.axes
+        for ax in (axis, self.curve):
+            ax.legend(ncols=1 if narrow else 2, **_LEGEND)
+        if narrow:
+            places = {axis: (14, 26, 362, 200), self.curve: (52, 390, 326, 220), numbers: (60, 760, 300, 230)}
+            arrange_axes(self.figure, (390, 1010), places)
+        else:
+            places = {axis: (14, 26, 310, 262), self.curve: (450, 26, 300, 262), numbers: (790, 30, 200, 262)}
+            arrange_axes(self.figure, (1000, 392), places)
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""

@@ -138,7 +138,7 @@ class CriticView:
     def arrange(self, narrow: bool) -> None:
         """Put the panels side by side, or one below the other."""
         if narrow:
-            places = {self.target: (50, 26, 320, 210), self.curve: (50, 334, 200, 220), self.lake: (115, 630, 160, 160)}
+            places = {self.target: (50, 26, 320, 210), self.curve: (50, 334, 162, 220), self.lake: (115, 630, 160, 160)}
             arrange_axes(self.figure, (390, 802), places)
         else:
             places = {self.target: (40, 26, 290, 270), self.curve: (386, 26, 250, 270), self.lake: (792, 70, 156, 156)}
@@ -146,7 +146,7 @@ class CriticView:
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
-        light, dark = (STORED, "#7A5200") if result.next_action == "stored" else (NEXT, "#1D5F8F")
+        light, dark = (STORED, "#7A5200") if result.next_action == "stored" else (NEXT, STATES)
         self.bars.set_facecolor(light)
         self.distance.set_color(light)
         for artist in (self.mean, self.bias, self.target_words[1], *self.curve_words[:2]):
@@ -204,12 +204,12 @@ class TwoCriticsView:
     def _build_curve(self, ax, start: float, n_updates: int) -> None:
         ax.axhline(start, color=EXACT, lw=1, ls=":")
         ax.text(n_updates, start + 0.012, "exact V$^π$", fontsize=9, ha="right", va="bottom")
-        looks = ((STORED, "#A86F00"), (NEXT, "#1D5F8F"))
+        looks = ((STORED, "#A86F00"), (NEXT, STATES))
         self.lines = [ax.plot([], [], color=color, lw=2.4)[0] for color, _ in looks]
         self.dots = [ax.plot([], [], "o", color=color, ms=8, mec="white", clip_on=False)[0] for color, _ in looks]
         self.words = [ax.text(1.04 * n_updates, 0, "", color=dark, fontsize=9.5, va="center") for _, dark in looks]
-        self.writer = ax.text(n_updates, 0.445, "", color=MUTED, fontsize=9, ha="right", va="top")
-        ax.set(xlim=(0, n_updates), ylim=(0, 0.45), xticks=np.linspace(0, n_updates, 5))
+        self.writer = ax.text(n_updates, 0.495, "", color=MUTED, fontsize=9, ha="right", va="top")
+        ax.set(xlim=(0, n_updates), ylim=(0, 0.5), xticks=np.linspace(0, n_updates, 5))
         ax.set(xlabel="updates of 200 old transitions", title="value of the start")
 
     def arrange(self, narrow: bool) -> None:

@@ -171,7 +171,16 @@ class BufferView:
         keys = [("o", _AGE(0.0), _AGE(0.0), "old"), ("o", _AGE(1.0), _AGE(1.0), "new")]
         keys.append(("o", "none", EXACT, "where π goes now"))
         handles = [ax.plot([], [], m, ms=5, mfc=face, mec=edge, mew=0.7, label=name)[0] for m, face, edge, name in keys]
-        ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(-0.03, -0.15), ncols=3, frameon=False, fontsize=9)
+        tight = dict(columnspacing=1.0, handletextpad=0.1)
+        ax.legend(
+            handles=handles,
+            loc="upper left",
+            bbox_to_anchor=(-0.03, -0.15),
+            ncols=3,
+            frameon=False,
+            fontsize=9,
+            **tight,
+        )
 
     def _build_differ(self, ax, last_step: int) -> None:
         self.bars = ax.stairs(np.zeros(len(self.edges) - 1), self.edges, fill=True, color=STORED, alpha=0.8)
@@ -190,7 +199,7 @@ class BufferView:
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
         newest = int((result.written > result.steps - 1000).sum())
-        self.count.set_text(f"a batch: {newest} of {len(result.written)} are from the latest 1,000 steps")
+        self.count.set_text(f"{newest} of {len(result.written)} from the latest 1,000 steps")
         self.bars.set_data(np.nan_to_num(result.disagreement.numpy()))
         self.clock.set_data([result.steps] * 2, [0, 0.55])
         self.clock_name.set_x(result.steps)

@@ -143,13 +143,14 @@ class VarianceCurvesView:
         (self.total,) = ax.plot([], [], "-", color=RESAMPLED, lw=2.4, label="total")
         (self.actions,) = ax.plot([], [], "--", color=ACTIONS, lw=1.8, label="across actions")
         (self.floor,) = ax.plot([], [], "-.", color=STATES, lw=1.8, label="across states: the floor")
-        (self.reference,) = ax.plot([], [], ":", color=EXACT, lw=1.4, label="total with V at K = 1")
+        (self.reference,) = ax.plot([], [], ":", color=EXACT, lw=1.4, label="Q − V at K = 1")
         (self.here,) = ax.plot([], [], "o", color=RESAMPLED, ms=9, mec="black", label="you are here")
         ax.set(xscale="log", yscale="log", xlim=(0.9, 1.1 * self.ks[-1]), ylim=(1e-5, 1e3))
         ax.set_xticks(self.ks, [f"{k}" for k in self.ks])
         ax.minorticks_off()
         ax.set(xlabel="K, resampled actions per state", title="variance of one estimate (trace)")
-        self.legend = ax.legend(loc="upper left", bbox_to_anchor=(-0.08, -0.17), ncols=2, fontsize=8.5, frameon=False)
+        look = dict(ncols=2, columnspacing=1, handlelength=1.7, fontsize=8.5, frameon=False)
+        self.legend = ax.legend(loc="upper left", bbox_to_anchor=(-0.08, -0.17), **look)
 
     def arrange(self, narrow: bool) -> None:
         """Put the numbers beside the curves, or below them."""

@@ -135,15 +135,29 @@ class MapView:
         self.figure, self.axes = figure(9.4, 4.0, ncols=2, sharey=True)
         with course_style():
             kinds = (("π(right|s)", 0.0, 1.0), ("Q(s, right) − Q(s, left), scaled rewards", -scale, scale))
-            self.maps, self.paths = [], []
+            self.maps, self.bars, self.paths = [], [], []
             for ax, (title, low, high) in zip(self.axes, kinds, strict=True):
                 look = dict(vmin=low, vmax=high, cmap="PuOr_r", interpolation="nearest", aspect="auto", zorder=1)
                 self.maps.append(ax.imshow(np.zeros((n, n)), origin="lower", **look))
-                self.figure.colorbar(self.maps[-1], ax=ax, shrink=0.9)
+                self.bars.append(self.figure.colorbar(self.maps[-1], cax=self.figure.add_axes((0, 0, 1, 1))).ax)
                 self.paths.append(ax.plot([], [], color=EXACT, lw=0, marker=".", markersize=2.5)[0])
-                ax.set(title=title, xlabel="position of the cart, m")
-            self.axes[0].set_ylabel("its speed, rad/s")
+                ax.set_title(title)
         self.artists = [*self.maps, *self.paths]
+        self.arrange(narrow=False)
+
+    def arrange(self, narrow: bool) -> None:
+        """Put the maps side by side, or one below the other."""
+        (left, right), (left_bar, right_bar) = self.axes, self.bars
+        right.tick_params(labelleft=narrow)
+        right.yaxis.label.set_visible(narrow)
+        if narrow:
+            places = {left: (58, 26, 262, 220), left_bar: (330, 36, 12, 200)}
+            places |= {right: (58, 318, 262, 220), right_bar: (330, 328, 12, 200)}
+            arrange_axes(self.figure, (390, 590), places)
+        else:
+            places = {left: (62, 26, 330, 310), left_bar: (404, 40, 14, 282)}
+            places |= {right: (496, 26, 330, 310), right_bar: (838, 40, 14, 282)}
+            arrange_axes(self.figure, (920, 390), places)
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
@@ -157,7 +171,7 @@ class MapView:
             for ax, picture in zip(self.axes, self.maps, strict=True):
                 picture.set_extent((-width, width, -height, height))
                 ax.set(xlim=(-width, width), ylim=(-height, height), xlabel=across)
-            self.axes[0].set_ylabel(up)
+                ax.set_ylabel(up)
 
 
 _COORDINATES = {

@@ -208,7 +208,7 @@ class WeightsView:
             "error, in lengths of ∇J" if narrow else "error of the mean of n estimates, in lengths of ∇J"
         )
         if narrow:
-            arrange_axes(self.figure, (390, 720), {self.mass: (62, 26, 312, 230), self.lanes: (118, 400, 166, 262)})
+            arrange_axes(self.figure, (390, 720), {self.mass: (62, 26, 312, 230), self.lanes: (132, 400, 152, 262)})
         else:
             arrange_axes(self.figure, (960, 392), {self.mass: (62, 26, 330, 262), self.lanes: (516, 44, 320, 244)})
 
