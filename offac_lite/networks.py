@@ -173,8 +173,7 @@ class MLP(nn.Module):
     first (a number or one per feature), so that features of different units start equal. It may have any dtype; the
     result has that of `theta`, float32.
 
-    With `layer_norm`, the inputs of each ReLU are normalised first, Equation (S.1): over the units of the layer, for
-    each row alone, with no gain and offset to learn (Ba, Kiros & Hinton, 2016, without their g and b).
+    With `layer_norm`, the inputs of each ReLU are `normalized` first, which adds no parameter.
 
     >>> net = MLP(3, (8,), 2, n_seeds=5, generator=torch.Generator().manual_seed(0))
     >>> net(torch.zeros(5, 7, 3)).shape, net.theta.shape  # 3 · 8 + 8, then 8 · 2 + 2
