@@ -174,6 +174,7 @@ def train_parser() -> argparse.ArgumentParser:
         metavar="ALPHA",
         help="in scaled reward per nat (default 0.05; Pendulum-v1: 0.02); 0 for stored continuous actions",
     )
+    add("--layer-norm", action="store_true", help="normalise the critic's hidden layers (default: no)")
     add("--seed", type=int, help="starts all random streams (default 0)")
     add("--threads", type=int, help="PyTorch's threads (default 1, the fastest for small networks)")
     default = Path("learning_curves.png")

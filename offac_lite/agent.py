@@ -31,18 +31,19 @@ from offac_lite.networks import (
 def make_networks(config: Config, spaces: Spaces, generator: torch.Generator) -> tuple[Policy, torch.nn.Module]:
     """Make the policy and the critic that `config` asks for, in an environment of `spaces`."""
     size, hidden, scale, seeds = spaces.obs_size, config.hidden, config.obs_scale, config.seeds
+    of_critic: dict[str, Any] = {"layer_norm": config.layer_norm, "generator": generator}
     make: Callable[..., Any]
     if spaces.n_actions is not None:
         n_actions = spaces.n_actions
         policy: Policy = CategoricalPolicy(size, n_actions, hidden, in_scale=scale, n_seeds=seeds, generator=generator)
-        make = functools.partial(DiscreteQCritic, size, n_actions, hidden, in_scale=scale, generator=generator)
+        make = functools.partial(DiscreteQCritic, size, n_actions, hidden, in_scale=scale, **of_critic)
     else:
         low, high = spaces.low, spaces.high
         policy = TanhGaussianPolicy(size, low, high, hidden, in_scale=scale, n_seeds=seeds, generator=generator)
-        make = functools.partial(ContinuousQCritic, size, len(low), hidden, obs_scale=scale, generator=generator)
+        make = functools.partial(ContinuousQCritic, size, len(low), hidden, obs_scale=scale, **of_critic)
     policy.obs_shape, policy.action_shape = spaces.obs_shape, spaces.action_shape
     if config.critic == "v":
-        return policy, VCritic(size, hidden, in_scale=scale, n_seeds=seeds, generator=generator)
+        return policy, VCritic(size, hidden, in_scale=scale, n_seeds=seeds, **of_critic)
     return policy, TwinQCritic(make, seeds) if config.twin else make(n_seeds=seeds)
 
 

@@ -177,6 +177,8 @@ class Config:
     """Let both learning rates fall linearly to 0."""
     hidden: tuple[int, ...] = option((32, 32), _check.sizes, fixed=True)
     """Sizes of the hidden layers of policy and critic."""
+    layer_norm: bool = option(False, _flag, fixed=True)
+    """Normalise each hidden layer of the critic over its units, before the ReLU; the policy's stay as they are."""
     obs_scale: float | tuple[float, ...] | Literal["auto"] = option("auto", either("auto", _scale), fixed=True)
     """Factor of the observations, or one per feature. "auto": half over each feature's standard deviation under random
     play; for CartPole four numbers of that size."""

@@ -173,6 +173,8 @@ class MLP(nn.Module):
     first (a number or one per feature), so that features of different units start equal. It may have any dtype; the
     result has that of `theta`, float32.
 
+    With `layer_norm`, the inputs of each ReLU are `normalized` first, which adds no parameter.
+
     >>> net = MLP(3, (8,), 2, n_seeds=5, generator=torch.Generator().manual_seed(0))
     >>> net(torch.zeros(5, 7, 3)).shape, net.theta.shape  # 3 · 8 + 8, then 8 · 2 + 2
     (torch.Size([5, 7, 2]), torch.Size([5, 50]))
@@ -190,9 +192,11 @@ class MLP(nn.Module):
         generator: torch.Generator,
         in_scale: Numbers = 1.0,
         out_gain: float = 1.0,
+        layer_norm: bool = False,
     ):
         super().__init__()
         _check.generator("generator", generator)
+        self.layer_norm = layer_norm
         self.in_size = _check.count("in_size", in_size)
         sizes = [self.in_size, *_check.sizes("hidden", hidden), _check.count("out_size", out_size)]
         self.n_seeds = None if n_seeds is None else _check.count("n_seeds", n_seeds)
@@ -216,17 +220,20 @@ class MLP(nn.Module):
             raise ValueError(f"obs has shape {tuple(x.shape)}, wanted ({seeds}..., {self.in_size})")
         rows = lead.numel() if self.n_seeds is None else lead[1:].numel()
         x = (x.to(self.theta.dtype) * self.in_scale).reshape(n_seeds, rows, self.in_size)
-        y = _through(self.layers(), x.mT)  # features before batch: the faster way round
+        y = _through(self.layers(), x.mT, self.layer_norm)  # features before batch: the faster way round
         return y.mT.reshape(*lead, y.shape[1])
 
     def forward_with(self, other: "MLP", x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return `self(x)`, (S, B, out), and the outputs of `other`, (n, S, B, out), computed at once.
 
-        `other` holds n · S networks of the same layers and the same `in_scale`; x is (S, B, in_size).
+        `other` holds n · S networks of the same layers and the same `in_scale`; x is (S, B, in_size). If only one of
+        the two has `layer_norm`, they are computed one after the other.
         """
+        if self.layer_norm != other.layer_norm:
+            return self(x), other(x.repeat(len(other.theta) // len(x), 1, 1)).unflatten(0, (-1, len(x)))
         theta = torch.cat([self.theta, other.theta])
         copies = len(theta) // len(x)
-        y = _through(self.layers(theta), (x * self.in_scale).mT.repeat(copies, 1, 1)).mT
+        y = _through(self.layers(theta), (x * self.in_scale).mT.repeat(copies, 1, 1), self.layer_norm).mT
         return y[: len(x)], y[len(x) :].unflatten(0, (-1, len(x)))
 
     def layers(self, theta: torch.Tensor | None = None) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -240,11 +247,26 @@ class MLP(nn.Module):
         return list(zip(parts[::2], parts[1::2], strict=True))
 
 
-def _through(layers: list[tuple[torch.Tensor, torch.Tensor]], x: torch.Tensor) -> torch.Tensor:
+def _through(layers: list[tuple[torch.Tensor, torch.Tensor]], x: torch.Tensor, layer_norm: bool) -> torch.Tensor:
     """Pass x (S, in, B) through the layers of S networks: (S, out, B)."""
     for i, (weight, bias) in enumerate(layers):
-        x = torch.baddbmm(bias, weight, x if i == 0 else functional.relu_(x))
+        if i > 0:
+            x = functional.relu_(normalized(x) if layer_norm else x)
+        x = torch.baddbmm(bias, weight, x)
     return x
+
+
+def normalized(x: torch.Tensor) -> torch.Tensor:
+    """Normalise the units of a layer, x (..., units, B): (x − mean) / √(variance + 1e-5).                Equation (S.1)
+
+    Mean and variance are those of the units, of each row of the batch alone. No row sees another, so a value does not
+    depend on the batch it is computed in. Ba, Kiros & Hinton (2016), section 3, without gain and offset.
+
+    >>> normalized(torch.tensor([[1.0, 10.0], [3.0, 30.0]]))
+    tensor([[-1.0000, -1.0000],
+            [ 1.0000,  1.0000]])
+    """
+    return functional.layer_norm(x.mT, x.shape[-2:-1], eps=1e-5).mT
 
 
 def _scale(name: str, value: Numbers, size: int) -> torch.Tensor:

@@ -184,6 +184,9 @@ def steps_by_hand(agent, batch):
         (DISCRETE, {"soft_target": True, "next_action_samples": 2, "entropy_bonus": "learned"}),
         (CONTINUOUS, {"soft_target": True, "gradient": "reparameterized", "entropy_bonus": "learned"}),
         (CONTINUOUS, {"entropy_bonus": "learned"}),
+        (DISCRETE, {"layer_norm": True}),
+        (DISCRETE, {"layer_norm": True, "critic": "v", "action": "stored"}),
+        (CONTINUOUS, {"layer_norm": True}),
     ],
 )
 def test_an_update_has_the_gradients_of_the_two_steps_that_the_options_name(spaces, options):

@@ -12,6 +12,8 @@ import torch
 from offac_lite import equations, train
 from offac_lite.buffer import Transition
 from offac_lite.course import checks, clinic
+from offac_lite.exact import TabularMDP
+from offac_lite.exact.traces import trace_operator
 from offac_lite.networks import (
     Categorical,
     CategoricalPolicy,
@@ -31,6 +33,7 @@ from tests import (
     test_checks_04,
     test_checks_06,
     test_checks_continuous,
+    test_checks_stability,
 )
 from tests import test_checks_07 as clinical
 from tests.exercises import define
@@ -65,6 +68,7 @@ TABLES = [
     test_checks_04,
     test_checks_06,
     test_checks_continuous,
+    test_checks_stability,
     clinical,
 ]
 TABLES = [(e, f) for module in TABLES for e, answers in module.TestAnswers.RIGHT.items() for f in answers]
@@ -211,6 +215,13 @@ def runs_away(mean_change, generator):
     assert bool(mean_change(0.9, 0.99, 0.1) > 0) and abs(mean_change(0.0, 0.5, 0.1)) < 10
 
 
+def traces_of_the_lake(retrace_coefficient, generator):
+    mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4")
+    path = torch.softmax(mdp.policy_path(20, 5.0), -1)
+    operator = trace_operator(mdp, path[-1], path[0], retrace_coefficient(path[-1], path[0], 1.0))
+    assert operator.contraction() < 0.99
+
+
 def variances(total_variance, generator):
     assert float(total_variance(torch.tensor(0.3).double(), torch.tensor(5.0).double(), 32, 4)) > 0
 
@@ -303,6 +314,7 @@ NEXT = {
     "next_action": [next_actions],
     "expected_value": [values],
     "mean_change": [runs_away],
+    "retrace_coefficient": [traces_of_the_lake],
     "resampled_loss": [
         by_train(resampled_loss=None, action_samples=4),
         by_train(resampled_loss=None, action_samples=1),

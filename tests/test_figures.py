@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from figures import ablations, episodes, make, soft_actor_critic
+from figures import ablations, episodes, make, many_updates, soft_actor_critic
 from offac_lite.course import plots
-from offac_lite.course.material import kept_sac_runs
+from offac_lite.course.material import kept_many_updates, kept_sac_runs
 from tests.hostile import RC_PARAMS
 
 ROOT = Path(__file__).parent.parent
@@ -54,6 +54,14 @@ def test_the_kept_runs_of_soft_actor_critic_are_those_that_the_command_trains():
     assert peer.pop("version") and list(peer) == list(soft_actor_critic.PEER_SETTINGS)
     for run in peer.values():
         assert len(run["returns"]) >= 4 and all(len(row) == len(run["steps"]) == 20 for row in run["returns"])
+
+
+def test_the_kept_runs_with_many_updates_are_those_that_the_command_trains():
+    kept = kept_many_updates()
+    assert list(kept) == list(many_updates.VARIANTS)
+    for run in kept.values():
+        assert len(run["returns"]) == len(run["value"]) == many_updates.N_SEEDS
+        assert all(len(row) == len(run["steps"]) == 16 for row in run["returns"] + run["value"])
 
 
 def test_the_table_of_the_measurements_is_the_one_that_the_runs_give(runs):

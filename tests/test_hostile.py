@@ -887,6 +887,7 @@ OPTIONS = {
     "critic_lr": Positive(1e-3),
     "lr_decay": Flag(True),
     "hidden": Thing((8,)),
+    "layer_norm": Flag(False),
     "obs_scale": Positive(1.0),
     "reward_scale": Positive(0.1),
     "n_envs": Count(4),

@@ -100,11 +100,13 @@ def test_train_takes_pendulums_own_settings(tmp_path, capsys):
             "stored",
             "--entropy-bonus",
             "0",
+            "--layer-norm",
             "--save",
             str(tmp_path / "b.run"),
         ]
     )
     assert Run.load(tmp_path / "b.run").config.entropy_bonus == 0
+    assert Run.load(tmp_path / "b.run").config.layer_norm and not config.layer_norm
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,49 @@ def layer(i, weight, bias):
     return [linear] if i == 0 else [torch.nn.ReLU(), linear]
 
 
+def test_with_layer_norm_each_relu_gets_what_torch_s_layer_norm_makes():
+    stack = MLP(3, (8, 5), 2, n_seeds=4, generator=rng(), layer_norm=True)
+    x = torch.randn(4, 6, 3, generator=rng(2))
+    parts = []
+    for i, (weight, bias) in enumerate(stack.layers()):
+        norm = [torch.nn.LayerNorm(weight.shape[-1], elementwise_affine=False)] if i else []
+        parts += [*norm, *layer(i, weight[2], bias[2])]
+    torch.testing.assert_close(stack(x)[2], torch.nn.Sequential(*parts)(x[2]))
+    torch.testing.assert_close(stack(x)[:, :1], stack(x[:, :1]), msg="a row depends on no other")
+    stack(x)[1].sum().backward()
+    assert stack.theta.grad[1].abs().sum() > 0 and stack.theta.grad[[0, 2, 3]].abs().sum() == 0
+
+
+def test_without_layer_norm_nothing_has_changed_bit_for_bit():
+    plain, normed = (MLP(3, (8, 5), 2, n_seeds=4, generator=rng(), layer_norm=on) for on in (False, True))
+    assert torch.equal(plain.theta, normed.theta), "the option takes no random number and adds no parameter"
+    x = torch.randn(4, 6, 3, generator=rng(2))
+    y = x.mT
+    for i, (weight, bias) in enumerate(plain.layers()):
+        y = torch.baddbmm(bias, weight, y if i == 0 else y.relu())
+    assert torch.equal(plain(x), y.mT) and torch.equal(MLP(3, (8, 5), 2, n_seeds=4, generator=rng())(x), y.mT)
+    assert not torch.allclose(normed(x), y.mT)
+
+
+@pytest.mark.parametrize("normed", [(False, False), (False, True), (True, False), (True, True)])
+def test_two_stacks_evaluated_together_are_what_each_is_alone(normed):
+    small, large = (
+        MLP(3, (8, 5), 2, n_seeds=n, generator=rng(n), layer_norm=on) for n, on in zip((4, 8), normed, strict=True)
+    )
+    x = torch.randn(4, 6, 3, generator=rng(2))
+    one, others = small.forward_with(large, x)
+    torch.testing.assert_close(one, small(x))
+    torch.testing.assert_close(others.flatten(0, 1), large(torch.cat([x, x])))
+
+
+def test_with_layer_norm_the_output_is_bounded_however_large_the_input():
+    net = MLP(3, (8, 5), 1, generator=rng(), layer_norm=True)
+    (*_, (weight, bias)) = net.layers()
+    far = net(1e6 * torch.randn(100, 3, generator=rng(2)))
+    assert (far - bias.flatten()).abs().max() <= weight.norm() * 5**0.5
+    assert MLP(3, (8, 5), 1, generator=rng())(1e6 * torch.randn(100, 3, generator=rng(2))).abs().max() > 1e4
+
+
 def test_no_gradient_crosses_seeds():
     net = MLP(3, (8,), 1, n_seeds=3, generator=rng())
     net(torch.ones(3, 5, 3))[1].sum().backward()

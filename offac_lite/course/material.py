@@ -31,6 +31,15 @@ def kept_sac_runs() -> dict[str, Any]:
     return _kept("soft_actor_critic.json")
 
 
+def kept_many_updates() -> dict[str, Any]:
+    """Return the runs at several replay ratios that the course keeps: variant → steps, returns and value.
+
+    >>> len(kept_many_updates()["4, layer norm"]["returns"])
+    16
+    """
+    return json.loads((FOLDER / "figures" / "many_updates.json").read_text(encoding="utf-8"))
+
+
 def kept_episodes() -> dict[str, list[list[float]]]:
     """Return the play of three CartPole agents: name → position, angle and falls so far at each of 150 steps.
 

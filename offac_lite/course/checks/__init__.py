@@ -22,6 +22,7 @@ with ordinary_torch():  # the numbers of the exercises are made here
     from offac_lite.course.checks.notebook_05 import *
     from offac_lite.course.checks.notebook_06 import *
     from offac_lite.course.checks.notebook_07 import *
+    from offac_lite.course.checks.stability import *
 
 EXERCISES = {name: exercise for name, exercise in globals().items() if isinstance(exercise, Exercise)}
 __all__ = ["EXERCISES", "Exercise", "diagnose", "grade", "require", *EXERCISES]

@@ -17,6 +17,7 @@ from offac_lite.course.plots.fixes import *
 from offac_lite.course.plots.lake import *
 from offac_lite.course.plots.learning import *
 from offac_lite.course.plots.replay import *
+from offac_lite.course.plots.stability import *
 from offac_lite.course.plots.style import *
 from offac_lite.course.plots.tree import *
 from offac_lite.course.plots.variance import *

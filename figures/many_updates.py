@@ -1,0 +1,61 @@
+"""What do many updates per environment step do? Train and keep what came out: `python -m figures.many_updates`.
+
+About a quarter of an hour on one core; interrupted, it goes on where it was. Runs are kept in `figures/runs`, returns
+and values in `figures/many_updates.json`, which the chapter on stability reads.
+"""
+
+import argparse
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from offac_lite.config import CARTPOLE
+from offac_lite.run import Run
+from offac_lite.sweep import sweep
+
+HERE = Path(__file__).parent
+FILE = HERE / "many_updates.json"
+SEED, N_SEEDS = 6000, 16  # none of the settings was chosen on these seeds
+
+SHORT = replace(CARTPOLE, total_steps=8_000, evaluations=16, eval_episodes=10)
+RATIOS = (0.125, 1, 4)  # gradient updates per environment step, the replay ratio
+VARIANTS: dict[str, dict[str, Any]] = {
+    f"{ratio}" + ", one critic" * (not twin) + ", layer norm" * layer_norm: {
+        "updates_per_step": int(ratio * SHORT.n_envs),
+        "twin": twin,
+        "layer_norm": layer_norm,
+    }
+    for ratio, twin in [*((ratio, True) for ratio in RATIOS), (4, False)]
+    for layer_norm in (False, True)
+}
+
+
+def numbers(run: Run) -> dict[str, Any]:
+    """Return what is kept of a run: the evaluated return of every seed, and what its critic believes, both rounded."""
+    returns, value = run.returns.tolist(), run.log["value"].tolist()
+    return {
+        "steps": run.steps.tolist(),
+        "returns": [[round(x, 1) for x in seed] for seed in returns],
+        "value": [[None if math.isnan(x) else round(x, 3) for x in seed] for seed in value],
+    }
+
+
+def main() -> None:
+    """Run what is missing, print the table, and write returns and values of every seed."""
+    parser = argparse.ArgumentParser(prog="python -m figures.many_updates", description=__doc__.splitlines()[0])
+    parser.add_argument("--jobs", type=int, default=1, help="processes at once (default: 1)")
+    options = parser.parse_args()
+    folder = HERE / "runs" / "many updates"
+    results = sweep(VARIANTS, SHORT, seed=SEED, seeds=N_SEEDS, n_jobs=options.jobs, folder=folder)
+    print(results, flush=True)
+    unfinished = [name for name, row in results.items() if row.error]
+    if unfinished:
+        raise SystemExit(f"not finished: {', '.join(unfinished)}; run the command again to go on")
+    kept = {name: numbers(row.run) for name, row in results.items() if row.run is not None}
+    FILE.write_text(json.dumps(kept, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
