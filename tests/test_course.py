@@ -96,7 +96,7 @@ def test_each_numbered_equation_is_implemented_by_the_one_function_that_names_it
 def test_references_to_equations_lead_to_one(path):
     tags = {number for other in PATHS for number in equations_of(other)}
     cells = nbformat.read(path, as_version=4).cells
-    referred = {number for cell in cells for number in re.findall(r"(?<!\w)\(([1-9C]\.\d{1,2})\)", cell.source)}
+    referred = {number for cell in cells for number in re.findall(r"(?<!\w)\(([1-9CS]\.\d{1,2})\)", cell.source)}
     assert referred <= tags
     assert not any(re.search(r"(?i)equation \(?\d+\)", cell.source) for cell in cells), "equations are numbered N.k"
 
