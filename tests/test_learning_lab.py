@@ -173,7 +173,8 @@ def test_controls_move_picture_and_words():
     assert_each_change_shows(
         labs.learning_lab(), [dict(action_samples=4), dict(batch_size=2), dict(baseline="value"), dict(seed=1)]
     )
-    assert_each_change_shows(labs.group_lab(), [dict(weight="GRPO"), dict(step=4), dict(seed=1)])
+    changes = [dict(weight="GRPO"), dict(step=4), dict(weight="Q itself", step=1), dict(seed=1)]
+    assert_each_change_shows(labs.group_lab(), changes)
     assert_each_change_shows(labs.fixes_lab(), [dict(data="old"), dict(fixes="both"), dict(baseline="value")])
 
 
