@@ -88,6 +88,7 @@ LABS = {  # how to show each of them, with small data where one needs data
     "curves": "labs.variance_curves_lab()",
     "learning": "labs.learning_lab()",
     "fixes": "labs.fixes_lab()",
+    "group": "labs.group_lab()",
     "old-data": "labs.old_data_lab(lambda pi, stored_action, K, generator: pi.sample(K, generator=generator))",
     "age": "labs.age_lab()",
     "buffer": "from tests.test_lab_replay import short_run\nlabs.buffer_lab(*short_run())",

@@ -23,7 +23,7 @@ from offac_lite.buffer import ReplayBuffer, Transition
 from offac_lite.config import Config
 from offac_lite.course import clinic
 from offac_lite.course.stage.controls import selected_controls, steps_slider
-from offac_lite.exact import estimators, gaussian, mdp, noise, td
+from offac_lite.exact import estimators, gaussian, groups, mdp, noise, td
 from offac_lite.exact import replay_bias as replayed
 from offac_lite.exact import trajectories as tr
 from offac_lite.exact.mdp import TabularMDP
@@ -628,6 +628,15 @@ CALLS |= {
     "values_to_go": lambda: call(tr.values_to_go, **walk(probs=Probs(half3()))),
     "visits": lambda: call(tr.visits, **walk(probs=Probs(half3()))),
     "horizon_gradient": lambda: call(tr.horizon_gradient, **walk(logits=Table(half3()), behavior=Probs(half3(), NONE))),
+    "minus_group_mean": lambda: call(groups.minus_group_mean, q=randn(4, 3)),
+    "standardized": lambda: call(groups.standardized, q=randn(4, 3)),
+    "group_moments": lambda: call(
+        groups.group_moments,
+        probs=Probs(half3()),
+        q=Table(randn(3, 2)),
+        weight=Choice("Dr. GRPO"),
+        action_samples=Count(3),
+    ),
     "weighting_moments": lambda: call(
         weighting_moments,
         **walk(

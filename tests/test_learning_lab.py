@@ -173,6 +173,8 @@ def test_controls_move_picture_and_words():
     assert_each_change_shows(
         labs.learning_lab(), [dict(action_samples=4), dict(batch_size=2), dict(baseline="value"), dict(seed=1)]
     )
+    changes = [dict(weight="GRPO"), dict(step=4), dict(weight="Q itself", step=1), dict(seed=1)]
+    assert_each_change_shows(labs.group_lab(), changes)
     assert_each_change_shows(labs.fixes_lab(), [dict(data="old"), dict(fixes="both"), dict(baseline="value")])
 
 
@@ -211,6 +213,27 @@ def test_with_leave_one_out_the_agents_end_as_high_as_with_a_baseline(seed):
     assert min(two, lab.result.learning.median) > 0.5 > 0.45 > lab.result.reference.median
     assert lab._checklist.ticked == [True] and lab._view.note.get_text() == "grey: Q itself"
     assert "K = 4, your weight, N = 8" in lab.summary_text
+
+
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+def test_what_the_questions_of_the_group_lab_say_is_true(seed):
+    lab = labs.group_lab()
+    lab.set(seed=seed)
+    rloo = lab.result.learning.median
+    lab.set(weight="GRPO")
+    assert rloo > 0.5 > 0.4 > lab.result.learning.median
+    lab.set(step=4)
+    assert lab.result.learning.median > 0.5
+    lab.set(weight="Q itself")
+    assert lab.result.learning.median < 0.3 and lab._checklist.ticked == [True, True, True]
+
+
+def test_after_scaling_the_group_mean_is_leave_one_out():
+    model = labs.GroupModel(n_steps=50)
+    assert torch.allclose(*(last(model, weight=name).learning.returns for name in ("RLOO", "Dr. GRPO")), atol=1e-9)
+    assert [model.length(name) for name in ("Q itself", "RLOO", "Dr. GRPO")] == pytest.approx([1, 1, 0.75])
+    with pytest.raises(ValueError, match="weight must be one of 'Q itself', 'RLOO'"):
+        next(model("RLO"))
 
 
 def test_a_loss_that_still_is_that_of_q_itself_ticks_nothing():

@@ -59,8 +59,9 @@ def test_an_agent_acts(setting):
 
 
 LABS = (
-    *("action_lab", "age_lab", "baseline_lab", "continuous_lab", "critic_lab", "fixes_lab", "learning_lab"),
-    *("one_ratio_lab", "reward_lab", "two_critics_lab", "variance_curves_lab", "variance_lab", "weights_lab"),
+    *("action_lab", "age_lab", "baseline_lab", "continuous_lab", "critic_lab", "fixes_lab", "group_lab"),
+    *("learning_lab", "one_ratio_lab", "reward_lab", "two_critics_lab"),
+    *("variance_curves_lab", "variance_lab", "weights_lab"),
 )
 
 

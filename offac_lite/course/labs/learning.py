@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import ipywidgets
 import torch
 
+from offac_lite import _check
 from offac_lite.course import plots
 from offac_lite.course.labs.buttons import baseline_buttons, baseline_of, have
 from offac_lite.course.labs.cloud import Cloud, along_and_across
@@ -13,11 +14,13 @@ from offac_lite.course.labs.variance_model import FRAMES
 from offac_lite.course.stage.controls import log_slider, selected_controls
 from offac_lite.course.stage.lab import Lab
 from offac_lite.course.stage.question import Question
+from offac_lite.equations import policy_gradient_loss
 from offac_lite.exact import TabularMDP, gradient_moments
 from offac_lite.exact._types import F64
 from offac_lite.exact.agents import Learning, Loss, gradient_estimates, learn, resampled_loss, stored_loss
+from offac_lite.exact.groups import GROUP_WEIGHTS, group_moments
 
-__all__ = ["FixesModel", "LearningModel", "fixes_lab", "learning_lab", "own_loss_lab"]
+__all__ = ["FixesModel", "GroupModel", "LearningModel", "fixes_lab", "group_lab", "learning_lab", "own_loss_lab"]
 
 N_STEPS = 400
 N_ESTIMATES = 300
@@ -148,6 +151,51 @@ class FixesModel(_Lake):
             )
 
 
+class GroupModel(_Lake):
+    """The computation of `group_lab`: the same agents with one of the four `GROUP_WEIGHTS`, K = 4, N = 8, fresh data.
+
+    Every weight is scaled so that for the uniform policy, with which all agents begin, its mean gradient is as long as
+    ∇J. `step` multiplies the steps of size 5.
+
+    >>> *_, result = GroupModel(n_steps=50)("GRPO", step=4)
+    >>> result.words, round(GroupModel().length("GRPO"))
+    ('GRPO, steps × 4', 185)
+    """
+
+    def __init__(self, n_steps: int = N_STEPS):
+        super().__init__()
+        self.n_steps = n_steps
+
+    def length(self, weight: str) -> float:
+        """Return the length of the weight's mean gradient for the uniform policy, divided by that of ∇J."""
+        probs = torch.softmax(self.uniform, -1)
+        mean, _ = group_moments(probs, self.mdp.action_values(probs), weight, 4)
+        return ((self.mdp.occupancy(probs)[:, None] * mean).norm() / self.target.norm()).item()
+
+    def __call__(self, weight: str = "RLOO", step: float = 1, seed: int = 0) -> Iterator[LearningResult]:
+        """Let the agents learn, and yield the curves so far, ten times."""
+        _check.one_of("weight", weight, list(GROUP_WEIGHTS))
+
+        def loss(policy, critic, obs, stored_action, action_samples, generator):
+            pi = policy(obs)
+            action = pi.sample(action_samples, generator=generator)
+            return policy_gradient_loss(pi.log_prob(action), GROUP_WEIGHTS[weight](critic(obs, action)))
+
+        step_size = 5 * _check.positive("step", step) / self.length(weight)
+        options = dict(batch_size=8, action_samples=4, step_size=step_size, seed=seed)
+        for learning in learn(self.mdp, loss, n_steps=self.n_steps, **options):
+            yield LearningResult(
+                setting=(weight, step, seed),
+                words=f"{weight}, steps × {step:g}",
+                cloud=None,
+                learning=learning,
+                reference=None,
+                reference_words="",
+                stored=False,
+                done=learning.steps[-1].item() == self.n_steps,
+            )
+
+
 _LEARNING = (
     Question(
         "With Q itself and N = 8, find a K with which the median agent gets above 0.5.",
@@ -181,6 +229,23 @@ _FIXES = (
         lambda on, result: have(on, data="old", baseline="value", fixes="fix 1"),
         "Those with fix 1 alone. Their direction is wrong, but in a table it still raises every good action that the "
         "buffer has tried. Naive replay stops after a single improvement.",
+    ),
+)
+_GROUP = (
+    Question(
+        "Steps × 1: choose RLOO, then GRPO. Which agents end higher?",
+        lambda on, result: have(on, weight="GRPO", step=1),
+        "Those with RLOO. GRPO's first steps are as long, but its later ones are shorter.",
+    ),
+    Question(
+        "Stay with GRPO. Find steps with which its median agent ends above 0.5.",
+        lambda on, result: have(on, weight="GRPO") and result.learning.median > 0.5,
+        "× 4 is enough. GRPO's mean does not point along ∇J, but here it still leads to the goal.",
+    ),
+    Question(
+        "Keep these steps, and choose Q itself.",
+        lambda on, result: have(on, weight="Q itself") and on["step"] >= 4,
+        "The agents settle on poor policies after some noisy steps, and stay there.",
     ),
 )
 
@@ -246,6 +311,23 @@ def fixes_lab() -> Lab:
     model = FixesModel()
     view = plots.LearningView(None, N_STEPS, model.best)
     return Lab(controls, model, view, _summary, sample="seed", questions=_FIXES)
+
+
+def group_lab() -> Lab:
+    """Make the lab of the four weights of a group of K = 4 actions: agents that learn with each.
+
+    >>> lab = group_lab()
+    >>> lab.set(weight="GRPO")
+    >>> lab.result.learning.median < 0.4
+    True
+    """
+    controls = dict(
+        weight=ipywidgets.ToggleButtons(options=list(GROUP_WEIGHTS), value="RLOO", description="weight"),
+        step=log_slider((1, 2, 4, 8, 16), 1, "steps, longer by a factor of"),
+    )
+    model = GroupModel()
+    view = plots.LearningView(None, N_STEPS, model.best)
+    return Lab(controls, model, view, _summary, sample="seed", questions=_GROUP)
 
 
 def _summary(result: LearningResult) -> str:

@@ -11,7 +11,6 @@ from offac_lite.course.plots.base import (
     MUTED,
     RESAMPLED,
     STATES,
-    STORED,
     SURROGATE,
     figure,
     rounded,
@@ -29,21 +28,11 @@ __all__ = [
     "clipping",
     "corridor",
     "effective_samples",
-    "variance_against_horizon",
     "variance_against_sharpness",
 ]
 
 WEIGHTED = "#B5700A"
 """A stored action with a weight: the orange of stored actions, darker the more ratios the weight has."""
-_WEIGHTINGS = {
-    "none": ("no weight", dict(color=STORED, ls=":", marker="v")),
-    "whole": ("whole product", dict(color="#402500", ls="-", marker="s")),
-    "causal": ("causal products", dict(color="#804A00", ls="--", marker="^")),
-    "single": ("single ratio, exact Q", dict(color=WEIGHTED, ls="-", marker="o")),
-    "clipped": ("single ratio, clipped", dict(color=WEIGHTED, ls="-.", marker="D", mfc="white")),
-    "resampled": ("resampled, exact Q", dict(color=RESAMPLED, ls=":", marker=None)),
-}
-
 LANES = {
     "whole": "whole product",
     "causal": "causal products",
@@ -87,24 +76,6 @@ def effective_samples(horizons, exact: dict, sampled: dict, n: int) -> Figure:
     ax.set_ylabel(f"effective sample size, of {n:,}")
     place = dict(loc="lower left", bbox_to_anchor=(0.5, 0.0), frameon=False, fontsize=9)
     ax.legend([ax.lines[0], dots], ["exact", "computed from the sample"], **place)
-    return fig
-
-
-@course_style()
-def variance_against_horizon(horizons, curves: dict, dots: dict | None = None) -> Figure:
-    """Draw {weighting: variance} against the horizon as lines, and {weighting: (horizons, variances)} as dots.
-
-    Variances are in units of ‖∇J‖².
-    """
-    fig, (ax,) = figure(7.4, 3.4)
-    for name, variance in curves.items():
-        label, style = _WEIGHTINGS[name]
-        ax.plot(horizons, variance, lw=2.2, label=label, **(style | {"marker": None}))
-    for name, (at, variance) in (dots or {}).items():
-        label, style = _WEIGHTINGS[name]
-        ax.plot(at, variance, label=f"{label}, listed", **(style | {"ls": "", "mec": "white", "ms": 8}))
-    ax.set(yscale="log", xlabel="length of a trajectory, T steps", ylabel="variance of one estimate / ‖∇J‖²")
-    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)
     return fig
 
 
