@@ -42,6 +42,21 @@ def wrong(
     return loss
 
 
+def detached_once_for_both(log_prob, value, next_value, reward, terminated, gamma):
+    advantage = (v_target(reward, terminated, next_value, gamma) - value).detach()
+    return 0.5 * advantage.square().mean(-1) + actor_loss(log_prob, advantage)
+
+
+def detached_and_not_halved(log_prob, value, next_value, reward, terminated, gamma):
+    advantage = (v_target(reward, terminated, next_value, gamma) - value).detach()
+    return advantage.square().mean(-1) + actor_loss(log_prob, advantage)
+
+
+def at_the_same_state(log_prob, value, next_value, reward, terminated, gamma):
+    advantage = reward + gamma * value * ~terminated - value
+    return 0.5 * advantage.square().mean(-1) + actor_loss(log_prob, advantage)
+
+
 def without_a_return(log_prob, value, next_value, reward, terminated, gamma):
     advantage = v_target(reward, terminated, next_value, gamma) - value  # noqa: F841
 
@@ -52,6 +67,10 @@ WRONG = [
     for function, words in [
         (wrong(actor=0.0), "the actor's loss is missing"),
         (wrong(critic=0.0), "the critic's loss is missing"),
+        (detached_once_for_both, "no gradient reaches .*: its loss needs the gradient of the advantage"),
+        (detached_and_not_halved, "its loss needs the gradient of the advantage"),
+        (at_the_same_state, r"does not depend on V\(s′\): it should"),
+        (wrong(y_of=lambda r, d, v, g: r + 0.99 * v.detach() * ~d), "does not depend on γ"),
         (wrong(actor=-1.0), "the actor's sign is flipped"),
         (wrong(critic=-1.0), "the critic's sign is flipped"),
         (wrong(critic=2.0), "the ½ of the critic's loss is missing"),

@@ -98,6 +98,10 @@ def mixed(variant):
         weight = visits.unsqueeze(-1)
         if variant == "plain":
             return probs.sum(0) / len(probs)
+        if variant == "no axis":
+            return (visits * probs).sum(0) / visits.sum(0)
+        if variant == "no axis below":
+            return (weight * probs).sum(0) / visits.sum(0)
         if variant == "not normalised":
             return (weight * probs).sum(0)
         if variant == "mean":
@@ -153,6 +157,10 @@ def point(variant):
             return value
         if variant == "uniform":
             return torch.linalg.solve(eye - gamma * transition.mean(1), reward.mean(1))
+        if variant in ("mean", "mean reward", "mean step"):
+            step = (buffer_policy[..., None] * transition).mean(1) if variant != "mean reward" else p
+            mean_reward = (buffer_policy * reward).mean(1) if variant != "mean step" else r
+            return torch.linalg.solve(eye - gamma * step, mean_reward)
         if variant == "plain reward":
             return torch.linalg.solve(eye - gamma * p, reward.mean(1))
         if variant == "plain step":
@@ -238,7 +246,7 @@ WRONG = [
     (checks.old_share, share("overwritten"), "that the buffer has overwritten"),
     (checks.old_share, share("capacity, negative"), "while the buffer is not full yet, .* becomes negative"),
     (checks.old_share, share("percent"), "in percent"),
-    (checks.old_share, share("integers"), "your numbers are those that come out if"),
+    (checks.old_share, share("integers"), "your numbers are what you get if"),
     (
         checks.old_share,
         lambda n, old, per, cap: old / n,
@@ -259,12 +267,21 @@ WRONG = [
     (checks.buffer_policy, mixed("softmax"), "the softmax of the visits"),
     (checks.buffer_policy, mixed("in place"), "changes one of its arguments in place"),
     (checks.buffer_policy, mixed("broadcast"), "it stops with RuntimeError"),
+    (checks.buffer_policy, mixed("no axis"), "the weights have no axis for the actions"),
+    (checks.buffer_policy, mixed("no axis below"), "is an axis of length 1 missing in one of them"),
     (checks.naive_fixed_point, point("reward"), "the mean reward of one step"),
     (checks.naive_fixed_point, point("once"), "you apply the target once"),
     (checks.naive_fixed_point, point("no discount"), "the discount γ is missing"),
     (checks.naive_fixed_point, point("transposed"), "transposed"),
     (checks.naive_fixed_point, point("best"), "the best policy"),
     (checks.naive_fixed_point, point("uniform"), "every action the same weight"),
+    (
+        checks.naive_fixed_point,
+        point("mean"),
+        "you average over the actions: β̄ already is the weight of an action",
+    ),
+    (checks.naive_fixed_point, point("mean reward"), "you average the rewards over the actions"),
+    (checks.naive_fixed_point, point("mean step"), "you average the transitions over the actions"),
     (checks.naive_fixed_point, point("plain reward"), "the rewards are not"),
     (checks.naive_fixed_point, point("plain step"), "the transitions are not"),
     (checks.naive_fixed_point, point("sign"), "a sign is wrong"),
@@ -278,10 +295,10 @@ WRONG = [
     (checks.naive_fixed_point, point(70), "you stop iterating too early"),
     (checks.naive_fixed_point, point("multiplied"), "you multiply by I − γP where you should solve"),
     *[
-        (checks.naive_fixed_point, point(variant), r"In the first case transition is \(3, 2, 3\)")
+        (checks.naive_fixed_point, point(variant), r"In the first case transition is \(4, 3, 4\)")
         for variant in ("no new axis", "last axis", "first axis", "reward, first axis")
     ],
-    (checks.naive_fixed_point, point("summed"), r"has shape \(\), and \(3,\) is wanted"),
+    (checks.naive_fixed_point, point("summed"), r"has shape \(\), and \(4,\) is wanted"),
     (checks.owners, marked(0), "s was stored with a, by the same policy: β"),
     (checks.owners, marked(0, 3), "by the same policy: .*the critic averages"),
     (checks.owners, marked(0, 1), "β visited it.* drawn from β"),

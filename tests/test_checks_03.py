@@ -53,7 +53,18 @@ def clipped_in_logarithms(log_prob, behavior_log_prob, clip):
     return torch.minimum(log_prob.detach() - behavior_log_prob, most).exp()
 
 
+def one_ratio_by_indices(ratio, q, probs, action):
+    i, t = torch.arange(len(action))[:, None], torch.arange(action.shape[1])
+    return ratio * (q[i, t, action] - (probs * q).sum(-1))
+
+
+def one_ratio_by_einsum(ratio, q, probs, action):
+    advantage = q - torch.einsum("...a,...a->...", probs, q)[..., None]
+    return ratio * torch.take_along_dim(advantage, action[..., None], -1).squeeze(-1)
+
+
 RIGHT = {
+    checks.one_ratio: [one_ratio_by_indices, one_ratio_by_einsum],
     checks.effective_sample_size: [
         ess_as_written,
         ess_of_normalised_weights,
@@ -82,6 +93,11 @@ def normalised_but_not_squared(log_weight):
     return 1 / p.sum(-1)
 
 
+def shifted_but_not_squared(log_weight):
+    w = (log_weight - log_weight.amax(-1, keepdim=True)).exp()
+    return w.sum(-1) / w.square().sum(-1)
+
+
 def whole_product(log_prob, behavior_log_prob):
     ratio = torch.exp(log_prob - behavior_log_prob).detach()
     return ratio.prod(-1, keepdim=True) * torch.ones_like(ratio)
@@ -106,12 +122,55 @@ def both_sides(log_prob, behavior_log_prob, clip):
     return ratio.clamp(max=clip).clamp(min=1 / clip)
 
 
+def coefficient(variant):
+    def my_one_ratio(ratio, q, probs, action):
+        v, taken = (probs * q).sum(-1), q.gather(-1, action[..., None])[..., 0]
+        return {
+            "no baseline": lambda: ratio * taken,
+            "no ratio": lambda: taken - v,
+            "whole": lambda: ratio.prod(-1, keepdim=True) * (taken - v),
+            "so far": lambda: ratio.cumprod(-1) * (taken - v),
+            "V divided": lambda: taken - v / ratio,
+            "Q alone": lambda: ratio * taken - v,
+            "mean": lambda: ratio * (taken - (probs * q).mean(-1)),
+            "uniform": lambda: ratio * (taken - q.sum(-1) / q.shape[-1]),
+            "best V": lambda: ratio * (taken - q.max(-1).values),
+            "V": lambda: ratio * v,
+            "sign": lambda: ratio * (v - taken),
+            "inverted": lambda: (taken - v) / ratio,
+            "best Q": lambda: ratio * (q.max(-1).values - v),
+            "all actions": lambda: ratio.unsqueeze(-1) * (q - v.unsqueeze(-1)),
+            "sum": lambda: (ratio * (taken - v)).sum(1),
+            "an axis too many": lambda: ratio * (q.gather(-1, action[..., None]) - v),
+        }[variant]()
+
+    return my_one_ratio
+
+
 ESS, CAUSAL, CLIPPED = checks.effective_sample_size, checks.causal_weights, checks.clipped_ratio
+ONE = checks.one_ratio
 WRONG = [
+    (ONE, coefficient("no baseline"), r"V\(s\) is not subtracted: the mean of the estimate stays"),
+    (ONE, coefficient("no ratio"), "ρ is missing"),
+    (ONE, coefficient("whole"), "the whole product"),
+    (ONE, coefficient("so far"), "the product up to this step"),
+    (ONE, coefficient("V divided"), r"ρ divides V\(s\)"),
+    (ONE, coefficient("Q alone"), "ρ weights Q alone"),
+    (ONE, coefficient("mean"), "you average over the actions: π already is the weight, so sum"),
+    (ONE, coefficient("uniform"), "every action the same weight"),
+    (ONE, coefficient("best V"), "your V is the largest Q"),
+    (ONE, coefficient("V"), "this is V alone"),
+    (ONE, coefficient("sign"), "the sign is flipped"),
+    (ONE, coefficient("inverted"), "the ratio is inverted"),
+    (ONE, coefficient("best Q"), "you take the largest Q"),
+    (ONE, coefficient("all actions"), "a number for every action"),
+    (ONE, coefficient("sum"), "you add up the steps"),
+    (ONE, coefficient("an axis too many"), "axes do not match"),
     (ESS, lambda lw: (lw.exp() ** 2).sum(-1) / lw.exp().sum(-1) ** 2, "your fraction is inverted"),
     (ESS, lambda lw: lw.exp().sum(-1) ** 2 / lw.exp().sum(-1), "not squared: what is left is only their sum"),
     (ESS, lambda lw: lw.exp().sum(-1), "not squared: what is left is only their sum"),
     (ESS, lambda lw: lw.exp().sum(-1) / (lw.exp() ** 2).sum(-1), "the sum in the numerator is not squared"),
+    (ESS, shifted_but_not_squared, "the size is a square divided by a sum of squares"),
     (ESS, lambda lw: (lw.exp() ** 2).sum(-1) / (lw.exp() ** 2).sum(-1), "the square of the sum"),
     (ESS, normalised_but_not_squared, "the square of the sum"),
     (ESS, lambda lw: lw.exp().mean(-1) ** 2 / (lw.exp() ** 2).mean(-1), "the size as a share of n"),

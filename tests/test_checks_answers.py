@@ -206,6 +206,13 @@ def clipped(clipped_ratio, generator):
         assert clipped_ratio(torch.rand(6, 4).log(), torch.rand(6, 4).log(), c).shape == (6, 4)
 
 
+def coefficients(one_ratio, generator):
+    q = torch.rand(256, 8, 2).double()
+    action = torch.randint(2, (256, 8), generator=generator)
+    c = one_ratio(torch.rand(256, 8).double(), q, torch.softmax(q, -1), action)
+    assert (c[..., None] * q).shape == q.shape
+
+
 def values(expected_value, generator):
     pi, q = torch.full((16, 4), 0.25).double(), torch.rand(16, 4).double()
     assert expected_value(pi, (q - expected_value(pi, q)[:, None]).square()).shape == (16,)
@@ -310,6 +317,7 @@ NEXT = {
     "effective_sample_size": [many_weights],
     "causal_weights": [weights],
     "clipped_ratio": [clipped],
+    "one_ratio": [coefficients],
     "q_target": [q_on_the_lake, by_train(next_action_samples=4, q_target=None), by_train(q_target=None)],
     "next_action": [next_actions],
     "expected_value": [values],

@@ -61,8 +61,8 @@ def test_each_question_is_ticked_by_the_setting_that_answers_it():
     ticked = lab._checklist.ticked
     for setting, wanted in (
         (dict(batch_size=4), [False, False]),
-        (dict(batch_size=8), [False, True]),
-        (dict(share=0.0), [True, True]),
+        (dict(share=1.0, batch_size=8), [False, True]),
+        (dict(share=2.0), [True, True]),
     ):
         lab.set(**setting)
         assert ticked == wanted

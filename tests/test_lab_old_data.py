@@ -37,6 +37,12 @@ def test_k_does_nothing_for_the_stored_action_and_one_action_needs_no_axis_of_it
     assert torch.equal(last(stored, action_samples=1).learning.returns, last(stored).learning.returns)
     one = last(one_drawn, action_samples=1)
     assert not one.stored and torch.equal(one.learning.returns, one.reference.returns)
+    assert one.words == "K = 1, your actions"
+
+
+def test_who_draws_one_action_where_k_are_wanted_is_told():
+    assert last(one_drawn, action_samples=16).words == "K = 16, your actions, 1 per state and not K"
+    assert last(drawn, action_samples=16).words == "K = 16, your actions"
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,8 @@ def _wrong(exercise: Exercise, function: Callable, seen: Observations, right: Ob
         for watched, also in ((known, ""), ({k: known[k] for k in known.keys() & learned.keys()}, _LEAK)):
             if scope is not right and sum(v.numel() for v in watched.values()) < 3:
                 continue  # of so few numbers, many kinds give the same
+            if exercise.only_gradients and (words := _named(exercise, seen, watched)):
+                return words + also
             if clause := _match(exercise, seen, watched):
                 what = "your gradients" if exercise.only_gradients else "your numbers"
                 what += "" if scope.keys() == right.keys() else f" {_last_case(exercise, scope)}"
@@ -238,6 +240,15 @@ def _first(observe: Callable, function: Callable) -> tuple[Observations, str]:
             return observe(function), ""
         except Exception as error:
             return {}, words_of(error)
+
+
+def _named(exercise: Exercise, seen: Observations, watched: Observations) -> str | None:
+    """Return the words of the first mistake of the exercise's own with these gradients, whatever the loss' value."""
+    if any(v.any() for v in watched.values()):
+        for wrong, words in exercise.mistakes:
+            if _is(seen, _all(exercise, wrong), watched):
+                return words
+    return None
 
 
 def _match(exercise: Exercise, seen: Observations, watched: Observations) -> str | None:
@@ -302,7 +313,8 @@ def _of_itself(
         return relations.cases(seen, right, observe.cases)
     names = relations.spoken_arguments(exercise.plain or exercise.right, observe, exercise.spoken)
     words = (
-        relations.where(observe, names, seen, watch)
+        relations.unused(observe, names, function, exercise.plain or exercise.right)
+        or relations.where(observe, names, seen, watch)
         or relations.dependence(observe, names, function, exercise.plain or exercise.right)
         or relations.cases(seen, right, observe.cases)
     )
@@ -311,6 +323,6 @@ def _of_itself(
     return words
 
 
-_COME_OUT = " are those that come out if "
+_COME_OUT = " are what you get if "
 _NOT_ATTEMPTED = "not attempted yet (nothing is returned)"
 _LEAK = "; and besides, a gradient flows where a constant is wanted"

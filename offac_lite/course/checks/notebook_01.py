@@ -174,8 +174,10 @@ on_policy_loss = Exercise(
     ),
     mistakes={
         "return critic": "the actor's loss is missing: no gradient reaches log π",
-        "return -(log_prob * error.detach()).mean(-1)": "the critic's loss is missing, or its error is detached: no "
-        "gradient reaches V(s), and the critic learns nothing",
+        "error = y - value → error = (y - value).detach()": "no gradient reaches V(s), and the critic learns nothing: "
+        "its loss needs the gradient of the advantage, and only the actor's loss takes the advantage as a constant",
+        "return -(log_prob * error.detach()).mean(-1)": "the critic's loss is missing: no gradient reaches V(s), and "
+        "the critic learns nothing",
         "critic - (log_prob → critic + (log_prob": "the actor's sign is flipped: the advantage is y − V(s), and a loss "
         "is walked down",
         "error.detach() → error": "the actor's loss trains the critic as well: there the advantage is a constant",

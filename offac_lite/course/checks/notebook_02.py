@@ -143,6 +143,8 @@ buffer_policy = Exercise(
         "state: the other writers have stored actions there too",
         "return torch.softmax((weight * probs.log()).sum(0) / weight.sum(0), -1)": "you average the log-probabilities: "
         "the buffer holds counts of actions, so average the probabilities",
+        "weight = visits[..., None] → weight = visits": "the weights have no axis for the actions: visits is (n, S), "
+        "and the probabilities are (n, S, A)",
         "visits[..., None] → 1 / visits[..., None]": "your weights are inverted: a writer that visits a state more "
         "often counts less there",
         "(weight * probs).sum(0) → (weight * probs).mean(0)": "you divide by the number of writers too: in each state "
@@ -161,13 +163,18 @@ def _fixed_point(transition, reward, buffer_policy, gamma):
     return torch.linalg.solve(torch.eye(len(reward), dtype=reward.dtype) - gamma * step, mean_reward)
 
 
-_TRANSITION = torch.tensor(  # three states in which the episode may end, two actions
-    [[[0.1, 0.5, 0.2], [0.5, 0.2, 0.3]], [[0.0, 0.2, 0.1], [0.6, 0.1, 0.1]], [[0.3, 0.0, 0.6], [0.1, 0.4, 0.2]]],
+_TRANSITION = torch.tensor(  # four states in which the episode may end, three actions
+    [
+        [[0.1, 0.5, 0.2, 0.0], [0.5, 0.2, 0.1, 0.2], [0.0, 0.3, 0.3, 0.2]],
+        [[0.0, 0.2, 0.1, 0.4], [0.6, 0.1, 0.1, 0.0], [0.2, 0.2, 0.0, 0.5]],
+        [[0.3, 0.0, 0.6, 0.0], [0.1, 0.4, 0.2, 0.1], [0.0, 0.5, 0.1, 0.1]],
+        [[0.2, 0.1, 0.0, 0.3], [0.0, 0.4, 0.3, 0.2], [0.7, 0.0, 0.1, 0.1]],
+    ],
     dtype=torch.float64,
 )
 _LASTING = 0.96 * _TRANSITION / _TRANSITION.sum(-1, keepdim=True)  # an episode goes on with probability 0.96
-_REWARD = torch.tensor([[1.0, 0.0], [-0.5, 2.0], [0.5, -1.0]], dtype=torch.float64)
-_POLICY = torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]], dtype=torch.float64)
+_REWARD = torch.tensor([[1.0, 0.0, 0.5], [-0.5, 2.0, 1.0], [0.5, -1.0, 0.2], [0.0, 1.5, -0.3]], dtype=torch.float64)
+_POLICY = torch.tensor([[0.8, 0.1, 0.1], [0.3, 0.5, 0.2], [0.6, 0.1, 0.3], [0.2, 0.2, 0.6]], dtype=torch.float64)
 _POINTS = {
     "": (_TRANSITION, _REWARD, _POLICY, 0.9),
     "with another discount": (_TRANSITION, _REWARD, _POLICY, 0.5),
@@ -180,7 +187,7 @@ def _explain_points(seen: Observations, right: Observations) -> str | None:
     stopped = "you stop iterating too early: where episodes are long, V is still changing"
     best = "this is the value of the best policy: a V-critic averages over the stored actions and takes no maximum"
     for words, over in ((stopped, lambda target: (_POLICY * target).sum(-1)), (best, lambda target: target.amax(-1))):
-        values = {f"the fixed point {case}".strip(): torch.zeros(3, dtype=torch.float64) for case in _POINTS}
+        values = {f"the fixed point {case}".strip(): torch.zeros(4, dtype=torch.float64) for case in _POINTS}
         for _ in range(2000):
             for key, (transition, reward, _, gamma) in zip(values, _POINTS.values(), strict=True):
                 values[key] = over(reward + gamma * transition @ values[key])
@@ -189,6 +196,9 @@ def _explain_points(seen: Observations, right: Observations) -> str | None:
     return None
 
 
+_MEAN_STEP = 'torch.einsum("sa,sat->st", buffer_policy, transition) → (buffer_policy[..., None] * transition).mean(1)'
+_MEAN_REWARD = "(buffer_policy * reward).sum(-1) → (buffer_policy * reward).mean(-1)"
+_ALREADY = "β̄ already is the weight of an action: sum"
 _EVERY_STEP = 'torch.einsum("sa,sat->st", buffer_policy, transition) → transition.mean(1)'
 _EVERY_REWARD = "(buffer_policy * reward).sum(-1) → reward.mean(-1)"
 naive_fixed_point = Exercise(
@@ -207,6 +217,9 @@ naive_fixed_point = Exercise(
         (_EVERY_STEP, _EVERY_REWARD): "you give every action the same weight: the weight of an action is how often the "
         "buffer holds it",
         _EVERY_REWARD: "the transitions are weighted by the buffer's policy, the rewards are not",
+        (_MEAN_STEP, _MEAN_REWARD): f"you average over the actions: {_ALREADY}",
+        _MEAN_STEP: f"you average the transitions over the actions: {_ALREADY}",
+        _MEAN_REWARD: f"you average the rewards over the actions: {_ALREADY}",
         _EVERY_STEP: "the rewards are weighted by the buffer's policy, the transitions are not",
         "- gamma * step → + gamma * step": "a sign is wrong: γPV is added to the mean reward, so it is subtracted on "
         "the other side of the equation",

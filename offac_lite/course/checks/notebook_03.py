@@ -7,7 +7,7 @@ from offac_lite.course.checks.exercise import Exercise
 from offac_lite.course.checks.observing import observer
 from offac_lite.exact import trajectories
 
-__all__ = ["causal_weights", "clipped_ratio", "effective_sample_size"]
+__all__ = ["causal_weights", "clipped_ratio", "effective_sample_size", "one_ratio"]
 
 
 def _effective_sample_size(log_weight):
@@ -31,6 +31,8 @@ effective_sample_size = Exercise(
         "w.square().sum → w.sum": "the weights in the denominator are not squared: what is left is only their sum",
         "w.sum(-1).square() → w.sum(-1)": "the sum in the numerator is not squared: your result changes when all "
         "weights are doubled, and the size does not",
+        "return (w / w.amax(-1, True)).sum(-1) / (w / w.amax(-1, True)).square().sum(-1)": "the sum in the numerator "
+        "is not squared: the size is a square divided by a sum of squares",
         "w.sum(-1).square() → w.square().sum(-1)": "the numerator is the square of the sum, not the sum of the "
         "squares: your numerator and denominator cancel",
         "return w.mean(-1).square() / w.square().mean(-1)": "with a mean in both places this is the size as a share of "
@@ -48,8 +50,8 @@ effective_sample_size = Exercise(
         "return w.shape[-1] / w.square().mean(-1)": "this is the size only if the mean weight is 1: here it need not "
         "be",
     },
-    praise="right, also with a weight of 0. What does yours return where every log w is near −1,000, as after a few "
-    "hundred steps?",
+    praise="right, also with a weight of 0. Where every log w is near −1,000, as after a few hundred steps, all "
+    "exponentials are 0 and the size is 0/0. A softmax avoids that: it subtracts the largest log w first",
 )
 
 
@@ -143,4 +145,54 @@ clipped_ratio = Exercise(
     },
     praise="right: no weight is above c, and the others are unchanged",
     planted=_planted_clipped_ratio,
+)
+
+
+def _one_ratio(ratio, q, probs, action):
+    value = (probs * q).sum(-1)
+    taken = q.gather(-1, action[..., None])[..., 0]
+    return ratio * (taken - value)
+
+
+def _steps(n: int, horizon: int, n_actions: int) -> tuple[torch.Tensor, ...]:
+    """Made-up ratios, values, probabilities and actions of n trajectories."""
+    generator = torch.Generator().manual_seed(n)
+    random = dict(generator=generator, dtype=torch.float64)
+    probs = torch.rand(n, horizon, n_actions, **random).softmax(-1)
+    action = torch.randint(n_actions, (n, horizon), generator=generator)
+    return 0.3 + 2 * torch.rand(n, horizon, **random), torch.randn(n, horizon, n_actions, **random), probs, action
+
+
+one_ratio = Exercise(
+    "one_ratio",
+    doc="Check notebook 03's `my_one_ratio(ratio, q, probs, action)`: c_t = ρ_t (Q(s_t, a_t) − V(s_t)) of every step.",
+    right=_one_ratio,
+    observe=observer(
+        {"(three trajectories of four steps)": _steps(3, 4, 3), "(two actions)": _steps(5, 2, 2)}, "the coefficient"
+    ),
+    spoken={"ratio": "ρ", "taken": "Q", "probs": "π"},
+    mistakes={
+        "(taken - value) → taken": "V(s) is not subtracted: the mean of the estimate stays the same, and its variance "
+        "grows",
+        "ratio * →": "ρ is missing: the stored actions came from β",
+        "ratio * → ratio.prod(-1, keepdim=True) *": "your weight is the whole product: only the ratio of the step "
+        "itself is wanted",
+        "ratio * → ratio.cumprod(-1) *": "your weight is the product up to this step: only the ratio of the step "
+        "itself is wanted",
+        "return taken - value / ratio": "ρ divides V(s): it weights the whole difference",
+        "return ratio * taken - value": "ρ weights Q alone: it weights the whole difference",
+        "(probs * q).sum(-1) → (probs * q).mean(-1)": "you average over the actions: π already is the weight, so sum",
+        "(probs * q).sum(-1) → q.mean(-1)": "your V gives every action the same weight: V is the mean of Q under π",
+        "(probs * q).sum(-1) → q.amax(-1)": "your V is the largest Q: V is the mean of Q under π",
+        "return ratio * value": "Q of the stored action is missing: this is V alone",
+        "(taken - value) → (value - taken)": "the sign is flipped: an action better than V(s) has a positive weight",
+        "ratio * → 1 / ratio *": "the ratio is inverted: ρ is π over β, and it multiplies",
+        "taken = q.gather(-1, action[..., None])[..., 0] → taken = q.amax(-1)": "you take the largest Q: the Q of the "
+        "stored action is wanted",
+        "return ratio[..., None] * (q - value[..., None])": "there is a number for every action: only the stored one "
+        "counts",
+        "return (ratio * (taken - value)).sum(-1)": "you add up the steps: each step has its own coefficient, for its "
+        "own gradient",
+    },
+    praise="right: one ratio for the action, and the baseline V(s)",
 )

@@ -195,7 +195,8 @@ def _in_terms_of(off: torch.Tensor, names: list[str], given: tuple) -> str | Non
             " and ".join(f"{n} is {str(v).lower()}" for n, v in zip(flags, row, strict=True)) for row in sorted(rows)
         ]
         return ", or ".join(said)
-    for name, x in zip(names, given, strict=False):
+    pairs = list(zip(names, given, strict=False))
+    for name, x in sorted(pairs, key=lambda pair: getattr(pair[1], "dtype", None) != torch.bool):  # flags first
         if isinstance(x, torch.Tensor) and x.shape == off.shape:
             tests = (
                 {"is true": x, "is false": ~x}
@@ -215,6 +216,23 @@ def cases(seen: Observations, right: Observations, given: Mapping) -> str | None
     good = [case for case in given if case and case not in bad]
     if good and bad:
         return f"your function is right {' and '.join(good)}, and wrong {' and '.join(bad)}"
+    return None
+
+
+def unused(observe: Observer, names: list[str], function: Callable, right: Callable) -> str | None:
+    """Name an argument that the result should depend on, and does not in any case."""
+    first = next(iter(observe.cases.values()))
+    for i, name in enumerate(names[: len(first)]):
+        found = []
+        for given in observe.cases.values():
+            try:
+                yours, wanted = (_depends(observe, f, given, i) for f in (function, right))
+            except Exception:  # a variation that one of the two cannot take
+                continue
+            if yours is not None and wanted is not None and wanted.any():
+                found.append(bool(yours.any()))
+        if found and not any(found):
+            return f"{next(iter(observe.one(right, *first)))} does not depend on {name}: it should"
     return None
 
 

@@ -11,6 +11,16 @@ from offac_lite.course.checks import relations
 from offac_lite.course.checks.observing import Observations, Refused, TooLong, same, words_of
 
 _HERE = Path(__file__).parent
+_OF_TORCH = {
+    "Boolean value of Tensor": "`not`, `and`, `or` and `if` ask for a single truth value, and a tensor holds many. For "
+    "tensors there are ~, & and |",
+    "Subtraction, the `-` operator, with a bool": "You subtract with a tensor of True and False as if it were one of "
+    "numbers",
+    "Negation, the `-` operator, on a bool": "You put a minus in front of a tensor of True and False as if it were one "
+    "of numbers",
+    "The size of tensor": "Two tensors meet whose axes do not match: is an axis of length 1 missing in one of them?",
+}
+"""What PyTorch's own errors mean, by their beginning. Many mistakes end in each of them."""
 
 
 def stopped(exercise: Any, error: BaseException) -> str:
@@ -31,13 +41,15 @@ def why(exercise: Any, error: BaseException, seen: Observations) -> str:
     """Say which known mistake stops in the same case with the same words, and shows the same before."""
     if not isinstance(error, RuntimeError | ValueError | IndexError):  # the others come of no kind of mistake
         return ""
-    tables = exercise.mistakes, ((kind.wrong, kind.clause) for kind in exercise.kinds() if _may(kind, seen, error))
-    for table, start in zip(tables, (". The reason may be this: ", ". That is what happens if "), strict=True):
+    named = next((said for text, said in _OF_TORCH.items() if words_of(error).startswith(text)), "")
+    of_all = () if named else exercise.kinds()
+    tables = exercise.mistakes, ((kind.wrong, kind.clause) for kind in of_all if _may(kind, seen, error))
+    for table, start in zip(tables, (". The reason may be this: ", ". That happens if "), strict=True):
         for wrong, words in table:
             stop = _stop(exercise, wrong)
             if stop and _ending(stop) == _ending(error) and same(seen, getattr(stop, "seen", {})):
                 return f"{start}{words}"
-    return ""
+    return f". {named}" if named else ""
 
 
 def _ending(error: Exception) -> tuple:

@@ -37,12 +37,14 @@ class OldDataModel(FixesModel):
     def __call__(self, action_samples: int = 16, seed: int = 0) -> Iterator[LearningResult]:
         """Let the agents learn, and yield the curves so far, ten times."""
         stored = []  # whether each batch was used with the stored actions
+        single = []  # and whether there was one action in each state
 
         def loss(policy, critic, obs, stored_action, K, generator):
             pi = policy(obs)
             action = self.choose(pi, stored_action, K, generator)
             _check_shape(action, stored_action)
-            action = action.unsqueeze(-2) if action.ndim == stored_action.ndim else action
+            single.append(action.ndim == stored_action.ndim)
+            action = action.unsqueeze(-2) if single[-1] else action
             stored.append(bool((action == stored_action.unsqueeze(-2)).all()))
             return policy_gradient_loss(pi.log_prob(action), critic(obs, action))
 
@@ -52,7 +54,7 @@ class OldDataModel(FixesModel):
         for learning, reference in runs:
             yield LearningResult(
                 setting=(action_samples, seed),
-                words=f"K = {action_samples}, {'stored' if all(stored) else 'your'} actions",
+                words=f"K = {action_samples}, {_actions(all(stored), all(single) and action_samples > 1)}",
                 cloud=None,
                 learning=learning,
                 reference=reference,
@@ -60,6 +62,13 @@ class OldDataModel(FixesModel):
                 stored=all(stored),
                 done=learning.steps[-1].item() == self.n_steps,
             )
+
+
+def _actions(stored: bool, single: bool) -> str:
+    """Say which actions were used, and that there was one in each state where K are wanted."""
+    if stored:
+        return "stored actions"
+    return "your actions, 1 per state and not K" if single else "your actions"
 
 
 def _check_shape(action: torch.Tensor, stored_action: torch.Tensor) -> None:

@@ -49,7 +49,7 @@ _UNTRAINED = (
     Question(
         "With Q itself, drag K until the green half circle is no larger than the dotted one.",
         lambda on, result: have(on, baseline="none") and result.cloud.distance < result.cloud.ring,
-        "K = 32 does it, K = 16 does not. The exact number is K* = 18.5.",
+        "K = 32 does it, K = 16 does not. The exact number is 18.5.",
     ),
     Question(
         "Now reach the dotted half circle with a single action.",

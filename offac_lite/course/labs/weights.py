@@ -2,7 +2,6 @@
 
 import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import ipywidgets
@@ -38,7 +37,6 @@ class WeightsResult:
     data_mass: np.ndarray  # (m,), the probability of each bin under β
     wanted_mass: np.ndarray  # (m,), the same times the weight: the bin's share of the weighted mean
     share: float  # (E w)² / E w²: the effective sample size, as a share of n
-    sampled_share: float | None  # what a student's function says of n sampled weights
     largest: float  # the largest weight that can occur
     bias: float
     standard_error: float
@@ -59,15 +57,12 @@ class WeightsModel:
     probability `right`. So the logarithm of a product of k ratios is k log(0.3/(1 − right)) plus a binomial number of
     equal steps.
 
-    `effective_sample_size`, a function as in notebook 03, is called with the logarithms of n sampled weights.
-
     >>> result = WeightsModel()("whole", horizon=8, right=0.3)
     >>> round(result.share, 4)  # 1 / E[ρ²]⁸ = 1.7619⁻⁸
     0.0108
     """
 
-    def __init__(self, effective_sample_size: Callable[[torch.Tensor], torch.Tensor] | None = None):
-        self.effective_sample_size = effective_sample_size
+    def __init__(self) -> None:
         self.mdp = corridor()
         self.logits = self._walker(RIGHT).log()
         self.moments = functools.lru_cache(maxsize=512)(self._moments)
@@ -121,7 +116,6 @@ class WeightsModel:
             data_mass=masses[0],
             wanted_mass=masses[1],
             share=float(mean**2 / square),
-            sampled_share=self._sampled_share(log_weight, probability, n),
             largest=float(weight.max()),
             bias=parts[weighting][0],
             standard_error=parts[weighting][1],
@@ -129,12 +123,6 @@ class WeightsModel:
             errors={name: m.error(n).numpy() for name, m in by_name.items()},
             parts=parts,
         )
-
-    def _sampled_share(self, log_weight: np.ndarray, probability: np.ndarray, n: int) -> float | None:
-        if self.effective_sample_size is None:
-            return None
-        drawn = np.random.default_rng(0).choice(log_weight, n, p=probability / probability.sum())
-        return float(self.effective_sample_size(torch.tensor(drawn, **F64))) / n
 
 
 def weight_atoms(weighting: str, horizon: int, right: float, clip: float) -> tuple[np.ndarray, np.ndarray]:
@@ -189,7 +177,7 @@ _QUESTIONS = (
         "Its square: from 1.08% to 0.0116% of n. The two histograms move apart.",
     ),
     Question(
-        "T = 8 again: from which n on do causal products have a smaller error than the single ratio?",
+        "T = 8 again: from which n on do causal products have a smaller error than one ratio?",
         lambda on, result: _at(on, n=on["n"]) and result.errors["causal"][7] < result.errors["single"][7],
         "From 1,000 on. With T = 16 it takes 100,000.",
     ),
@@ -199,7 +187,7 @@ _QUESTIONS = (
         "That of the whole product. β is close to π, so eight ratios make little noise, and they have no bias.",
     ),
     Question(
-        "β = 0.90, c = 1.5: does clipping the single ratio help? Compare the return with minus V.",
+        "β = 0.90, c = 1.5: does clipping the ratio help? Compare the return with minus V.",
         lambda on, result: _at(on, baseline="value", right=0.9, clip=1.5),
         "With the return it harms: 1.22 instead of 0.68. With minus V it helps: 0.38 instead of 0.58.",
     ),
@@ -214,7 +202,7 @@ def weights_lab() -> Lab:
     >>> round(lab.result.share, 6), round(lab.result.largest, 6)
     (1.0, 1.0)
     """
-    short = {"whole": "whole product", "causal": "causal", "single": "single ratio", "clipped": "clipped ratio"}
+    short = {"whole": "whole product", "causal": "causal", "single": "one ratio", "clipped": "clipped ratio"}
     controls = dict(
         weighting=ipywidgets.ToggleButtons(
             options=[(label, name) for name, label in short.items()], value="whole", description="weights"
@@ -249,10 +237,8 @@ _ONE_RATIO = (
 )
 
 
-def one_ratio_lab(effective_sample_size: Callable[[torch.Tensor], torch.Tensor] | None = None) -> Lab:
+def one_ratio_lab() -> Lab:
     """Make the short weights lab: the product of a trajectory's ratios, one ratio, and resampling, all minus V.
-
-    `effective_sample_size` is a function as in notebook 03; the lab shows what it returns for n sampled weights.
 
     >>> lab = one_ratio_lab()
     >>> lab.set(horizon=16)
@@ -272,7 +258,7 @@ def one_ratio_lab(effective_sample_size: Callable[[torch.Tensor], torch.Tensor] 
         "T = 16": start | dict(horizon=16),
         "β = 0.60": start | dict(right=0.6),
     }
-    compute = functools.partial(WeightsModel(effective_sample_size), baseline="value")
+    compute = functools.partial(WeightsModel(), baseline="value")
     summary = functools.partial(_summary, lanes=lanes)
     options = dict(presets=presets, questions=_ONE_RATIO, pinned=True)
     return Lab(controls, compute, plots.WeightsView(lanes), summary, **options)
@@ -293,10 +279,9 @@ def _sliders(*names: str) -> dict[str, ipywidgets.ValueWidget]:
 def _summary(result: WeightsResult, lanes: tuple[str, ...] = tuple(plots.LANES)) -> str:
     r, short = result, plots.short
     others = {name: r.errors[name][r.horizon - 1] for name in lanes if name != r.weighting}
-    sampled = "" if r.sampled_share is None else f" Your function, from a sample: {short(100 * r.sampled_share)}%."
     return (
         f"T = {r.horizon}, {r.weighting}: the weights leave {short(100 * r.share)}% of the sample, the largest is "
         f"{short(r.largest)}. The mean of n = {r.n:,} estimates is off by {short(r.error)} lengths of ∇J: bias "
         f"{short(r.bias)}, standard error {short(r.standard_error)}; cosine {r.cosine:.3f}. The others: "
-        f"{', '.join(f'{name} {short(error)}' for name, error in others.items())}.{sampled}"
+        f"{', '.join(f'{name} {short(error)}' for name, error in others.items())}."
     )

@@ -36,11 +36,11 @@ WEIGHTED = "#B5700A"
 LANES = {
     "whole": "whole product",
     "causal": "causal products",
-    "single": "single ratio",
+    "single": "one ratio",
     "clipped": "clipped ratio",
     "resampled": "resampled",
 }
-"""The ways to weight that the weights lab compares. The last two and the single ratio have the exact Q."""
+"""The ways to weight that the weights lab compares. The last two and "one ratio" have the exact Q."""
 ERRORS = (1e-2, 1e3)
 """The errors that the weights lab's axis shows, in lengths of ∇J."""
 REACH = 8.0
@@ -136,7 +136,7 @@ class WeightsView:
         self.wanted = ax.stairs([1.0], [-1, 1], color=EXACT, lw=1.8)
         ax.axvline(0, color=MUTED, lw=1, ls=":")
         look = dict(fontsize=9, ha="center", va="bottom")
-        self.words = [ax.text(0, 0, "β's data", color="#7A4B00", **look), ax.text(0, 0, "what π asks for", **look)]
+        self.words = [ax.text(0, 0, "β's data", color="#7A4B00", **look), ax.text(0, 0, "under π", **look)]
         below = dict(
             xycoords="axes fraction", textcoords="offset points", ha="center", va="top", fontsize=9, color=MUTED
         )
@@ -193,10 +193,8 @@ class WeightsView:
         for word, hill, lift in zip(self.words, hills, (0.02, 0.1), strict=True):
             middle = middles @ hill / hill.sum()
             word.set_position((np.clip(middle, 1.8 - REACH, REACH - 2.6), min(hill.max(), 1.0) + lift))
-        below = f"largest weight {_plain(result.largest)}"
-        if result.sampled_share is not None:
-            below = f"your function, from a sample: {short(100 * result.sampled_share)}%"
-        self.note.set_text(f"effective sample size {short(100 * result.share)}% of n\n{below}")
+        largest = f"largest weight {_plain(result.largest)}"
+        self.note.set_text(f"effective sample size {short(100 * result.share)}% of n\n{largest}")
         errors = [math.hypot(*result.parts[name]) for name in self.names]
         for row, (name, dot, number, error) in enumerate(zip(self.names, self.dots, self.numbers, errors, strict=True)):
             dot.set_data([_on_axis(error)], [row])
