@@ -29,6 +29,7 @@ from tests import (
     test_checks_02,
     test_checks_03,
     test_checks_04,
+    test_checks_05,
     test_checks_06,
     test_checks_continuous,
 )
@@ -63,6 +64,7 @@ TABLES = [
     test_checks_02,
     test_checks_03,
     test_checks_04,
+    test_checks_05,
     test_checks_06,
     test_checks_continuous,
     clinical,
@@ -309,6 +311,7 @@ NEXT = {
     ],
     "resampled_advantage": [advantages],
     "total_variance": [variances],
+    "own_loss": [by_train(resampled_loss=None, action_samples=4)],
     "leave_one_out": [by_train(leave_one_out=None, baseline="leave-one-out", action_samples=4)],
     "polyak_update": [follows],
     "make_target": [targets],
