@@ -76,8 +76,6 @@ q_target = Exercise(
         ".mean(-2) → [..., -1, :]": "of the M next actions you use the last alone: the others are there to be averaged "
         "with it",
         ".mean(-2) → .mean(0)": "your mean runs over the first axis: with seeds in front that is not the axis of M",
-        "torch.where(terminated, 0.0, next_q.detach()) → (1 - terminated) * next_q.detach()": "1 − d does not work "
-        "where d is bool: turn it into numbers first, or invert it with ~",
         "return (reward + gamma * torch.where(terminated, 0.0, next_q.detach())).mean()": "you average over the batch: "
         "every transition has a target of its own",
     },
@@ -291,8 +289,6 @@ expected_target = Exercise(
         "inverted: you bootstrap exactly where the episode has terminated",
         "0.99 * →": "the discount γ = 0.99 is missing",
         "batch.reward + →": "the reward is missing",
-        "torch.where(batch.terminated, 0.0, value) → (1 - batch.terminated) * value": "1 − d does not work where d is "
-        "bool: turn it into numbers first, or invert it with ~",
     },
     praise="right: every action at s′, weighted by π, and no value behind the end",
 )
