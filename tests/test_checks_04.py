@@ -50,6 +50,16 @@ def expected_value_in_a_loop(probs, q):
     return value
 
 
+def expected_target_in_steps(probs, table, batch):
+    value = torch.einsum("ba,ba->b", probs[batch.next_obs], table[batch.next_obs])
+    return checks.q_target.right(batch.reward, batch.terminated, value, 0.99)
+
+
+def expected_target_of_all_states(probs, table, batch):
+    value = (probs * table).sum(-1)
+    return batch.reward + 0.99 * ~batch.terminated * value[batch.next_obs]
+
+
 def mean_change_in_steps(share, gamma, epsilon):
     first = 1 * (gamma * 2 - 1)
     second = 2 * ((1 - epsilon) * (gamma * 2 - 2) + epsilon * (0 - 2))
@@ -74,6 +84,7 @@ RIGHT = {
     checks.q_target: [q_target_in_steps, q_target_with_a_product],
     checks.next_action: [next_action_with_multinomial, next_action_from_two_draws, next_action_by_hand],
     checks.expected_value: [expected_value_with_einsum, expected_value_in_a_loop],
+    checks.expected_target: [expected_target_in_steps, expected_target_of_all_states],
     checks.mean_change: [mean_change_in_steps, mean_change_as_a_tensor],
 }
 
@@ -123,7 +134,27 @@ def q_target_mutates(reward, terminated, next_q, gamma):
     return reward
 
 
+def with_value(value, mask=lambda batch: ~batch.terminated):
+    def target(probs, table, batch):
+        return batch.reward + 0.99 * mask(batch) * value(probs, table, batch)
+
+    return target
+
+
+def exact(probs, table, batch):
+    return (probs * table).sum(-1)[batch.next_obs]
+
+
+def of_stored(probs, table, batch):
+    return table[batch.next_obs, batch.next_action]
+
+
+def without_index(probs, table, batch):
+    return checks.q_target.right(batch.reward, batch.terminated, (probs * table).sum(-1), 0.99)
+
+
 Q, NA, EV, MC = checks.q_target, checks.next_action, checks.expected_value, checks.mean_change
+ET = checks.expected_target
 WRONG = [
     (Q, lambda r, d, q, g: r + g * m(r, q).detach(), "bootstrap past a terminal state: where"),
     (Q, lambda r, d, q, g: r + g * m(r, q) * ~d, "the numbers are correct, but a gradient flows"),
@@ -193,6 +224,18 @@ WRONG = [
     (EV, lambda p, q: (q.softmax(-1) * q).sum(-1), "the weights come from Q"),
     (EV, lambda p, q: (torch.log(p) * q).sum(-1), "not log π"),
     (EV, lambda p, q: p @ q.mT, "has shape"),
+    (ET, with_value(lambda p, q, b: (p * q).sum(-1)[b.obs]), "this is the value of s:"),
+    (ET, with_value(lambda p, q, b: (p[b.obs] * q[b.next_obs]).sum(-1)), "π is that of s, and"),
+    (ET, with_value(lambda p, q, b: (p[b.next_obs] * q[b.obs]).sum(-1)), "Q is that of s, and"),
+    (ET, with_value(lambda p, q, b: q[b.next_obs].max(-1).values), "the best action's Q"),
+    (ET, with_value(lambda p, q, b: q[b.next_obs].mean(-1)), "every action counts the same"),
+    (ET, with_value(of_stored), "Q of the stored next action"),
+    (ET, with_value(lambda p, q, b: (p * q).mean(-1)[b.next_obs]), "once more is too much"),
+    (ET, with_value(exact, lambda batch: 1), "bootstrap past a terminal state"),
+    (ET, with_value(exact, lambda batch: batch.terminated), "the mask is inverted"),
+    (ET, lambda p, q, b: b.reward + ~b.terminated * exact(p, q, b), "the discount γ = 0.99 is missing"),
+    (ET, lambda p, q, b: 0.99 * ~b.terminated * exact(p, q, b), "the reward is missing"),
+    (ET, without_index, r"^it stops with ValueError: next_q has shape \(4,\)"),
     (MC, lambda d, g, e: d * (2 * g - 1) + (1 - d) * 2 * (g * (1 - e) - 1), "so its derivative is 2"),
     (MC, lambda d, g, e: d * (2 * g - 1) + 4 * (1 - d) * (g - 1), "with probability ε"),
     (MC, lambda d, g, e: 2 * g - 1 + 4 * (g * (1 - e) - 1), "whatever their share"),
@@ -236,3 +279,4 @@ class TestAnswers(Answers):
     NOTEBOOKS = ("04_q_critic.ipynb", "further/stability.ipynb")
     RIGHT, WRONG = RIGHT, WRONG
     REVEALING = ("detach()", "torch.where", ".mean(", ".sum(", "no_grad")
+    SCOPE = {"expected_value": checks.expected_value.right, "q_target": checks.q_target.right}  # noqa: RUF012

@@ -255,6 +255,7 @@ WRONG = [
     (D, wrong_critic("first row"), "in the first state"),
     (D, wrong_critic("every action"), "every row is looked up at every action"),
     (D, wrong_critic("axis 0"), "picks a row of the table"),
+    (D, lambda q, a, y: 0.5 * (q[a] - y).square().mean(), "the actions pick rows here"),
     (D, wrong_critic("mean first"), "you square the mean"),
     (D, wrong_critic("distance"), "the distance stands for its square"),
     (D, wrong_critic("per row"), "one for each row"),

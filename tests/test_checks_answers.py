@@ -13,6 +13,7 @@ from offac_lite import equations, train
 from offac_lite.buffer import Transition
 from offac_lite.course import checks, clinic
 from offac_lite.exact import TabularMDP
+from offac_lite.exact.outcomes import Outcomes
 from offac_lite.exact.traces import trace_operator
 from offac_lite.networks import (
     Categorical,
@@ -31,6 +32,7 @@ from tests import (
     test_checks_02,
     test_checks_03,
     test_checks_04,
+    test_checks_05,
     test_checks_06,
     test_checks_continuous,
     test_checks_stability,
@@ -66,6 +68,7 @@ TABLES = [
     test_checks_02,
     test_checks_03,
     test_checks_04,
+    test_checks_05,
     test_checks_06,
     test_checks_continuous,
     test_checks_stability,
@@ -218,6 +221,14 @@ def values(expected_value, generator):
     assert expected_value(pi, (q - expected_value(pi, q)[:, None]).square()).shape == (16,)
 
 
+def targets_of_tables(expected_target, generator):
+    lake = Outcomes.from_gymnasium("FrozenLake-v1", map_name="4x4")
+    pi, table = torch.full((16, 4), 0.25).double(), torch.zeros(16, 4).double()
+    batch = lake.play(pi, 20, generator).sample(8, generator)
+    error = expected_target(pi, table, batch) - table[batch.obs, batch.action]
+    table.index_put_((batch.obs, batch.action), 0.1 * error, accumulate=True)
+
+
 def runs_away(mean_change, generator):
     assert bool(mean_change(0.9, 0.99, 0.1) > 0) and abs(mean_change(0.0, 0.5, 0.1)) < 10
 
@@ -321,6 +332,7 @@ NEXT = {
     "q_target": [q_on_the_lake, by_train(next_action_samples=4, q_target=None), by_train(q_target=None)],
     "next_action": [next_actions],
     "expected_value": [values],
+    "expected_target": [targets_of_tables],
     "mean_change": [runs_away],
     "retrace_coefficient": [traces_of_the_lake],
     "resampled_loss": [
@@ -329,6 +341,7 @@ NEXT = {
     ],
     "resampled_advantage": [advantages],
     "total_variance": [variances],
+    "own_loss": [by_train(resampled_loss=None, action_samples=4)],
     "leave_one_out": [by_train(leave_one_out=None, baseline="leave-one-out", action_samples=4)],
     "polyak_update": [follows],
     "make_target": [targets],

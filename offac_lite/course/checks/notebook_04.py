@@ -1,6 +1,7 @@
 """The exercises of notebook 04: right answers, what to observe, and the mistakes people make."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
@@ -10,7 +11,7 @@ from offac_lite.course.checks.exercise import Exercise
 from offac_lite.course.checks.observing import Observations, Observer, call, numbers, observer, same
 from offac_lite.networks import Categorical
 
-__all__ = ["expected_value", "mean_change", "next_action", "q_target"]
+__all__ = ["expected_target", "expected_value", "mean_change", "next_action", "q_target"]
 
 
 def _q_target(reward, terminated, next_q, gamma):
@@ -222,6 +223,74 @@ expected_value = Exercise(
     },
     extras=resampling.SOFT_VALUE,
     praise="right: every action, as often as π takes it",
+)
+
+
+def _expected_target(probs, table, batch):
+    probability, q = probs[batch.next_obs], table[batch.next_obs]
+    value = (probability * q).sum(-1)
+    return batch.reward + 0.99 * torch.where(batch.terminated, 0.0, value)
+
+
+class _Rows(NamedTuple):
+    """A batch, as the notebook's `Outcomes.sample` returns it."""
+
+    obs: torch.Tensor
+    action: torch.Tensor
+    reward: torch.Tensor
+    next_obs: torch.Tensor
+    terminated: torch.Tensor
+    next_action: torch.Tensor
+
+
+def _rows(*columns: list) -> _Rows:
+    return _Rows(*map(torch.tensor, columns))
+
+
+_PROBS_OF_4 = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [0.25, 0.6, 0.15], [0.05, 0.35, 0.6]])
+_Q_OF_4 = torch.tensor([[1.0, 5.0, -2.0], [0.0, 3.0, 8.0], [4.0, -1.0, 2.0], [6.0, 0.5, -3.0]])
+expected_target = Exercise(
+    "expected_target",
+    doc="Check notebook 04's `my_expected_target(probs, table, batch)`: the target of expected SARSA, γ = 0.99.",
+    right=_expected_target,
+    observe=observer(
+        {
+            "(five transitions)": (
+                _PROBS_OF_4,
+                _Q_OF_4,
+                _rows(
+                    [0, 1, 2, 3, 1],
+                    [1, 0, 2, 2, 1],
+                    [1.0, -2.0, 0.5, 3.0, 0.0],
+                    [2, 3, 0, 1, 0],
+                    [False, True, False, False, True],
+                    [0, 1, 1, 2, 0],
+                ),
+            ),
+            "(one transition)": (_PROBS_OF_4, _Q_OF_4, _rows([0], [1], [1.0], [3], [False], [2])),
+        },
+        "the target",
+    ),
+    mistakes={
+        "probs[batch.next_obs], table[batch.next_obs] → probs[batch.obs], table[batch.obs]": "this is the value of s: "
+        "y needs the value of s′",
+        "probs[batch.next_obs] → probs[batch.obs]": "π is that of s, and Q that of s′: both belong to s′",
+        "table[batch.next_obs] → table[batch.obs]": "Q is that of s, and π that of s′: both belong to s′",
+        "(probability * q).sum(-1) → q.amax(-1)": "this is the best action's Q, the target of Q-learning: weight every "
+        "action by π",
+        "(probability * q).sum(-1) → q.mean(-1)": "every action counts the same: weight it by π",
+        "(probability * q).sum(-1) → q.gather(-1, batch.next_action.unsqueeze(-1)).squeeze(-1)": "this is Q of the "
+        "stored next action: the sum over all actions is wanted",
+        ".sum(-1) → .mean(-1)": "the probabilities already make it an average: dividing by the number of actions once "
+        "more is too much",
+        "torch.where(batch.terminated, 0.0, value) → value": "you bootstrap past a terminal state: where an episode "
+        "has terminated, y is r alone",
+        "torch.where(batch.terminated, 0.0, value) → torch.where(batch.terminated, value, 0.0)": "the mask is "
+        "inverted: you bootstrap exactly where the episode has terminated",
+        "0.99 * →": "the discount γ = 0.99 is missing",
+        "batch.reward + →": "the reward is missing",
+    },
+    praise="right: every action at s′, weighted by π, and no value behind the end",
 )
 
 

@@ -10,7 +10,7 @@ from offac_lite.course.checks.exercise import Exercise
 from offac_lite.course.checks.observing import Observer, numbers, observer
 from offac_lite.networks import of_actions
 
-__all__ = ["leave_one_out", "resampled_advantage", "resampled_loss", "total_variance"]
+__all__ = ["leave_one_out", "own_loss", "resampled_advantage", "resampled_loss", "total_variance"]
 
 
 def _right_resampled_loss(policy, critic, obs, stored_action, action_samples, generator):
@@ -147,6 +147,54 @@ leave_one_out = Exercise(
         "their number",
     },
     praise="right: a baseline for free, and still unbiased",
+)
+
+
+def _right_own_loss(policy, critic, obs, stored_action, action_samples, generator):
+    pi = policy(obs)
+    action_resampled = pi.sample(action_samples, generator=generator)
+    weight = equations.leave_one_out(critic(obs, action_resampled))
+    return equations.policy_gradient_loss(pi.log_prob(action_resampled), weight)
+
+
+def _own_loss(policy, critic, obs, stored_action, action_samples, generator):
+    pi = policy(obs)
+    action = pi.sample(action_samples, generator=generator)
+    log_prob, q = pi.log_prob(action), critic(obs, action).detach()
+    others = (q.sum(-2, keepdim=True) - q) / (q.shape[-2] - 1)
+    return -(log_prob * (q - others)).mean()
+
+
+_WITH_OTHERS = {
+    "(K = 6)": (*_BATCH, 6),
+    "(K = 2)": (*_BATCH, 2),
+    "(a batch of one)": _losses.cases["(a batch of one)"],
+    _WITH_SEEDS: (*_TWO_SEEDS, 6),
+}
+own_loss = Exercise(
+    "own_loss",
+    doc="Check notebook 05's `my_own_loss(policy, critic, obs, stored_action, action_samples, generator)`.",
+    right=_right_own_loss,
+    plain=_own_loss,
+    observe=Observer(_WITH_OTHERS, lambda function, *given: _losses.one(_of_tables(function), *given), names=_NAMES),
+    mistakes={
+        "q - others → q": "the weight is still Q itself: subtract the mean of the other actions, as your leave-one-out "
+        "does",
+        ".detach() →": "a gradient flows into Q: the actor's loss would move the critic. Detach Q, as in Exercise 1",
+        "(q.sum(-2, keepdim=True) - q) / (q.shape[-2] - 1) → q.mean(-2, keepdim=True)": resampling.OWN_Q,
+        "(q.sum(-2, keepdim=True) - q) / (q.shape[-2] - 1) → q.mean(-1, keepdim=True)": "you average over the batch of "
+        "states: the baseline belongs to one state, so average over its K actions",
+        "(q - others) → others": "the weight is the baseline: it has to be Q minus the baseline",
+        "(q - others) → (others - q)": resampling.SIGN,
+        "critic(obs, action) → critic(obs, pi.sample(action_samples, generator=generator))": resampling.TWO_DRAWS,
+        "pi.log_prob(action) → pi.log_prob(pi.sample(action_samples, generator=generator))": resampling.TWO_DRAWS,
+        ".mean() → .sum()": resampling.SUM,
+        **resampling.WEIGHTING,
+        "return -(q - others).mean()": "the mean of leave-one-out alone is 0. Either log π is missing, or you take "
+        "leave-one-out of the whole product: take it of Q, and multiply by log π",
+    },
+    only_gradients=True,
+    praise="right: fresh actions, log π and leave-one-out in one loss",
 )
 
 

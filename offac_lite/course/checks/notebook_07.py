@@ -147,6 +147,8 @@ patient_d = Exercise(
         "(q - target) → (q_all - target.unsqueeze(-1))": "you pull all the actions of a state to y: it belongs to one "
         "of them, the action that was taken",
         "(q - → (q_all[0, action] -": "all the actions are looked up in the first state; each row has its own",
+        "(q - → (q_all[action] -": "the actions pick rows here: the rows are states, and each row needs the entry of "
+        "its own action",
         "(q - → (q_all[:, action] -": "every row is looked up at every action; each row has an action of its own",
         "(q - → (q_all.gather(0, action.unsqueeze(0)) -": "the action picks a row of the table here; the rows are "
         "states, and the actions stand side by side",

@@ -126,18 +126,6 @@ class CriticModel:
 
 _QUESTIONS = (
     Question(
-        "On the firm lake, with a′ from π, raise M from 1 to 16. How much closer does Q come to Q^π?",
-        lambda on, result: (result.lake, result.next_action, result.next_action_samples) == ("firm", "resampled", 16),
-        "Four times closer: the noise of a′ is all the noise there is, and its standard deviation falls with √M.",
-    ),
-    Question(
-        "Keep M = 16 and a′ from π, and make the lake slippery. Does M change anything there?",
-        lambda on, result: (
-            (result.lake, result.next_action, result.next_action_samples) == ("slippery", "resampled", 16)
-        ),
-        "Next to nothing: the noise of y comes from the ice, and M does not average over the ice.",
-    ),
-    Question(
         "Slippery lake, a′ from π: does the fixed point depend on the age? At which age does Q end closest?",
         lambda on, result: result.lake == "slippery" and result.next_action == "resampled" and result.age in (18, 19),
         "The fixed point is at 0 for every age. Q ends closest at 18 or 19: younger data holds few of the actions that "

@@ -220,15 +220,10 @@ _FIXES = (
         "Only those with both fixes. The others follow the policy that wrote the data.",
     ),
     Question(
-        "On fresh data, what do the fixes change?",
-        lambda on, result: have(on, data="fresh", fixes="both"),
-        "Nothing: stored and resampled actions come from the same policy there, and both critics are the same.",
-    ),
-    Question(
         "On old data with Q − V, which agents end highest?",
         lambda on, result: have(on, data="old", baseline="value", fixes="fix 1"),
-        "Those with fix 1 alone. Their direction is wrong, but in a table it still raises every good action that the "
-        "buffer has tried. Naive replay stops after a single improvement.",
+        "Those with fix 1 alone. Their update weights each action by β(a|s) = 1/4, where both fixes weight it by "
+        "π(a|s). Naive replay stops after a single improvement.",
     ),
 )
 _GROUP = (
@@ -274,7 +269,7 @@ def learning_lab(
     }
     presets = {label: on for label, on in presets.items() if set(on) <= set(controls)}
     model = LearningModel(resampled_loss)
-    questions = [*_LEARNING, _STATES] if "batch_size" in controls else _LEARNING
+    questions = [_STATES] if "batch_size" in controls else _LEARNING
     view = plots.LearningView(FRAMES["untrained"], N_STEPS, model.best)
     shown = selected_controls(made, controls)
     return Lab(shown, model, view, _summary, sample="seed", presets=presets, questions=questions)

@@ -59,12 +59,6 @@ QUESTIONS = (
         "V stays below the band: it is the value of older policies. The agents still learn, for this data is young.",
     ),
     Question(
-        "Sum the actor's loss instead of averaging it, from the start. What becomes of the entropy, and of the return?",
-        lambda on, scene: scene.broken == "sum" and scene.against_band("entropy") < 0.75,
-        "The entropy falls lower: the loss was multiplied by K · N, and the entropy's bonus was not. The return stays "
-        "about as high, for Adam divides by the size of the gradient.",
-    ),
-    Question(
         "While it learns with nothing broken, move K from 4 to 16. Which of the two variances falls?",
         lambda on, scene: (
             scene.broken == "nothing" and {4, 16} <= {settings["action_samples"] for settings in scene.history.settings}

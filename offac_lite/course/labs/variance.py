@@ -66,7 +66,7 @@ _HALF_TRAINED = (
     Question(
         "With Q itself, does K = 64 bring the estimates as close as the dotted half circle?",
         lambda on, result: have(on, baseline="none", action_samples=64),
-        "No. For this policy K* is 97, and the slider ends at 64.",
+        "No. For this policy it takes about 97 actions, and the slider ends at 64.",
     ),
     Question(
         "Choose Q − V. From which K on does a larger K hardly help?",

@@ -133,7 +133,7 @@ class CriticView:
         (self.fixed,) = ax.plot([], [], color=EXACT, lw=1.4, ls=":")
         self.curve_words = [ax.text(1.03 * n_updates, 1, "", fontsize=9, va="center") for _ in range(3)]
         ax.set(yscale="log", xlim=(0, n_updates), ylim=(LOWEST, 1.5), xticks=np.linspace(0, n_updates, 5))
-        ax.set(xlabel="updates of 200 transitions", title="distance of Q from Q$^π$, in lengths of Q$^π$")
+        ax.set(xlabel="updates of 200 transitions", title="distance of Q from Q$^π$")
 
     def arrange(self, narrow: bool) -> None:
         """Put the panels side by side, or one below the other."""
