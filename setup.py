@@ -20,6 +20,7 @@ class BuildWithCourse(build_py):
             here / "notebooks" / "glossary.md",
             here / "figures" / "ablations.json",
             here / "figures" / "soft_actor_critic.json",
+            here / "figures" / "more_tasks.json",
             here / "figures" / "episodes.json",
         ]
         for source in sources:

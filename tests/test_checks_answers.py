@@ -31,6 +31,7 @@ from tests import (
     test_checks_04,
     test_checks_06,
     test_checks_continuous,
+    test_checks_evidence,
 )
 from tests import test_checks_07 as clinical
 from tests.exercises import define
@@ -65,6 +66,7 @@ TABLES = [
     test_checks_04,
     test_checks_06,
     test_checks_continuous,
+    test_checks_evidence,
     clinical,
 ]
 TABLES = [(e, f) for module in TABLES for e, answers in module.TestAnswers.RIGHT.items() for f in answers]
@@ -237,6 +239,11 @@ def follows(polyak_update, generator):
     assert torch.allclose(other.net.theta, one.net.theta)
 
 
+def reversed_means(share_reversed, generator):
+    means = [torch.rand(32)[torch.randint(32, (50, 3), generator=generator)].mean(1) for _ in range(2)]
+    assert re.fullmatch(r"\d+%", f"{100 * float(share_reversed(*means)):.0f}%")
+
+
 def ratios(replays, generator):
     assert f"{replays(1 / 8, 64, 8):g}" == "1"
 
@@ -313,6 +320,7 @@ NEXT = {
     "polyak_update": [follows],
     "make_target": [targets],
     "replays": [ratios],
+    "share_reversed": [reversed_means],
     "squashed_log_prob": [density],
     "soft_q": [soft],
     "sac_losses": [soft_update],
