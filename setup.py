@@ -21,6 +21,7 @@ class BuildWithCourse(build_py):
             here / "figures" / "ablations.json",
             here / "figures" / "soft_actor_critic.json",
             here / "figures" / "many_updates.json",
+            here / "figures" / "more_tasks.json",
             here / "figures" / "episodes.json",
         ]
         for source in sources:

@@ -35,6 +35,7 @@ from tests import (
     test_checks_05,
     test_checks_06,
     test_checks_continuous,
+    test_checks_evidence,
     test_checks_stability,
 )
 from tests import test_checks_07 as clinical
@@ -72,6 +73,7 @@ TABLES = [
     test_checks_06,
     test_checks_continuous,
     test_checks_stability,
+    test_checks_evidence,
     clinical,
 ]
 TABLES = [(e, f) for module in TABLES for e, answers in module.TestAnswers.RIGHT.items() for f in answers]
@@ -266,6 +268,11 @@ def follows(polyak_update, generator):
     assert torch.allclose(other.net.theta, one.net.theta)
 
 
+def reversed_means(share_reversed, generator):
+    means = [torch.rand(32)[torch.randint(32, (50, 3), generator=generator)].mean(1) for _ in range(2)]
+    assert re.fullmatch(r"\d+%", f"{100 * float(share_reversed(*means)):.0f}%")
+
+
 def ratios(replays, generator):
     assert f"{replays(1 / 8, 64, 8):g}" == "1"
 
@@ -346,6 +353,7 @@ NEXT = {
     "polyak_update": [follows],
     "make_target": [targets],
     "replays": [ratios],
+    "share_reversed": [reversed_means],
     "squashed_log_prob": [density],
     "soft_q": [soft],
     "sac_losses": [soft_update],

@@ -11,9 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from figures import ablations, episodes, make, many_updates, soft_actor_critic
+from figures import ablations, episodes, make, many_updates, more_tasks, soft_actor_critic
 from offac_lite.course import plots
-from offac_lite.course.material import kept_many_updates, kept_sac_runs
+from offac_lite.course.material import kept_many_updates, kept_sac_runs, kept_task_runs
+from offac_lite.envs import VectorEnv
+from offac_lite.play import act
 from tests.hostile import RC_PARAMS
 
 ROOT = Path(__file__).parent.parent
@@ -62,6 +64,40 @@ def test_the_kept_runs_with_many_updates_are_those_that_the_command_trains():
     for run in kept.values():
         assert len(run["returns"]) == len(run["value"]) == many_updates.N_SEEDS
         assert all(len(row) == len(run["steps"]) == 16 for row in run["returns"] + run["value"])
+
+
+def test_the_kept_runs_of_more_tasks_are_those_that_the_command_trains():
+    kept = kept_task_runs()
+    assert {data: list(runs) for data, runs in kept.items()} == {
+        f"{task}, {data}": list(more_tasks.VARIANTS[task])
+        for task in more_tasks.TASKS
+        for data in more_tasks.DATA[task]
+    }
+    for runs in kept.values():
+        for run in runs.values():
+            assert len(run["returns"]) == more_tasks.N_SEEDS
+            assert all(len(row) == len(run["steps"]) == 8 for row in run["returns"])
+            assert run["steps"][-1] == 16_000
+
+
+def test_the_lake_s_observation_is_the_square():
+    lake = more_tasks.one_hot_lake()
+    obs, _ = lake.reset(seed=0)
+    assert obs.tolist() == [1.0] + 15 * [0.0]
+    obs, *_ = lake.step(1)
+    assert obs.sum() == 1 and obs[lake.unwrapped.s] == 1
+    lake.close()
+
+
+def test_the_controller_of_acrobot_swings_up_in_every_episode():
+    env, g = VectorEnv(more_tasks.ACROBOT, 8, seed=0), torch.Generator().manual_seed(0)
+    env.reset()
+    for _ in range(400):
+        action, _ = act(more_tasks.pump, env, g)
+        env.step(action)
+    lengths = [episode.length for episode in env.pop_episodes()]
+    assert len(lengths) > 12 and max(lengths) < 400 and 100 < statistics.mean(lengths) < 200
+    env.close()
 
 
 def test_the_table_of_the_measurements_is_the_one_that_the_runs_give(runs):

@@ -40,6 +40,15 @@ def kept_many_updates() -> dict[str, Any]:
     return json.loads((FOLDER / "figures" / "many_updates.json").read_text(encoding="utf-8"))
 
 
+def kept_task_runs() -> dict[str, Any]:
+    """Return the runs on FrozenLake and Acrobot that the course keeps: task and data → variant → steps and returns.
+
+    >>> len(kept_task_runs()["lake, young"]["both"]["returns"])
+    16
+    """
+    return json.loads((FOLDER / "figures" / "more_tasks.json").read_text(encoding="utf-8"))
+
+
 def kept_episodes() -> dict[str, list[list[float]]]:
     """Return the play of three CartPole agents: name → position, angle and falls so far at each of 150 steps.
 

@@ -1,0 +1,58 @@
+"""The exercise of the chapter on evidence: the right answer, what to observe, and the mistakes people make."""
+
+import torch
+
+from offac_lite.course.checks.exercise import Exercise
+from offac_lite.course.checks.observing import observer
+
+__all__ = ["share_reversed"]
+
+
+def _share_reversed(better, worse):
+    """Compute the share of pairs, an agent of each method, in which the worse method is ahead. Equation (6.3).
+
+    `better` (n,) and `worse` (m,) hold a return for each agent; a tie counts half. This is the Mann–Whitney statistic
+    over n · m, and 1 minus the probability of improvement of Agarwal et al. (2021), section 4.3.
+    """
+    difference = worse - better[:, None]
+    return ((difference > 0) + 0.5 * (difference == 0)).double().mean()
+
+
+def _in_order(better, worse):
+    n = min(len(better), len(worse))
+    return 0.5 + 0.5 * torch.sign(worse[:n] - better[:n]).mean()
+
+
+def _doubles(*values: float) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+_CASES = {
+    "(5 agents against 3)": (_doubles(500, 400, 500, 90, 300), _doubles(500, 350, 90)),
+    "(3 agents against 3)": (_doubles(5, 2, 7), _doubles(3, 2, 6)),
+    "(2 agents against 4)": (_doubles(-150, -80), _doubles(-500, -100, -70, -80)),
+    "(all alike)": (_doubles(500, 500), _doubles(500, 500, 500)),
+}
+share_reversed = Exercise(
+    "share_reversed",
+    doc="Check `my_share_reversed(better, worse)`: how often one agent of the worse method is ahead.",
+    right=_share_reversed,
+    observe=observer(_CASES, "the share"),
+    mistakes={
+        "+ 0.5 * (difference == 0) →": "a tie counts as if the better method were ahead: it counts half",
+        "0.5 * (difference == 0) → (difference == 0)": "a tie counts as if the worse method were ahead: it counts half",
+        "difference > 0 → difference < 0": "this is the share in which the *better* method is ahead",
+        "return (worse.mean() > better.mean()).double() + 0.5 * (worse.mean() == better.mean())": "you compare the "
+        "means of all agents: compare one agent with one agent, for every pair",
+        "return (worse.median() > better.median()).double() + 0.5 * (worse.median() == better.median())": "you compare "
+        "the medians of all agents: compare one agent with one agent, for every pair",
+        ".mean() → .sum()": "this counts pairs: wanted is their share, a number between 0 and 1",
+        ".mean() → .mean(0)": "there is a number for each agent of the worse method: average over all pairs",
+        ".mean() → .mean(1)": "there is a number for each agent of the better method: average over all pairs",
+        _in_order: "you compare the first agent with the first, the second with the second: the order of the agents "
+        "means nothing, so compare each with each",
+        "(difference > 0) + 0.5 * (difference == 0) → difference": "this is the mean difference of the returns: "
+        "count who is ahead, whatever the distance",
+    },
+    praise="right: every agent of one method against every agent of the other, a tie counts half",
+)
