@@ -11,13 +11,13 @@ from offac_lite.course import material, predictions
 PATHS = material.notebooks()
 TEXT = """## 02.1 · b
 
-(a) If you chose (a): it is less.
+(a) It is less.
 
 It is also more.
 
 (b) Half of $x$.
 
-(c) If you chose (c): no.
+(c) No.
 """
 
 
@@ -33,7 +33,7 @@ def one_question(tmp_path, monkeypatch):
 @pytest.mark.parametrize("answer", ["a", "A", "(a)", " a. "])
 def test_a_wrong_choice_is_answered_and_then_the_right_one(one_question, answer):
     assert predictions.reply("02.1", answer) == (
-        "**You chose (a).** If you chose (a): it is less.\n\nIt is also more.\n\n**(b) is right.** Half of $x$."
+        "**You chose (a).** It is less.\n\nIt is also more.\n\n**(b) is right.** Half of $x$."
     )
 
 

@@ -37,7 +37,7 @@ def kept_many_updates() -> dict[str, Any]:
     >>> len(kept_many_updates()["4, layer norm"]["returns"])
     16
     """
-    return json.loads((FOLDER / "figures" / "many_updates.json").read_text(encoding="utf-8"))
+    return _kept("many_updates.json")
 
 
 def kept_task_runs() -> dict[str, Any]:
@@ -46,7 +46,7 @@ def kept_task_runs() -> dict[str, Any]:
     >>> len(kept_task_runs()["lake, young"]["both"]["returns"])
     16
     """
-    return json.loads((FOLDER / "figures" / "more_tasks.json").read_text(encoding="utf-8"))
+    return _kept("more_tasks.json")
 
 
 def kept_episodes() -> dict[str, list[list[float]]]:
