@@ -128,7 +128,7 @@ def reference(room: str) -> str:
             package = importlib.import_module(f"offac_lite.{room}.{folder}")
             parts += [heading(folder, "-"), "\n".join(to_rst(inspect.getdoc(package).splitlines())), ""]
             parts += [exercises()] if folder == "checks" else []
-        if folder == "checks" and re.fullmatch(r"checks\.(notebook_\d+|continuous_actions|stability)", short):
+        if folder == "checks" and re.fullmatch(r"checks\.(notebook_\d+|continuous_actions|stability|evidence)", short):
             continue  # they are in the table
         parts += [heading(short, "~" if "." in short else "-")]
         parts += [f".. automodule:: {module}\n   :members:\n   :member-order: bysource\n"]
