@@ -21,6 +21,7 @@ class BuildWithCourse(build_py):
             here / "figures" / "ablations.json",
             here / "figures" / "soft_actor_critic.json",
             here / "figures" / "episodes.json",
+            here / "figures" / "more_patients.json",
         ]
         for source in sources:
             target = Path(self.build_lib, "offac_lite", "course", "files", source.relative_to(here))

@@ -13,7 +13,7 @@ from offac_lite.course import nbgrader as marks
 SOLUTIONS = {"Solution", "Solutions", "One answer", "What we found", "What you should find"}
 HINTS = {"Hint"}
 ANSWERS = {"The answers", "Answers"}  # to predictions, labs and self-tests, with the reason against each wrong choice
-TEXT = {"For later: V-trace and PPO"}
+TEXT = {"For later: V-trace and PPO", "For Stable-Baselines3"}
 
 _FOLDED = re.compile(r"<details><summary>(?:<b>)?(.*?)(?:</b>)?</summary>.*?</details>", re.DOTALL)
 _HINT = re.compile(r"^\*Hint: .*\*$", re.MULTILINE)

@@ -27,6 +27,15 @@ def kept_sac_runs() -> dict[str, Any]:
     return json.loads((FOLDER / "figures" / "soft_actor_critic.json").read_text(encoding="utf-8"))
 
 
+def kept_patients() -> dict[str, Any]:
+    """Return the runs of the patients outside the loss: name → steps, returns, promised and delivered of every seed.
+
+    >>> len(kept_patients()["patient L"]["returns"])
+    16
+    """
+    return json.loads((FOLDER / "figures" / "more_patients.json").read_text(encoding="utf-8"))
+
+
 def kept_episodes() -> dict[str, list[list[float]]]:
     """Return the play of three CartPole agents: name → position, angle and falls so far at each of 150 steps.
 
