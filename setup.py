@@ -23,6 +23,7 @@ class BuildWithCourse(build_py):
             here / "figures" / "many_updates.json",
             here / "figures" / "more_tasks.json",
             here / "figures" / "episodes.json",
+            here / "figures" / "more_patients.json",
         ]
         for source in sources:
             target = Path(self.build_lib, "offac_lite", "course", "files", source.relative_to(here))

@@ -1,4 +1,4 @@
-"""The checks of notebook 07, by mutation: wrong repairs fail with their own words, right ones pass however written."""
+"""The checks of notebook 07 and More patients: wrong repairs fail with their own words, right ones pass."""
 
 import torch
 from torch.nn import functional
@@ -9,6 +9,7 @@ from tests.exercises import Answers
 
 A, B, C, D = checks.patient_a, checks.patient_b, checks.patient_c, checks.patient_d
 E, F, G, H = checks.patient_e, checks.patient_f, checks.patient_g, checks.patient_h
+ROWS = checks.wrong_rows
 
 # ------------------------------------------------------------------ right answers, each in more than one way
 
@@ -79,6 +80,20 @@ def next_value_in_a_loop(policy, target_critic, next_obs, stored_next_action):
     return total
 
 
+def rows_one_number_at_a_time(obs, action, next_obs):
+    episode, step, executed = next_obs.unbind(1)
+    return (episode != obs[:, 0]) | (step - obs[:, 1] != 1) | (executed != action.squeeze(1))
+
+
+def rows_by_cat(obs, action, next_obs):
+    return ~(torch.cat([obs[:, :2] + torch.tensor([0, 1]), action], -1) == next_obs).all(-1)
+
+
+def rows_in_a_loop(obs, action, next_obs):
+    rows = zip(obs.tolist(), action.tolist(), next_obs.tolist(), strict=True)
+    return torch.tensor([new != [old[0], old[1] + 1, a[0]] for old, a, new in rows])
+
+
 RIGHT = {
     A: [target_with_a_product, target_with_masked_fill, target_in_two_steps],
     B: [loss_without_a_graph, loss_term_by_term, loss_of_two_means],
@@ -87,6 +102,7 @@ RIGHT = {
     E: [resample_by_gather, resample_in_a_loop],
     F: [loss_without_a_graph, loss_term_by_term, loss_of_two_means],
     G: [next_value_with_einsum, next_value_in_a_loop],
+    ROWS: [rows_one_number_at_a_time, rows_by_cat, rows_in_a_loop],
     H: [lambda te, tr: te.clone(), lambda te, tr: te & (te | tr), lambda te, tr: torch.where(te, True, False)],
 }
 
@@ -234,7 +250,37 @@ def wrong_next_value(variant):
     return next_value
 
 
+def wrong_row_test(variant):
+    def wrong_rows(obs, action, next_obs):
+        episode, step, executed = (next_obs - torch.cat([obs[:, :1], obs[:, 1:2] + 1, action], 1)).unbind(1)
+        differs = torch.stack([episode, step, executed], 1) != 0
+        return {
+            "right rows": lambda: ~differs.any(1),
+            "some number fits": lambda: (~differs).any(1),
+            "all": lambda: differs.all(1),
+            "per number": lambda: differs,
+            "one for all": lambda: differs.any(),
+            "same step": lambda: differs[:, ::2].any(1) | (next_obs[:, 1] != obs[:, 1]),
+            "the action before": lambda: differs[:, :2].any(1) | (next_obs[:, 2] != obs[:, 2]),
+            "no episode": lambda: differs[:, 1:].any(1),
+            "no step": lambda: differs[:, ::2].any(1),
+            "no action": lambda: differs[:, :2].any(1),
+        }[variant]()
+
+    return wrong_rows
+
+
 WRONG = [
+    (ROWS, wrong_row_test("right rows"), "rows that are correct"),
+    (ROWS, wrong_row_test("some number fits"), "in which some number fits"),
+    (ROWS, wrong_row_test("all"), "until all of them are"),
+    (ROWS, wrong_row_test("per number"), "one for each of its three numbers"),
+    (ROWS, wrong_row_test("one for all"), "one for all of them"),
+    (ROWS, wrong_row_test("same step"), "one more than that of s"),
+    (ROWS, wrong_row_test("the action before"), "the one in s led to s"),
+    (ROWS, wrong_row_test("no episode"), "belongs to another episode"),
+    (ROWS, wrong_row_test("no step"), "not the next step"),
+    (ROWS, wrong_row_test("no action"), "was not executed"),
     (A, wrong_target("bug"), "still bootstraps past the end"),
     (A, wrong_target("inverted"), "the mask is inverted"),
     (A, wrong_target("no last reward"), "the last reward is lost"),
@@ -302,6 +348,7 @@ WRONG = [
 
 NAMES = ["q_target", "loss_b", "loss_c", "critic_loss", "resample", "loss_f", "next_value", "ended"]
 FUNCTIONS = {patient: f"my_{name}" for patient, name in zip((A, B, C, D, E, F, G, H), NAMES, strict=True)}
+FUNCTIONS[ROWS] = "my_wrong_rows"
 
 
 class TestAnswers(Answers):

@@ -321,6 +321,12 @@ def healed(part):
     return go_on
 
 
+def counted(wrong_rows, generator):
+    rows = clinic.stored_rows(clinic.patient("J"), 10)
+    marks = wrong_rows(rows.obs, rows.action, rows.next_obs)
+    assert marks.sum().item() == clinic.wrong_rows(rows.obs, rows.action, rows.next_obs).sum().item() > 0
+
+
 PENDULUM = dict(env_id="Pendulum-v1", twin=False, next_action_samples=1, resampled_loss=None)
 NEXT = {
     "v_target": [of_lake, of_ten_agents, by_train(critic="v", action="stored", v_target=None)],
@@ -367,6 +373,7 @@ NEXT = {
     "patient_f": [healed("actor_loss")],
     "patient_g": [healed("next_value")],
     "patient_h": [healed("ended")],
+    "wrong_rows": [counted],
 }
 
 

@@ -1,4 +1,4 @@
-"""Notebook 07's clinic: the healthy agent is the package's, every patient has the symptom that the text describes."""
+"""The clinic: the healthy agent is the package's, every patient has the symptom that the text describes."""
 
 import copy
 import inspect
@@ -51,13 +51,16 @@ def unit_test():
     ],
 )
 def test_what_the_two_states_say_of_each_patient(unit_test, letter, expected):
-    for seen, wanted in zip(unit_test(patient(letter) if letter else HEALTHY), expected, strict=True):
+    parts = patient(letter) if letter else HEALTHY
+    for seen, packaged, wanted in zip(unit_test(parts), clinic.unit_test(parts), expected, strict=True):
         assert wanted is None or seen == pytest.approx(wanted, rel=0.02, abs=0.02)
+        assert packaged == pytest.approx(seen, abs=1e-9), "the package's test is the notebook's"
+    assert clinic.unit_test(parts).passed == (letter in ("", "I"))
 
 
 def test_a_patient_differs_from_the_healthy_agent_in_one_part():
     names = [field.name for field in fields(Parts)]
-    for letter in "ABCDEFGHI":
+    for letter in "ABCDEFGHIJKL":
         ours = patient(letter)
         changed = [name for name in names if getattr(ours, name) is not getattr(HEALTHY, name)]
         assert len(changed) == 1

@@ -11,6 +11,8 @@ import pickle
 import re
 import traceback
 
+import gymnasium
+import numpy as np
 import pytest
 import torch
 from torch.optim import Adam
@@ -934,6 +936,32 @@ CALLS |= {
         seeds=Count(2),
         total_steps=Count(1000, {"numpy": None}),
         evaluations=Count(1),
+    ),
+    "stored_rows": lambda: call(
+        lambda **given: clinic.stored_rows(**given)[:5], parts=clinic.HEALTHY, n_steps=Count(5)
+    ),
+    "instruments": lambda: call(
+        lambda **given: torch.from_numpy(np.array(list(clinic.instruments(**given).values()))),
+        policy=Function(lambda obs: obs[:, :2]),
+        critic=Function(lambda obs, action: obs[:, 0] + action),
+        batch=Thing((randn(5, 4), actions(5), randn(5), randn(5, 4, seed=1), ends(5))),
+        episodes=Thing([(randn(4, 4), randn(3), True)]),
+        gamma=Discount(0.9),
+        alpha=NotNegative(0.1),
+        draws=Count(2),
+    ),
+    "play_episodes": lambda: call(
+        lambda **given: [
+            torch.from_numpy(seen)
+            for seen, *_ in clinic.play_episodes(gymnasium.make("CartPole-v1"), lambda obs: 0, **given)
+        ],
+        n=Count(2),
+        seed=Natural(3),
+    ),
+    "unit_test": lambda: call(
+        lambda **given: torch.from_numpy(np.array(clinic.unit_test(clinic.HEALTHY, **given))),
+        seed=Natural(0),
+        n=Count(40, {"below": None}),
     ),
     "two_states": lambda: call(lambda **given: clinic.two_states(**given).mdp.reward, gamma=Discount(0.9)),
 }

@@ -74,6 +74,7 @@ def test_the_wheel_brings_every_module_notebook_and_kept_run(wheel):
         ROOT / "figures" / "many_updates.json",
         ROOT / "figures" / "more_tasks.json",
         ROOT / "figures" / "episodes.json",
+        ROOT / "figures" / "more_patients.json",
     ]
     wanted = {"course" / Path("files") / path.relative_to(ROOT) for path in course}
     assert held == wanted | {path.relative_to("offac_lite") for path in FILES} and len(wanted) > 5

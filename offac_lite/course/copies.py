@@ -13,6 +13,7 @@ from offac_lite.course import nbgrader as marks
 SOLUTIONS = {"Solution", "Solutions", "What we found", "What you should find"}
 HINTS = {"Hint"}
 ANSWERS = {"The answers", "Answers"}  # to predictions, labs and self-tests, with the reason against each wrong choice
+TEXT = {"For Stable-Baselines3"}
 
 _FOLDED = re.compile(r"<details><summary>(?:<b>)?(.*?)(?:</b>)?</summary>.*?</details>", re.DOTALL)
 _HINT = re.compile(r"^\*Hint: .*\*$", re.MULTILINE)
@@ -29,7 +30,7 @@ def student_copy(notebook: NotebookNode, keep_hints: bool = False, drop_answers:
     removed = SOLUTIONS | (set() if keep_hints else HINTS) | (ANSWERS if drop_answers else set())
 
     def unfolded(match: re.Match) -> str:
-        if match[1] not in SOLUTIONS | HINTS | ANSWERS:
+        if match[1] not in SOLUTIONS | HINTS | ANSWERS | TEXT:
             raise ValueError(f"{match[1]!r} is folded, and copies.py does not say whether students may see it")
         return "" if match[1] in removed else match[0]
 

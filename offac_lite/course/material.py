@@ -49,6 +49,15 @@ def kept_task_runs() -> dict[str, Any]:
     return _kept("more_tasks.json")
 
 
+def kept_patients() -> dict[str, Any]:
+    """Return the runs of the patients outside the loss: name → steps, returns, promised and delivered of every seed.
+
+    >>> len(kept_patients()["patient L"]["returns"])
+    16
+    """
+    return _kept("more_patients.json")
+
+
 def kept_episodes() -> dict[str, list[list[float]]]:
     """Return the play of three CartPole agents: name → position, angle and falls so far at each of 150 steps.
 

@@ -1,4 +1,4 @@
-"""The repairs of notebook 07: right answers, what to observe, and the mistakes people make. SPOILERS."""
+"""The repairs of notebook 07 and of More patients: right answers, what to observe, and usual mistakes. SPOILERS."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,17 @@ from offac_lite.course.checks.exercise import Exercise
 from offac_lite.course.checks.observing import Observations, Observer, Refused, gradient, observer, something, to_tensor
 from offac_lite.networks import Categorical, of_actions
 
-__all__ = ["patient_a", "patient_b", "patient_c", "patient_d", "patient_e", "patient_f", "patient_g", "patient_h"]
+__all__ = [
+    "patient_a",
+    "patient_b",
+    "patient_c",
+    "patient_d",
+    "patient_e",
+    "patient_f",
+    "patient_g",
+    "patient_h",
+    "wrong_rows",
+]
 
 # ------------------------------------------------------------------------------------------------- A: the target
 
@@ -280,4 +290,46 @@ patient_h = Exercise(
     },
     praise="healed: d is true where nothing can follow, and there alone",
     planted=_planted_h,
+)
+
+
+# --------------------------------------------------------------------------------------------- the rows of the buffer
+
+
+def _wrong_rows(obs, action, next_obs):
+    follows = torch.stack([obs[:, 0], obs[:, 1] + 1, action[:, 0]], 1)
+    return (next_obs != follows).any(1)
+
+
+_ROWS = torch.tensor(
+    [  # episode, step and action of s; a; episode, step and action of s′
+        [4, 0, 0.0, 0.5, 4, 1, 0.5],
+        [4, 1, 0.5, -1.0, 4, 2, -1.0],
+        [4, 2, -1.0, 1.5, 5, 0, 0.0],
+        [7, 3, 0.25, 1.0, 7, 4, 0.5],
+        [7, 2, 1.0, 0.75, 8, 3, 0.75],
+        [9, 1, 0.5, -0.5, 9, 1, -0.5],
+        [9, 0, 0.0, 2.0, 9, 1, 0.0],
+        [9, 2, 0.0, 2.0, 9, 4, 2.0],
+    ]
+)
+wrong_rows = Exercise(
+    "wrong_rows",
+    doc="Check `my_wrong_rows(obs, action, next_obs)`: which rows of a counting world are not what happened.",
+    right=clinic.wrong_rows,
+    plain=_wrong_rows,
+    observe=observer({"": (_ROWS[:, :3], _ROWS[:, 3:4], _ROWS[:, 4:])}, "what you return"),
+    mistakes={
+        "return (next_obs == follows).all(1)": "this marks the rows that are correct",
+        "(next_obs != follows).any(1) → (next_obs == follows).any(1)": "this marks every row in which some number fits",
+        ".any(1) → .all(1)": "a row is wrong as soon as one of its three numbers is; yours waits until all of them are",
+        ".any(1) →": "one answer for each row is wanted: yours is one for each of its three numbers",
+        ".any(1) → .any()": "one answer for each row is wanted: yours is one for all of them",
+        "obs[:, 1] + 1 → obs[:, 1]": "in a correct row the step of s′ is one more than that of s",
+        "action[:, 0] → obs[:, 2]": "the last number of s′ is the action of this row; the one in s led to s",
+        "[obs[:, 0] → [next_obs[:, 0]": "a row whose s′ belongs to another episode passes",
+        "obs[:, 1] + 1 → next_obs[:, 1]": "a row whose s′ is not the next step passes",
+        "action[:, 0] → next_obs[:, 2]": "a row whose action was not executed passes",
+    },
+    praise="every row that is not what happened is found, and no other",
 )

@@ -1,4 +1,4 @@
-"""The seven parts of an off-policy actor-critic, each of them correct."""
+"""The seven parts of an off-policy actor-critic and three of the loop around it, each of them correct."""
 
 import copy
 from collections.abc import Callable
@@ -8,9 +8,21 @@ import torch
 
 from offac_lite import equations
 from offac_lite.course.clinic.tabular import TableCritic
+from offac_lite.envs import Step
 from offac_lite.networks import Categorical, DiscreteQCritic, of_actions
 
-__all__ = ["HEALTHY", "Parts", "actor_loss", "critic_loss", "ended", "next_value", "resample"]
+__all__ = [
+    "HEALTHY",
+    "Parts",
+    "actor_loss",
+    "critic_loss",
+    "ended",
+    "executed",
+    "flag",
+    "kept",
+    "next_value",
+    "resample",
+]
 
 
 def ended(terminated: torch.Tensor, truncated: torch.Tensor) -> torch.Tensor:
@@ -54,9 +66,24 @@ def actor_loss(log_prob: torch.Tensor, q: torch.Tensor, value: torch.Tensor) -> 
     return equations.policy_gradient_loss(log_prob, q - value)
 
 
+def executed(action: torch.Tensor) -> torch.Tensor:
+    """Return the action that the environment executes: the one that is stored, (..., B, *action_shape)."""
+    return action
+
+
+def kept(step: Step) -> torch.Tensor:
+    """Return which rows of a step are stored, (..., B) bool: not those in which an environment only reset itself."""
+    return step.valid
+
+
+def flag(d: torch.Tensor, d_of_row_before: torch.Tensor) -> torch.Tensor:
+    """Return the flag d that is written into a row, (..., B) bool: its own, and not that of the row before."""
+    return d
+
+
 @dataclass(frozen=True)
 class Parts:
-    """The seven parts of an agent. The defaults are the correct ones."""
+    """The seven parts of an agent's update, and three of the loop that fills its buffer. The defaults are correct."""
 
     ended: Callable[..., torch.Tensor] = ended
     next_value: Callable[..., torch.Tensor] = next_value
@@ -65,6 +92,9 @@ class Parts:
     resample: Callable[..., tuple[torch.Tensor, torch.Tensor]] = resample
     actor_loss: Callable[..., torch.Tensor] = actor_loss
     make_target: Callable[[DiscreteQCritic], DiscreteQCritic] = copy.deepcopy
+    executed: Callable[[torch.Tensor], torch.Tensor] = executed
+    kept: Callable[[Step], torch.Tensor] = kept
+    flag: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = flag
 
 
 HEALTHY = Parts()

@@ -1,10 +1,12 @@
-"""The patients "A" to "I": agents in which one part is wrong.
+"""The patients "A" to "L": agents in which one part is wrong.
 
-SPOILERS: the code below is the answer to each diagnosis. Do notebook 07 before you read it.
+SPOILERS: the code below is the answer to each diagnosis. Do notebook 07 and the chapter on more patients first.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
+
+import torch
 
 from offac_lite import _check
 from offac_lite.course.clinic.parts import HEALTHY, Parts
@@ -14,7 +16,7 @@ __all__ = ["patient"]
 
 
 def patient(letter: str) -> Parts:
-    """Return the parts of the patient "A" to "I". All but one are the healthy agent's."""
+    """Return the parts of the patient "A" to "L". All but one are the healthy agent's."""
     _check.one_of("letter", letter, tuple(_BROKEN))
     return replace(HEALTHY, **_BROKEN[letter])
 
@@ -57,6 +59,18 @@ def _same_network(critic):
     return critic
 
 
+def _every_row(step):
+    return torch.ones_like(step.valid)
+
+
+def _one_row_late(d, d_of_row_before):
+    return d_of_row_before
+
+
+def _scaled_twice(action):
+    return 0.5 * action
+
+
 _BROKEN: dict[str, dict[str, Callable]] = {
     "A": {"q_target": _no_mask},
     "B": {"actor_loss": _uphill},
@@ -67,4 +81,7 @@ _BROKEN: dict[str, dict[str, Callable]] = {
     "G": {"next_value": _stored_next_action},
     "H": {"ended": _any_end},
     "I": {"make_target": _same_network},
+    "J": {"kept": _every_row},
+    "K": {"flag": _one_row_late},
+    "L": {"executed": _scaled_twice},
 }

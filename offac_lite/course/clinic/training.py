@@ -1,19 +1,23 @@
 """The training of agents made of parts, and the chart of what the instruments show meanwhile."""
 
+import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch.optim import Adam
 
 from offac_lite import _check, updates
+from offac_lite._check import Numbers
 from offac_lite.buffer import ReplayBuffer, Transition
 from offac_lite.course.clinic.parts import Parts
+from offac_lite.course.clinic.storing import Storing
 from offac_lite.envs import Episode, Step, VectorEnv, discounted_steps_left, latest_episodes, recent_returns
 from offac_lite.networks import Categorical, CategoricalPolicy, DiscreteQCritic
 from offac_lite.training import keep_freed_memory
 
-__all__ = ["INSTRUMENTS", "POSSIBLE", "Chart", "delivered", "train_patient"]
+__all__ = ["INSTRUMENTS", "POSSIBLE", "REWARD_SCALE", "Chart", "Trained", "delivered", "train_patient"]
 
 GAMMA = 0.99
 REWARD_SCALE = 0.1
@@ -23,6 +27,26 @@ INSTRUMENTS = ("return", "delivered", "value", "critic_loss", "spread", "cosine"
 BATCH_SIZE, N_ENVS, ACTION_SAMPLES = 64, 8, 4
 FIRST_UPDATE = 1000
 """The environment steps before the first update."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """One agent at the end of its training: its policy, its critic and its buffer's rows, with rewards times 0.1."""
+
+    policy: CategoricalPolicy
+    critic: DiscreteQCritic
+    rows: Transition
+
+    def batch(self, n: int = 512, seed: int = 0) -> Transition:
+        """Draw `n` stored transitions, uniformly and with replacement, (n, ...)."""
+        generator = torch.Generator().manual_seed(_check.count("seed", seed, at_least=0))
+        _check.count("n", n)
+        at = torch.randint(len(self.rows.reward), (n,), generator=generator, device="cpu")
+        return Transition(*(values[at] for values in self.rows))
+
+    def act(self, obs: Numbers, generator: torch.Generator | None = None) -> int | np.ndarray:
+        """Return the most probable action, or with a generator a drawn one."""
+        return self.policy.act(obs, generator=generator)
 
 
 @dataclass(frozen=True)
@@ -37,10 +61,25 @@ class Chart:
     - "cosine": of the actor's gradient with the exact one for the *same* critic and states, the sum over all actions;
     - "length": of the actor's gradient, divided by that of the exact one;
     - "entropy": of π, in nats.
+
+    `agent(i)` is the i-th agent as it was at the end.
     """
 
     steps: torch.Tensor
     curves: dict[str, torch.Tensor]
+    agents: "_Agents | None" = field(default=None, repr=False, compare=False)
+
+    def agent(self, index: int) -> Trained:
+        """Return a copy of one agent at the end of its training.
+
+        >>> from offac_lite.course.clinic import HEALTHY
+        >>> agent = train_patient(HEALTHY, seeds=2, total_steps=1040, evaluations=1).agent(1)
+        >>> agent.batch(3).obs.shape, agent.critic(torch.zeros(5, 4), torch.ones(5, dtype=torch.int64)).shape
+        (torch.Size([3, 4]), torch.Size([5]))
+        """
+        if self.agents is None:
+            raise ValueError("this chart was made without agents: train_patient makes one that keeps them")
+        return self.agents.alone(_check.index("index", index, self.agents.seeds))
 
     def __getitem__(self, name: str) -> torch.Tensor:
         """Return one curve, (S, E)."""
@@ -96,9 +135,8 @@ def train_patient(
             steps.append(t * N_ENVS)
             rows.append(agents.measure(batch, loss))
     agents.env.close()
-    return Chart(
-        torch.tensor(steps, device="cpu"), {name: torch.stack([row[name] for row in rows], 1) for name in INSTRUMENTS}
-    )
+    curves = {name: torch.stack([row[name] for row in rows], 1) for name in INSTRUMENTS}
+    return Chart(torch.tensor(steps, device="cpu"), curves, agents)
 
 
 def _is_due(t: int, n_rounds: int, times: int) -> bool:
@@ -124,6 +162,7 @@ class _Agents:
             Adam(self.critic.parameters(), 4e-3, fused=True),
         ]
         self.env.reset()
+        self.store = Storing(parts, self.buffer)
         self.previous: tuple[Step, torch.Tensor] | None = None
         self.episodes: list[Episode] = []
 
@@ -133,10 +172,9 @@ class _Agents:
             action = self.policy(self.env.obs).sample(generator=self.generator)
         if self.previous is not None:
             step, previous_action = self.previous
-            d = self.parts.ended(step.terminated, step.truncated)
             action_and_next = torch.stack([previous_action, action], -1)
-            self.buffer.add(step.obs, action_and_next, REWARD_SCALE * step.reward, step.next_obs, d, valid=step.valid)
-        self.previous = self.env.step(action), action
+            self.store(step._replace(reward=REWARD_SCALE * step.reward), action_and_next)
+        self.previous = self.env.step(self.parts.executed(action)), action
 
     @torch.enable_grad()  # whatever torch.set_grad_enabled says
     def update(self, batch: Transition) -> torch.Tensor:
@@ -155,6 +193,14 @@ class _Agents:
             optimizer.step()
         updates.polyak_update(self.target_critic, self.critic, tau=0.1)
         return critic_loss.detach()
+
+    def alone(self, index: int) -> Trained:
+        """Return a copy of one agent, without the axis of seeds."""
+        critic = copy.deepcopy(self.critic)
+        critic.net.n_seeds = None
+        critic.net.theta = torch.nn.Parameter(self.critic.net.theta.detach()[index].clone())
+        rows = self.buffer.all(index)
+        return Trained(self.policy.of_seed(index), critic, rows._replace(action=rows.action[:, 0]))
 
     def actor_loss(self, pi: Categorical, q_all: torch.Tensor) -> torch.Tensor:
         """Return the actor's loss, (S,)."""

@@ -1,4 +1,4 @@
-"""The clinic lab of notebook 07: each patient's chart beside that of the healthy agents."""
+"""The clinic lab: each patient's chart beside that of the healthy agents."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -103,27 +103,22 @@ def clinic_lab(charts: Mapping[str, Chart], healthy: Chart) -> Lab:
         row.style.button_width = "max-content"
     ranges = plots.clinic_ranges(dict(charts) | {"healthy": healthy}, SHOWN)
     view = plots.ClinicView(ranges, n_agents.pop(), model.steps.tolist())
-    questions = _questions(*model.steps[[0, -1]].tolist()) if set(charts) >= set("ABCDEFGHI") else ()
+    questions = _questions(*model.steps[[0, -1]].tolist()) if set(charts) == set("CEFGI") else ()
     return Lab(controls, model, view, _summary, questions=questions)
 
 
 def _questions(first: int, last: int) -> list[Question]:
-    """Return the questions about the nine patients of notebook 07."""
+    """Return the questions about the five patients of the chapter on more patients."""
     return [
         Question(
-            "At the end of training, go through the patients. Which two does the value not find?",
-            lambda on, result: (on["instrument"], on["step"]) == ("value", last) and on["patient"] in "FH",
-            "F and H: their value is no further from the healthy agents' than those are from each other.",
+            "At the end of training, go through the patients. Which one does the value not find?",
+            lambda on, result: (on["patient"], on["instrument"], on["step"]) == ("F", "value", last),
+            "F: its value is no further from the healthy agents' than those are from each other.",
         ),
         Question(
-            "Patient B, back at the first reading: which instrument has found all ten agents already?",
-            lambda on, result: (on["patient"], on["instrument"], on["step"]) == ("B", "cosine", first),
-            "The cosine. The return looks back on episodes that were played before the bug had time to act.",
-        ),
-        Question(
-            "Still at the first reading: in which patients has some instrument found all ten?",
-            lambda on, result: (on["patient"], on["step"]) == ("I", first),
-            "B, C, E, F and I. In the other four the critic's target or regression is wrong, which takes time to show.",
+            "Back at the first reading: in which patient has no instrument found all ten agents yet?",
+            lambda on, result: (on["patient"], on["step"]) == ("G", first),
+            "G. Its critic is asked for the wrong numbers, which takes time to show.",
         ),
     ]
 
