@@ -69,8 +69,8 @@ def test_the_unit_test_passes_the_patients_outside_the_loss(letter):
 
 
 @pytest.mark.slow
-def test_symptoms_of_the_patients_outside_the_loss_show_within_five_thousand_steps():
-    short = {"seeds": 4, "total_steps": 5000, "evaluations": 10, "seed": 11}
+def test_symptoms_of_the_patients_outside_the_loss_show_within_the_notebook_s_steps():
+    short = {"seeds": 8, "evaluations": 10, "seed": 11}
     well, j, k = (train_patient(parts, **short) for parts in (HEALTHY, patient("J"), patient("K")))
     assert k.late("value").min() > clinic.POSSIBLE[1] and k.late("return").max() < 15
     assert j.late("critic_loss").median() > 3 * well.late("critic_loss").median()
