@@ -18,6 +18,7 @@ class BuildWithCourse(build_py):
         sources = [
             *(here / "notebooks").rglob("*.ipynb"),
             here / "notebooks" / "glossary.md",
+            here / "notebooks" / "clinic_page.md",
             here / "figures" / "ablations.json",
             here / "figures" / "soft_actor_critic.json",
             here / "figures" / "many_updates.json",

@@ -118,3 +118,20 @@ def proportion_interval(count: int, total: int, level: float = 0.95) -> tuple[fl
         raise ValueError(f"count = {count} is more than total = {total}")
     bounds = stats.binomtest(count, total).proportion_ci(_level(level), method="wilson")
     return float(bounds.low), float(bounds.high)
+
+
+def share_reversed(better: Numbers, worse: Numbers) -> torch.Tensor:
+    """Compute the share of pairs, an agent of each method, in which the worse method is ahead.    Equation (6.3)
+
+    `better` (n,) and `worse` (m,) hold a number for each agent; a tie counts half. This is the Mann–Whitney statistic
+    over n · m, and 1 minus the probability of improvement of Agarwal et al. (2021), section 4.3.
+
+    >>> share_reversed([500.0, 400.0], [450.0, 400.0])  # 450 > 400, and 400 = 400
+    tensor(0.3750, dtype=torch.float64)
+    """
+    better, worse = _check.finite_tensor("better", better), _check.finite_tensor("worse", worse)
+    for name, values in (("better", better), ("worse", worse)):
+        if values.ndim != 1 or not len(values):
+            raise ValueError(f"{name} has shape {tuple(values.shape)}, wanted (n,) with at least one agent")
+    difference = worse - better[:, None]
+    return ((difference > 0) + 0.5 * (difference == 0)).double().mean()

@@ -125,7 +125,7 @@ def test_the_readme_s_means_are_those_of_the_table(runs):
     def late(group, name):
         return round(make.stats.iqm(make.second_half(runs[group][name])).item())
 
-    said = README.partition("Mean returns over the second half")[2].partition("\n\n[")[0]
+    said = README.partition("Interquartile means over the second half")[2].partition("\n\n[")[0]
     assert f"naive replay comes to {late('young', 'naive')} of 500, both fixes to {late('young', 'both')}." in said
     old = [late("old data", name) for name in ("naive", "Q-critic alone", "both")]
     assert "naive replay comes to {}, the Q-critic alone to {}, both fixes to {}.".format(*old) in said

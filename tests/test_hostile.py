@@ -772,6 +772,9 @@ CALLS |= {
         returns=Table(returns(), STOPPED | free("one fewer", "one", "swapped")),
         goal=Number(0.0),
     ),
+    "share_reversed": lambda: call(
+        stats.share_reversed, better=Table(returns()[:, 0], SEEDS_BY), worse=Table(returns()[:, 1], SEEDS_BY)
+    ),
     "proportion_interval": lambda: call(stats.proportion_interval, count=Natural(3), total=Count(5), level=Level(0.9)),
 }
 

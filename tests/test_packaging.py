@@ -69,6 +69,7 @@ def test_the_wheel_brings_every_module_notebook_and_kept_run(wheel):
     course = [
         *material.notebooks(),
         ROOT / "notebooks" / "glossary.md",
+        ROOT / "notebooks" / "clinic_page.md",
         ROOT / "figures" / "ablations.json",
         ROOT / "figures" / "soft_actor_critic.json",
         ROOT / "figures" / "many_updates.json",

@@ -28,9 +28,9 @@ MISSING = [name for name in ("sphinx", "myst_nb", "furo", "math_core") if not im
 NOTEBOOKS = [path.relative_to(material.NOTEBOOKS).with_suffix("").as_posix() for path in material.notebooks()]
 REFERENCE = ["docs/setup", "docs/package", "equations", *(f"api/{room}" for room in api.ROOMS)]
 PROJECT = ["docs/measurements", "CONTRIBUTING", "docs/maintaining", "CHANGELOG"]
-WORDS = ["notebooks/INSTRUCTORS", "notebooks/glossary", *REFERENCE, *PROJECT]
+WORDS = ["notebooks/INSTRUCTORS", "notebooks/clinic_page", "notebooks/glossary", *REFERENCE, *PROJECT]
 CORE, FURTHER = ([f"notebooks/{n}" for n in NOTEBOOKS if ("/" in n) == further] for further in (False, True))
-PAGES = ["index", *CORE, *WORDS[:2], *FURTHER, *WORDS[2:], "search"]
+PAGES = ["index", *CORE, *WORDS[:3], *FURTHER, *WORDS[3:], "search"]
 pytestmark = pytest.mark.slow
 MOVING = "notebooks/02_replay_breaks_it"  # the only one whose lab moves in the site of these tests
 

@@ -19,7 +19,7 @@ def test_it_copies_every_notebook_without_outputs_and_with_all_its_text(tmp_path
     main(["start", str(folder), "--no-open"])
     assert capsys.readouterr().out == f"{len(NAMES)} notebooks written to {folder}\n"
     assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*")) == sorted(
-        [*NAMES, "glossary.md"]
+        [*NAMES, "glossary.md", "clinic_page.md"]
     )
     for name in NAMES:
         original, copy = (nbformat.read(place / name, as_version=4) for place in (ROOT / "notebooks", folder))

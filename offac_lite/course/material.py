@@ -7,6 +7,7 @@ from typing import Any
 _INSTALLED = Path(__file__).parent / "files"  # setup.py puts it into a wheel
 FOLDER = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2]
 NOTEBOOKS = FOLDER / "notebooks"
+PAGES = ("glossary.md", "clinic_page.md")  # those that the notebooks link to
 
 
 def _kept(name: str) -> Any:

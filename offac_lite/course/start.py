@@ -42,8 +42,8 @@ def working_copies(folder: Path) -> dict[Path, bool]:
         path = folder / original.relative_to(material.NOTEBOOKS)
         text = nbformat.writes(without_outputs(nbformat.read(original, as_version=4))) + "\n"
         written[path] = _write_new(path, text)
-    for page in material.NOTEBOOKS.glob("glossary.md"):
-        _write_new(folder / page.name, page.read_text(encoding="utf-8"))
+    for name in material.PAGES:
+        _write_new(folder / name, (material.NOTEBOOKS / name).read_text(encoding="utf-8"))
     return written
 
 

@@ -2,20 +2,11 @@
 
 import torch
 
+from offac_lite import stats
 from offac_lite.course.checks.exercise import Exercise
 from offac_lite.course.checks.observing import observer
 
 __all__ = ["share_reversed"]
-
-
-def _share_reversed(better, worse):
-    """Compute the share of pairs, an agent of each method, in which the worse method is ahead. Equation (6.3).
-
-    `better` (n,) and `worse` (m,) hold a return for each agent; a tie counts half. This is the Mann–Whitney statistic
-    over n · m, and 1 minus the probability of improvement of Agarwal et al. (2021), section 4.3.
-    """
-    difference = worse - better[:, None]
-    return ((difference > 0) + 0.5 * (difference == 0)).double().mean()
 
 
 def _in_order(better, worse):
@@ -36,7 +27,7 @@ _CASES = {
 share_reversed = Exercise(
     "share_reversed",
     doc="Check `my_share_reversed(better, worse)`: how often one agent of the worse method is ahead.",
-    right=_share_reversed,
+    right=stats.share_reversed,
     observe=observer(_CASES, "the share"),
     mistakes={
         "+ 0.5 * (difference == 0) →": "a tie counts as if the better method were ahead: it counts half",
