@@ -8,7 +8,7 @@ import torch
 
 from offac_lite.course import labs, plots
 from offac_lite.course.labs.weights import HORIZONS, weight_atoms
-from offac_lite.exact.trajectories import all_trajectories, corridor
+from offac_lite.exact.trajectories import all_trajectories, corridor, effective_sample_size
 from offac_lite.exact.weightings import weighting_moments
 from tests.lab_changes import assert_each_change_shows
 
@@ -104,7 +104,7 @@ def test_questions_are_ticked_by_the_settings_that_answer_them():
 
 def test_the_short_lab_shows_three_lanes_and_ticks_its_questions():
     lab = labs.one_ratio_lab()
-    assert len(lab._view.dots) == 3
+    assert lab.result.sampled_share is None and len(lab._view.dots) == 3
     assert lab.result.error == pytest.approx(labs.WeightsModel()("whole", "value").error)
     assert_each_change_shows(lab, [dict(weighting="single"), dict(right=0.35), dict(n=1_000), dict(horizon=9)])
     ticked = []
@@ -114,6 +114,18 @@ def test_the_short_lab_shows_three_lanes_and_ticks_its_questions():
     assert ticked == [[True, False], [True, False], [True, True]]
     errors = {name: lab.result.errors[name][7] for name in ("whole", "single", "resampled")}
     assert min(errors, key=errors.get) == "whole"
+
+
+def test_the_short_lab_shows_what_a_student_s_function_returns():
+    lab = labs.one_ratio_lab(lambda log_weight: 0.25 * len(log_weight))
+    lab.set(n=1_000)
+    assert lab.result.sampled_share == 0.25 and lab.summary_text.endswith("Your function, from a sample: 25%.")
+    assert lab._view.note.get_text().endswith("your function, from a sample: 25%")
+
+
+def test_the_sampled_size_comes_close_to_the_exact_one_where_that_is_large():
+    result = labs.WeightsModel(effective_sample_size)("whole", right=0.6, n=10_000)
+    assert result.sampled_share == pytest.approx(result.share, rel=0.05)
 
 
 def test_every_edge_of_the_controls_can_be_drawn_on_axes_that_stay(model):

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import ipywidgets
@@ -37,6 +38,7 @@ class WeightsResult:
     data_mass: np.ndarray  # (m,), the probability of each bin under β
     wanted_mass: np.ndarray  # (m,), the same times the weight: the bin's share of the weighted mean
     share: float  # (E w)² / E w²: the effective sample size, as a share of n
+    sampled_share: float | None  # what a student's function says of n sampled weights
     largest: float  # the largest weight that can occur
     bias: float
     standard_error: float
@@ -57,12 +59,15 @@ class WeightsModel:
     probability `right`. So the logarithm of a product of k ratios is k log(0.3/(1 − right)) plus a binomial number of
     equal steps.
 
+    `effective_sample_size`, a function as in notebook 03, is called with the logarithms of n sampled weights.
+
     >>> result = WeightsModel()("whole", horizon=8, right=0.3)
     >>> round(result.share, 4)  # 1 / E[ρ²]⁸ = 1.7619⁻⁸
     0.0108
     """
 
-    def __init__(self) -> None:
+    def __init__(self, effective_sample_size: Callable[[torch.Tensor], torch.Tensor] | None = None):
+        self.effective_sample_size = effective_sample_size
         self.mdp = corridor()
         self.logits = self._walker(RIGHT).log()
         self.moments = functools.lru_cache(maxsize=512)(self._moments)
@@ -116,6 +121,7 @@ class WeightsModel:
             data_mass=masses[0],
             wanted_mass=masses[1],
             share=float(mean**2 / square),
+            sampled_share=self._sampled_share(log_weight, probability, n),
             largest=float(weight.max()),
             bias=parts[weighting][0],
             standard_error=parts[weighting][1],
@@ -123,6 +129,12 @@ class WeightsModel:
             errors={name: m.error(n).numpy() for name, m in by_name.items()},
             parts=parts,
         )
+
+    def _sampled_share(self, log_weight: np.ndarray, probability: np.ndarray, n: int) -> float | None:
+        if self.effective_sample_size is None:
+            return None
+        drawn = np.random.default_rng(0).choice(log_weight, n, p=probability / probability.sum())
+        return float(self.effective_sample_size(torch.tensor(drawn, **F64))) / n
 
 
 def weight_atoms(weighting: str, horizon: int, right: float, clip: float) -> tuple[np.ndarray, np.ndarray]:
@@ -237,8 +249,10 @@ _ONE_RATIO = (
 )
 
 
-def one_ratio_lab() -> Lab:
+def one_ratio_lab(effective_sample_size: Callable[[torch.Tensor], torch.Tensor] | None = None) -> Lab:
     """Make the short weights lab: the product of a trajectory's ratios, one ratio, and resampling, all minus V.
+
+    `effective_sample_size` is a function as in notebook 03; the lab says what it returns for n sampled weights.
 
     >>> lab = one_ratio_lab()
     >>> lab.set(horizon=16)
@@ -258,7 +272,7 @@ def one_ratio_lab() -> Lab:
         "T = 16": start | dict(horizon=16),
         "β = 0.60": start | dict(right=0.6),
     }
-    compute = functools.partial(WeightsModel(), baseline="value")
+    compute = functools.partial(WeightsModel(effective_sample_size), baseline="value")
     summary = functools.partial(_summary, lanes=lanes)
     options = dict(presets=presets, questions=_ONE_RATIO, pinned=True)
     return Lab(controls, compute, plots.WeightsView(lanes), summary, **options)
@@ -279,9 +293,10 @@ def _sliders(*names: str) -> dict[str, ipywidgets.ValueWidget]:
 def _summary(result: WeightsResult, lanes: tuple[str, ...] = tuple(plots.LANES)) -> str:
     r, short = result, plots.short
     others = {name: r.errors[name][r.horizon - 1] for name in lanes if name != r.weighting}
+    sampled = "" if r.sampled_share is None else f" Your function, from a sample: {short(100 * r.sampled_share)}%."
     return (
         f"T = {r.horizon}, {r.weighting}: the weights leave {short(100 * r.share)}% of the sample, the largest is "
         f"{short(r.largest)}. The mean of n = {r.n:,} estimates is off by {short(r.error)} lengths of ∇J: bias "
         f"{short(r.bias)}, standard error {short(r.standard_error)}; cosine {r.cosine:.3f}. The others: "
-        f"{', '.join(f'{name} {short(error)}' for name, error in others.items())}."
+        f"{', '.join(f'{name} {short(error)}' for name, error in others.items())}.{sampled}"
     )

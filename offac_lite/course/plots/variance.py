@@ -159,7 +159,7 @@ class VarianceCurvesView:
             arrange_axes(self.figure, (390, 640), places)
         else:
             places = {self.curve: (60, 26, 560, 290), self.numbers.artist.axes: (670, 40, 250, 270)}
-            arrange_axes(self.figure, (930, 430), places)
+            arrange_axes(self.figure, (930, 440), places)
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
