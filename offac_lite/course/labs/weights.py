@@ -274,7 +274,8 @@ def one_ratio_lab(effective_sample_size: Callable[[torch.Tensor], torch.Tensor] 
     }
     compute = functools.partial(WeightsModel(effective_sample_size), baseline="value")
     summary = functools.partial(_summary, lanes=lanes)
-    options = dict(presets=presets, questions=_ONE_RATIO, pinned=True)
+    questions = _ONE_RATIO if effective_sample_size is None else ()  # they have been asked
+    options = dict(presets=presets, questions=questions, pinned=True)
     return Lab(controls, compute, plots.WeightsView(lanes), summary, **options)
 
 
