@@ -23,6 +23,7 @@ from offac_lite.course import checks, material
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "offac_lite"
+OF_EXERCISES = re.compile(r"\.checks\.(notebook_\d+|continuous_actions|stability|evidence)$")
 ROOMS = {
     "algorithm": ("The algorithm", "Data, networks, equations, updates, and the training made of them."),
     "exact": ("What is exact", "What is solved instead of learned, in float64."),
@@ -128,7 +129,7 @@ def reference(room: str) -> str:
             package = importlib.import_module(f"offac_lite.{room}.{folder}")
             parts += [heading(folder, "-"), "\n".join(to_rst(inspect.getdoc(package).splitlines())), ""]
             parts += [exercises()] if folder == "checks" else []
-        if folder == "checks" and re.fullmatch(r"checks\.(notebook_\d+|continuous_actions|stability|evidence)", short):
+        if OF_EXERCISES.search(module):
             continue  # they are in the table
         parts += [heading(short, "~" if "." in short else "-")]
         parts += [f".. automodule:: {module}\n   :members:\n   :member-order: bysource\n"]
