@@ -93,7 +93,8 @@ def test_where_nothing_is_answered_the_tests_raise_and_the_cells_below_run(assig
     notebook.cells.append(new_code_cell("print('reached')", id="last"))
     execute(notebook, tmp_path)
     raised = [cell.outputs[-1].ename for cell in graded_cells(notebook)]
-    assert raised == ["AssertionError"] * 4 and notebook.cells[-1].outputs[0].text == "reached\n"
+    printed = "".join(output.text for output in notebook.cells[-1].outputs)  # a kernel may send it in parts
+    assert raised == ["AssertionError"] * 4 and printed == "reached\n"
 
 
 @where_it_is_installed[0]
