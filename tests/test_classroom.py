@@ -287,3 +287,10 @@ def test_a_check_is_found_by_whatever_name_it_is_called(call):
 )
 def test_what_calls_no_check_has_no_verdict(call):
     assert classroom.verdicts(ticked(call, "from offac_lite.course.checks import actor_loss")) == {}
+
+
+def test_a_line_that_the_kernel_sent_in_parts_is_one_line():
+    parts = [("stdout", "✗ v_tar"), ("stderr", "a warning"), ("stdout", "get: the reward is missing\n")]
+    outputs = [new_output("stream", name=name, text=text) for name, text in parts]
+    notebook = new_notebook(cells=[new_code_cell("checks.v_target(my_target)", outputs=outputs)])
+    assert classroom.verdicts(notebook) == {"v_target": ("✗", "the reward is missing")}

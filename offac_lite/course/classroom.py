@@ -92,8 +92,9 @@ def verdicts(notebook: NotebookNode) -> dict[str, tuple[str, str]]:
     for cell, names in zip(notebook.cells, checked, strict=True):
         if not names:
             continue  # a verdict counts only in a cell that calls a check
-        for output in cell.get("outputs", ()):
-            printed = _VERDICT.findall(output.get("text", ""))
+        for stream in ("stdout", "stderr"):  # a kernel may send a line in parts
+            parts = [one.get("text", "") for one in cell.get("outputs", ()) if one.get("name") == stream]
+            printed = _VERDICT.findall("".join(parts))
             found |= {name: (mark, words) for mark, name, words in printed if name in found}
     return found
 
