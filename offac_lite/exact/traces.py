@@ -54,9 +54,7 @@ def retrace_coefficient(probs: Probs, behavior: Probs, lam: float) -> PerStateAc
     >>> retrace_coefficient([[0.75, 0.25]], [[0.5, 0.5]], 0.9)
     tensor([[0.9000, 0.4500]], dtype=torch.float64)
     """
-    probs = _check.finite_tensor("probs", probs)
-    probs = _check.distributions("probs", probs, probs.shape, "(S, A)")
-    behavior = _check.distributions("behavior", behavior, probs.shape, "(S, A)")
+    probs, behavior = _policies(probs, behavior)
     return _check.discount("lam", lam) * _ratio(probs, behavior).clamp(max=1.0)
 
 
@@ -79,7 +77,7 @@ def trace_operator(mdp: TabularMDP, probs: Probs, behavior: Probs, coefficient: 
     >>> torch.allclose(retrace.fixed_point(), mdp.action_values(pi)), retrace.contraction() < 0.99
     (True, True)
     """
-    probs, behavior = _policies(mdp, probs, behavior)
+    probs, behavior = _policies(probs, behavior, mdp)
     coefficient = _check.table("coefficient", coefficient, probs.shape)
     if (coefficient < 0).any():
         raise ValueError("coefficient holds a negative number")
@@ -101,11 +99,11 @@ def n_step_operator(mdp: TabularMDP, probs: Probs, behavior: Probs, n: int) -> O
     >>> n_step_operator(mdp, [[1.0, 0.0]], [[0.0, 1.0]], 2).fixed_point()  # Q = 1 + 0 + γ² Q
     tensor([[1.3333, 0.3333]], dtype=torch.float64)
     """
-    probs, behavior = _policies(mdp, probs, behavior)
-    matrix, constant = mdp.gamma * _chain(mdp, probs), mdp.reward.flatten()
+    probs, behavior = _policies(probs, behavior, mdp)
+    reward, step = mdp.reward.flatten(), mdp.gamma * _chain(mdp, behavior)
+    matrix, constant = mdp.gamma * _chain(mdp, probs), reward
     for _ in range(_check.count("n", n) - 1):
-        step = mdp.gamma * _chain(mdp, behavior)
-        matrix, constant = step @ matrix, mdp.reward.flatten() + step @ constant
+        matrix, constant = step @ matrix, reward + step @ constant
     return Operator(matrix, constant, tuple(probs.shape))
 
 
@@ -118,9 +116,7 @@ def clipped_policy(probs: Probs, behavior: Probs, rho_bar: float) -> PerStateAct
     >>> clipped_policy([[0.9, 0.1]], [[0.5, 0.5]], 1.0)
     tensor([[0.8333, 0.1667]], dtype=torch.float64)
     """
-    probs = _check.finite_tensor("probs", probs)
-    probs = _check.distributions("probs", probs, probs.shape, "(S, A)")
-    behavior = _check.distributions("behavior", behavior, probs.shape, "(S, A)")
+    probs, behavior = _policies(probs, behavior)
     weight = torch.minimum(_clip("rho_bar", rho_bar) * behavior, probs)
     weight = torch.where(behavior > 0, weight, 0.0)
     if (weight.sum(-1) == 0).any():
@@ -147,7 +143,7 @@ def v_trace_operator(mdp: TabularMDP, probs: Probs, behavior: Probs, rho_bar: fl
     >>> torch.allclose(fixed, mdp.state_values(clipped_policy(pi, beta, 1.0)))
     True
     """
-    probs, behavior = _policies(mdp, probs, behavior)
+    probs, behavior = _policies(probs, behavior, mdp)
     ratio = _ratio(probs, behavior)
     rho = behavior * ratio.clamp(max=_clip("rho_bar", rho_bar))  # β ρ, (S, A)
     trace = mdp.gamma * _induced(mdp, behavior * ratio.clamp(max=_clip("c_bar", c_bar)))
@@ -157,8 +153,9 @@ def v_trace_operator(mdp: TabularMDP, probs: Probs, behavior: Probs, rho_bar: fl
     return Operator(eye - total @ error, total @ (rho * mdp.reward).sum(-1), (mdp.n_states,))
 
 
-def _policies(mdp: TabularMDP, probs: Probs, behavior: Probs) -> tuple[torch.Tensor, torch.Tensor]:
-    size = (mdp.n_states, mdp.n_actions)
+def _policies(probs: Probs, behavior: Probs, mdp: TabularMDP | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return π and β as tables of one size, (S, A): that of `mdp`, if it is given."""
+    size = (mdp.n_states, mdp.n_actions) if mdp is not None else tuple(_check.finite_tensor("probs", probs).shape)
     return (
         _check.distributions("probs", probs, size, "(S, A)"),
         _check.distributions("behavior", behavior, size, "(S, A)"),

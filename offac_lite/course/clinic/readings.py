@@ -102,7 +102,7 @@ def instruments(
         numbers, lowest, highest = _of_episodes(agent, episodes, gamma, rows)
     bonus = alpha * now.entropy
     low, high = lowest + min(0.0, bonus.min().item()), highest + max(0.0, bonus.max().item())
-    low, high = (_for_ever(x, gamma) if x * sign > 0 else x for x, sign in ((low, -1), (high, 1)))
+    low, high = (_in_every_step(x, gamma) if x * sign > 0 else x for x, sign in ((low, -1), (high, 1)))
     numbers |= {
         "lowest Q": q.min().item(),
         "highest Q": q.max().item(),
@@ -353,6 +353,6 @@ def _gradient(loss: Tensor, parameters: list[Tensor]) -> Tensor:
     return torch.cat([(torch.zeros_like(p) if part is None else part).flatten() for part, p in pairs])
 
 
-def _for_ever(reward: float, gamma: float) -> float:
+def _in_every_step(reward: float, gamma: float) -> float:
     """Return r + γ r + γ² r + …"""
     return reward / (1 - gamma) if gamma < 1 else math.copysign(math.inf, reward)

@@ -14,7 +14,6 @@ from offac_lite.course.labs.variance_model import FRAMES
 from offac_lite.course.stage.controls import log_slider, selected_controls
 from offac_lite.course.stage.lab import Lab
 from offac_lite.course.stage.question import Question
-from offac_lite.equations import policy_gradient_loss
 from offac_lite.exact import TabularMDP, gradient_moments
 from offac_lite.exact._types import F64
 from offac_lite.exact.agents import Learning, Loss, gradient_estimates, learn, resampled_loss, stored_loss
@@ -176,10 +175,8 @@ class GroupModel(_Lake):
         """Let the agents learn, and yield the curves so far, ten times."""
         _check.one_of("weight", weight, list(GROUP_WEIGHTS))
 
-        def loss(policy, critic, obs, stored_action, action_samples, generator):
-            pi = policy(obs)
-            action = pi.sample(action_samples, generator=generator)
-            return policy_gradient_loss(pi.log_prob(action), GROUP_WEIGHTS[weight](critic(obs, action)))
+        def loss(policy, critic, *given):
+            return resampled_loss(policy, lambda obs, action: GROUP_WEIGHTS[weight](critic(obs, action)), *given)
 
         step_size = 5 * _check.positive("step", step) / self.length(weight)
         options = dict(batch_size=8, action_samples=4, step_size=step_size, seed=seed)

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.legend import Legend
 
 from offac_lite.course.plots.style import CourseFigure, course_style
 
@@ -84,12 +83,6 @@ def zero_lines(ax) -> None:
     """Draw both coordinate axes, thin."""
     ax.axhline(0, color=MUTED, linewidth=0.5)
     ax.axvline(0, color=MUTED, linewidth=0.5)
-
-
-def legend_below(ax, side: str, ncols: int = 1) -> Legend:
-    """Put the legend of `ax` below the figure's axes, at the "left" or "right"."""
-    place = dict(loc=f"outside lower {side}", ncols=ncols, fontsize=8.5, frameon=False)
-    return ax.figure.legend(*ax.get_legend_handles_labels(), **place)
 
 
 def png(fig: Figure) -> bytes:

@@ -193,10 +193,10 @@ class WeightsView:
         for word, hill, lift in zip(self.words, hills, (0.02, 0.1), strict=True):
             middle = middles @ hill / hill.sum()
             word.set_position((np.clip(middle, 1.8 - REACH, REACH - 2.6), min(hill.max(), 1.0) + lift))
-        largest = f"largest weight {_plain(result.largest)}"
+        below = f"largest weight {_plain(result.largest)}"
         if result.sampled_share is not None:
-            largest = f"your function, from a sample: {short(100 * result.sampled_share)}%"
-        self.note.set_text(f"effective sample size {short(100 * result.share)}% of n\n{largest}")
+            below = f"your function, from a sample: {short(100 * result.sampled_share)}%"
+        self.note.set_text(f"effective sample size {short(100 * result.share)}% of n\n{below}")
         errors = [math.hypot(*result.parts[name]) for name in self.names]
         for row, (name, dot, number, error) in enumerate(zip(self.names, self.dots, self.numbers, errors, strict=True)):
             dot.set_data([_on_axis(error)], [row])
