@@ -5,12 +5,12 @@ About an hour on two cores; interrupted, it goes on where it was. Runs are kept 
 """
 
 import argparse
-import json
 import statistics
 from pathlib import Path
 
 import torch
 
+from figures.keeping import finished, rounded, write
 from offac_lite.config import CARTPOLE, PENDULUM
 from offac_lite.exact.noise import learned_break_even
 from offac_lite.sweep import sweep
@@ -80,7 +80,7 @@ def break_even_through_training(n_seeds: int = 8) -> dict:
 
 
 def _numbers(run) -> dict:
-    return {"steps": run.steps.tolist(), "returns": [[round(x, 1) for x in seed] for seed in run.returns.tolist()]}
+    return {"steps": run.steps.tolist(), "returns": rounded(run.returns)}
 
 
 def main() -> None:
@@ -96,17 +96,13 @@ def main() -> None:
         print(f"\n{config.env_id}, {group}", flush=True)
         folder = HERE / "runs" / group
         results = sweep(variants, config, seed=SEED, n_jobs=options.jobs, folder=folder, **common)
-        print(results, flush=True)
-        unfinished = [name for name, row in results.items() if row.error]
-        if unfinished:
-            raise SystemExit(f"not finished: {', '.join(unfinished)}; run the command again to go on")
-        kept[group] = {name: _numbers(row.run) for name, row in results.items()}
+        kept[group] = {name: _numbers(run) for name, run in finished(results).items()}
     torch.set_num_threads(1)
     kept["break-even"] = break_even_through_training()
     print("\nK* of the networks, median of 8 seeds, against steps:")
     for step, k_star in zip(*kept["break-even"].values(), strict=True):
         print(f"{step:8d} {statistics.median(k_star):10.0f}")
-    (HERE / "ablations.json").write_text(json.dumps(kept, ensure_ascii=False, separators=(",", ":")) + "\n")
+    write(HERE / "ablations.json", kept)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ and values in `figures/many_updates.json`, which the chapter on stability reads.
 """
 
 import argparse
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from figures.keeping import finished, rounded, write
 from offac_lite.config import CARTPOLE
 from offac_lite.run import Run
 from offac_lite.sweep import sweep
@@ -34,12 +34,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def numbers(run: Run) -> dict[str, Any]:
     """Return what is kept of a run: the evaluated return of every seed, and what its critic believes, both rounded."""
-    returns, value = run.returns.tolist(), run.log["value"].tolist()
-    return {
-        "steps": run.steps.tolist(),
-        "returns": [[round(x, 1) for x in seed] for seed in returns],
-        "value": [[None if math.isnan(x) else round(x, 3) for x in seed] for seed in value],
-    }
+    value = [[None if math.isnan(x) else x for x in seed] for seed in rounded(run.log["value"], 3)]
+    return {"steps": run.steps.tolist(), "returns": rounded(run.returns), "value": value}
 
 
 def main() -> None:
@@ -49,12 +45,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = HERE / "runs" / "many updates"
     results = sweep(VARIANTS, SHORT, seed=SEED, seeds=N_SEEDS, n_jobs=options.jobs, folder=folder)
-    print(results, flush=True)
-    unfinished = [name for name, row in results.items() if row.error]
-    if unfinished:
-        raise SystemExit(f"not finished: {', '.join(unfinished)}; run the command again to go on")
-    kept = {name: numbers(row.run) for name, row in results.items() if row.run is not None}
-    FILE.write_text(json.dumps(kept, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+    write(FILE, {name: numbers(run) for name, run in finished(results).items()})
 
 
 if __name__ == "__main__":

@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from gymnasium.wrappers import TransformReward
 
+from figures.keeping import rounded, write
 from offac_lite import CARTPOLE, PENDULUM, train
 from offac_lite.buffer import ReplayBuffer
 from offac_lite.config import Config
 from offac_lite.course.clinic import instruments, play_episodes
 from offac_lite.envs import VectorEnv
-from offac_lite.play import act, fill
+from offac_lite.play import evaluate, fill
 from offac_lite.run import Run
 
 FILE = Path(__file__).parent / "more_patients.json"
@@ -90,25 +91,12 @@ def at_the_end(run: Run, wrapper: type[gymnasium.Wrapper] | None) -> dict[str, l
 
 
 @torch.no_grad()
-def drawn_returns(run: Run) -> list[list[float]]:
+def drawn_returns(run: Run) -> torch.Tensor:
     """Evaluate every checkpoint with drawn actions instead of the most probable ones: the mean return of each seed."""
     c = run.config
     env = VectorEnv(c.env_id, c.eval_episodes, n_seeds=c.seeds, seed=SEED + 1)
-    generator, columns = torch.Generator().manual_seed(SEED), []
-    for policy, _ in run.checkpoints:
-        env.reset()
-        playing, total = torch.ones(env.batch_shape, dtype=torch.bool), torch.zeros(env.batch_shape)
-        while playing.any():
-            step = env.step(act(policy, env, generator)[0])
-            total += step.reward.where(playing, 0.0)
-            playing &= ~(step.terminated | step.truncated)
-        columns.append(total.mean(1))
-    return torch.stack(columns, 1).tolist()
-
-
-def rounded(curves: torch.Tensor | list[list[float]]) -> list[list[float]]:
-    """Round curves (S, E)."""
-    return [[round(float(x), 1) for x in row] for row in curves]
+    generator = torch.Generator().manual_seed(SEED)
+    return torch.stack([evaluate(policy, env, generator=generator).mean(1) for policy, _ in run.checkpoints], 1)
 
 
 def trained(config: Config) -> Run:
@@ -137,7 +125,7 @@ def main() -> None:
     for name, part in parts.items():
         if name not in kept:
             kept[name] = part()
-            FILE.write_text(json.dumps(kept, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+            write(FILE, kept)
             print(name, "is kept", flush=True)
 
 

@@ -14,6 +14,7 @@ import gymnasium
 import torch
 
 from figures.ablations import FIXES
+from figures.keeping import rounded, write
 from offac_lite.config import CARTPOLE, Config
 from offac_lite.networks import Categorical
 from offac_lite.run import Run
@@ -70,7 +71,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
 
 def numbers(run: Run) -> dict[str, Any]:
     """Return what is kept of a run: the evaluated return of every seed, rounded."""
-    return {"steps": run.steps.tolist(), "returns": [[round(x, 2) for x in seed] for seed in run.returns.tolist()]}
+    return {"steps": run.steps.tolist(), "returns": rounded(run.returns, 2)}
 
 
 def main() -> None:
@@ -89,7 +90,7 @@ def main() -> None:
                 runs[name] = numbers(run)
                 last = [seed[-1] for seed in runs[name]["returns"]]
                 print(f"{task}, {data}, {name}: last evaluations {last}, {run.seconds:.0f} seconds", flush=True)
-                FILE.write_text(json.dumps(kept, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+                write(FILE, kept)
 
 
 if __name__ == "__main__":

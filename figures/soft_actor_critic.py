@@ -16,6 +16,7 @@ from typing import Any
 import joblib
 import torch
 
+from figures.keeping import finished, rounded, write
 from offac_lite.config import CARTPOLE, PENDULUM, SAC_PENDULUM, Config
 from offac_lite.run import Run
 from offac_lite.sweep import sweep
@@ -108,11 +109,10 @@ def peer_runs(n_seeds: int, n_jobs: int) -> dict[str, Any]:
 
 def numbers(run: Run) -> dict[str, Any]:
     """Return what is kept of a run: the evaluated return and the entropy of every seed, rounded."""
-    returns, entropy = run.returns.tolist(), run.log["entropy"].tolist()
     return {
         "steps": run.steps.tolist(),
-        "returns": [[round(x, 1) for x in seed] for seed in returns],
-        "entropy": [[round(x, 3) for x in seed] for seed in entropy],
+        "returns": rounded(run.returns),
+        "entropy": rounded(run.log["entropy"], 3),
     }
 
 
@@ -129,16 +129,13 @@ def main() -> None:
         for config, variants in parts:
             folder = HERE / "runs" / f"SAC, {group}"
             results = sweep(variants, config, seed=SEED, seeds=N_SEEDS, n_jobs=options.jobs, folder=folder)
-            print(f"\n{config.env_id}\n{results}", flush=True)
-            unfinished = [name for name, row in results.items() if row.error]
-            if unfinished:
-                raise SystemExit(f"not finished: {', '.join(unfinished)}; run the command again to go on")
-            kept[group] |= {name: numbers(row.run) for name, row in results.items() if row.run is not None}
+            print(f"\n{config.env_id}", flush=True)
+            kept[group] |= {name: numbers(run) for name, run in finished(results).items()}
     if options.peer:
         kept[PEER] = peer_runs(options.peer, options.jobs)
     elif PEER in before:
         kept[PEER] = before[PEER]
-    FILE.write_text(json.dumps(kept, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+    write(FILE, kept)
 
 
 if __name__ == "__main__":

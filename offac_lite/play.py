@@ -134,10 +134,13 @@ def rollout(policy: torch.nn.Module, env: VectorEnv, max_steps: int = 10_000) ->
 
 
 @torch.no_grad()
-def evaluate(policy: torch.nn.Module, env: VectorEnv, max_steps: int = 10_000) -> Tensor:
+def evaluate(
+    policy: torch.nn.Module, env: VectorEnv, max_steps: int = 10_000, generator: torch.Generator | None = None
+) -> Tensor:
     """Return the undiscounted return of one episode in every environment, (*batch_shape), with most probable actions.
 
-    `policy` may be on any device. An episode that has not ended after `max_steps` steps is cut off there.
+    With a `generator`, the actions are drawn from π instead. `policy` may be on any device. An episode that has not
+    ended after `max_steps` steps is cut off there.
 
     >>> from offac_lite.networks import CategoricalPolicy
     >>> policy = CategoricalPolicy(4, 2, n_seeds=3, generator=torch.Generator().manual_seed(0))
@@ -145,14 +148,18 @@ def evaluate(policy: torch.nn.Module, env: VectorEnv, max_steps: int = 10_000) -
     torch.Size([3, 20])
     """
     _check.count("max_steps", max_steps)
+    if generator is not None:
+        _check.generator("generator", generator)
     returns = torch.zeros(env.batch_shape, **_LIKE)
-    for _, _, step, playing in _play(policy, env, max_steps):
+    for _, _, step, playing in _play(policy, env, max_steps, generator):
         returns += step.reward.where(playing, 0.0)
     return returns
 
 
-def _play(policy: torch.nn.Module, env: VectorEnv, max_steps: int) -> Iterator[tuple[Tensor, Tensor, Step, Tensor]]:
-    """Play one episode in every environment with the most probable actions.
+def _play(
+    policy: torch.nn.Module, env: VectorEnv, max_steps: int, generator: torch.Generator | None = None
+) -> Iterator[tuple[Tensor, Tensor, Step, Tensor]]:
+    """Play one episode in every environment with the most probable actions, or with drawn ones.
 
     Yields for each step: obs, action, step, and which environments were still in that episode.
     """
@@ -161,7 +168,8 @@ def _play(policy: torch.nn.Module, env: VectorEnv, max_steps: int) -> Iterator[t
     env.pop_episodes()
     for _ in range(max_steps):
         obs = flat(env.obs, env)
-        action = policy(obs.to(device)).mode()
+        pi = policy(obs.to(device))
+        action = pi.mode() if generator is None else pi.sample(generator=generator)
         step = env.step(action.reshape(env.batch_shape + env.action_shape))
         yield obs, action.cpu(), step, playing
         playing = playing & ~(step.terminated | step.truncated)

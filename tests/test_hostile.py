@@ -846,7 +846,9 @@ CALLS |= {
     "fill": fill,
     "store": store,
     "load_prefill": prefilled,
-    "evaluate": lambda: acting(play.evaluate, policy=Thing(policy(2)), max_steps=Count(3)),
+    "evaluate": lambda: acting(
+        play.evaluate, policy=Thing(policy(2)), max_steps=Count(3), generator=Thing(rng(), NONE)
+    ),
     "rollout": lambda: acting(play.rollout, policy=Thing(policy(2)), max_steps=Count(3)),
 }
 

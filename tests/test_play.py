@@ -179,3 +179,16 @@ def test_evaluate_counts_the_first_episode_only_and_at_most_max_steps():
     assert evaluate(policy, env, max_steps=30)[1].tolist() == [30.0] * 4
     with pytest.raises(ValueError, match="max_steps must be at least 1, got 0"):
         evaluate(policy, env, max_steps=0)
+
+
+def test_evaluate_with_a_generator_draws_the_actions():
+    policy, env = (
+        CategoricalPolicy(4, 2, generator=torch.Generator().manual_seed(0)),
+        VectorEnv("CartPole-v1", 6, seed=0),
+    )
+    drawn = [
+        evaluate(policy, VectorEnv("CartPole-v1", 6, seed=0), generator=torch.Generator().manual_seed(seed))
+        for seed in (0, 0, 1)
+    ]
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+    assert not torch.equal(drawn[0], evaluate(policy, env))
