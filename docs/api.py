@@ -20,10 +20,10 @@ from typing import NamedTuple
 import nbformat
 
 from offac_lite.course import checks, material
+from offac_lite.course.checks.exercise import Exercise
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "offac_lite"
-OF_EXERCISES = re.compile(r"\.checks\.(notebook_\d+|continuous_actions|stability|evidence)$")
 ROOMS = {
     "algorithm": ("The algorithm", "Data, networks, equations, updates, and the training made of them."),
     "exact": ("What is exact", "What is solved instead of learned, in float64."),
@@ -117,6 +117,17 @@ def exercises() -> str:
     return ".. list-table::\n   :widths: 1 3\n\n" + "".join(rows)
 
 
+def has_exercises_only(module: str) -> bool:
+    """Whether all public names of a module are exercises. They stand in the table of exercises.
+
+    >>> has_exercises_only("offac_lite.course.checks.notebook_01"), has_exercises_only("offac_lite.course.checks.kinds")
+    (True, False)
+    """
+    there = importlib.import_module(module)
+    public = [getattr(there, name) for name in getattr(there, "__all__", ())]
+    return bool(public) and all(isinstance(value, Exercise) for value in public)
+
+
 def reference(room: str) -> str:
     """Write the page of a room: each module with its public names, in the order of the source."""
     title, words = ROOMS[room]
@@ -129,7 +140,7 @@ def reference(room: str) -> str:
             package = importlib.import_module(f"offac_lite.{room}.{folder}")
             parts += [heading(folder, "-"), "\n".join(to_rst(inspect.getdoc(package).splitlines())), ""]
             parts += [exercises()] if folder == "checks" else []
-        if OF_EXERCISES.search(module):
+        if has_exercises_only(module):
             continue  # they are in the table
         parts += [heading(short, "~" if "." in short else "-")]
         parts += [f".. automodule:: {module}\n   :members:\n   :member-order: bysource\n"]
