@@ -13,7 +13,7 @@ from PIL import Image
 
 from figures import ablations, episodes, make, many_updates, more_tasks, soft_actor_critic
 from offac_lite.course import plots
-from offac_lite.course.material import kept_many_updates, kept_sac_runs, kept_task_runs
+from offac_lite.course.material import kept_many_updates, kept_patients, kept_sac_runs, kept_task_runs
 from offac_lite.envs import VectorEnv
 from offac_lite.play import act
 from tests.hostile import RC_PARAMS
@@ -98,6 +98,51 @@ def test_the_controller_of_acrobot_swings_up_in_every_episode():
     lengths = [episode.length for episode in env.pop_episodes()]
     assert len(lengths) > 12 and max(lengths) < 400 and 100 < statistics.mean(lengths) < 200
     env.close()
+
+
+def test_the_rows_on_many_updates_are_those_of_the_kept_runs():
+    for name, run in kept_many_updates().items():
+        returns = torch.tensor(run["returns"])
+        whole = returns.mean(1)
+        low, high = make.stats.interval(whole)
+        solved = int(make.stats.solved_at(run["steps"], returns, goal=475).isfinite().sum())
+        highest = [max(value for value in seed if value is not None) for seed in run["value"]]
+        above, most = sum(value > 10 for value in highest), max(highest)
+        mean = f"{make.stats.iqm(whole):.0f} [{low:.0f}, {high:.0f}]"
+        row = f"| {name} | {solved} of 16 | {mean} | {above} of 16 | {most:.{0 if most > 100 else 1}f} |"
+        assert row in MEASUREMENTS, row
+
+
+def test_the_rows_on_more_tasks_are_those_of_the_kept_runs():
+    for data, runs in kept_task_runs().items():
+        digits = 2 if data.startswith("lake") else 0
+        for name, run in runs.items():
+            late = torch.tensor(run["returns"])[:, 4:].mean(1)
+            numbers = [make.stats.iqm(late), *make.stats.interval(late), late.min(), late.max()]
+            mean, low, high, worst, best = (f"{number:.{digits}f}".replace("-", "−") for number in numbers)
+            row = f"| {data} | {name} | {mean} [{low}, {high}] | {worst} | {best} |"
+            assert row in MEASUREMENTS, row
+
+
+def test_the_numbers_on_bugs_outside_the_loss_are_those_of_the_kept_runs():
+    kept = kept_patients()
+    for name in ("healthy", "patient L", "first observation as s′"):
+        last = torch.tensor(kept[name]["returns"])[:, -1]
+        numbers = [make.stats.iqm(last), *make.stats.interval(last)]
+        mean, low, high = (f"{number:.0f}".replace("-", "−") for number in numbers)
+        believed = [
+            f"{torch.tensor(kept[name][word]).median():.3g}".replace("-", "−") for word in ("promised", "delivered")
+        ]
+        assert f"| {mean} [{low}, {high}] | {' | '.join(believed)} |" in MEASUREMENTS, (name, mean, low, high, believed)
+    ends = {
+        name: torch.tensor(kept["evaluation"][name])[:, -4:].mean(1) for name in ("most probable", "drawn", "training")
+    }
+    means = {name: round(float(make.stats.iqm(end))) for name, end in ends.items()}
+    said = "most probable actions return {}, with drawn actions {}; training returns {}".format(*means.values())
+    assert said in MEASUREMENTS, means
+    gap = ends["most probable"] - ends["drawn"]
+    low, high = make.stats.interval(gap)
+    assert f"in {int((gap > 0).sum())} of 16 seeds, by [{low:.0f}, {high:.0f}]" in MEASUREMENTS
 
 
 def test_the_table_of_the_measurements_is_the_one_that_the_runs_give(runs):
