@@ -28,6 +28,15 @@ def finished(results: Sweep) -> dict[str, Run]:
     return {name: row.run for name, row in results.items() if row.run is not None}
 
 
+def held(file: Path) -> dict[str, Any]:
+    """Return what a file holds already, which is not trained again; nothing where there is no file.
+
+    >>> held(Path("no such file"))
+    {}
+    """
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
 def write(file: Path, kept: dict[str, Any]) -> None:
     """Write what is kept as one line of JSON."""
     file.write_text(json.dumps(kept, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")

@@ -5,7 +5,6 @@ each of 16 fresh seeds, the returns, and at the end what was promised and delive
 it.
 """
 
-import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 from gymnasium.wrappers import TransformReward
 
-from figures.keeping import rounded, write
+from figures.keeping import held, rounded, write
 from offac_lite import CARTPOLE, PENDULUM, train
 from offac_lite.buffer import ReplayBuffer
 from offac_lite.config import Config
@@ -119,7 +118,7 @@ def train_variant(env_id: str, wrapper: type[gymnasium.Wrapper] | None) -> dict[
 
 def main() -> None:
     """Train what is missing, and write it down as it comes."""
-    kept: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+    kept: dict[str, Any] = held(FILE)
     parts = {"evaluation": compare_evaluations}
     parts |= {name: partial(train_variant, *variant) for name, variant in VARIANTS.items()}
     for name, part in parts.items():

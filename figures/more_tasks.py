@@ -5,7 +5,6 @@ evidence reads. The settings were chosen with `seed=1` and four agents.
 """
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import gymnasium
 import torch
 
 from figures.ablations import FIXES
-from figures.keeping import rounded, write
+from figures.keeping import held, rounded, write
 from offac_lite.config import CARTPOLE, Config
 from offac_lite.networks import Categorical
 from offac_lite.run import Run
@@ -79,7 +78,7 @@ def main() -> None:
     argparse.ArgumentParser(prog="python -m figures.more_tasks", description=__doc__.splitlines()[0]).parse_args()
     if LAKE not in gymnasium.registry:
         gymnasium.register(LAKE, one_hot_lake, max_episode_steps=100)
-    kept = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+    kept = held(FILE)
     for task, config in TASKS.items():
         for data, options in DATA[task].items():
             for name, fix in VARIANTS[task].items():

@@ -1,13 +1,12 @@
 """What does soft actor-critic change? Train its variants and keep what came out: `python -m figures.soft_actor_critic`.
 
 About a quarter of an hour on two cores; interrupted, it goes on where it was. Runs are kept in `figures/runs`, their
-returns in `figures/soft_actor_critic.json`, which the chapter on continuous actions reads. `--peer` trains the soft
-actor-critic of Stable-Baselines3 as well, where that is installed; without it, what was kept of it stays.
+returns in `figures/soft_actor_critic.json`, which the chapter on continuous actions reads. What that file holds already
+is not trained again. `--peer` trains the soft actor-critic of Stable-Baselines3 as well, where that is installed.
 """
 
 import argparse
 import functools
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import joblib
 import torch
 
-from figures.keeping import finished, rounded, write
+from figures.keeping import finished, held, rounded, write
 from offac_lite.config import CARTPOLE, PENDULUM, SAC_PENDULUM, Config
 from offac_lite.run import Run
 from offac_lite.sweep import sweep
@@ -50,6 +49,10 @@ VARIANTS: dict[str, list[tuple[Config, dict[str, dict[str, Any]]]]] = {
                 "SAC, H̄ = 0.15 log 2": {"target_entropy": 0.15 * math.log(2)},
                 "SAC, H̄ = 0.5 log 2": {"target_entropy": 0.5 * math.log(2)},
                 "SAC, H̄ = 0.98 log 2": {"target_entropy": 0.98 * math.log(2)},
+                "SAC, α = 0.01": {"entropy_bonus": 0.01},
+                "SAC, α = 0.05": {"entropy_bonus": 0.05},
+                "SAC, α = 0.2": {"entropy_bonus": 0.2},
+                "SAC, α = 1": {"entropy_bonus": 1.0},
             },
         ),
     ],
@@ -117,20 +120,22 @@ def numbers(run: Run) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run what is missing, print the tables, and write the returns of every seed."""
+    """Train what the file does not hold, print the tables of that, and write the returns of every seed."""
     parser = argparse.ArgumentParser(prog="python -m figures.soft_actor_critic", description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=-1, help="processes at once (default: one per core)")
     parser.add_argument("--peer", type=int, metavar="SEEDS", help=f"train so many agents of {PEER}, too")
     options = parser.parse_args()
-    before = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
-    kept: dict[str, Any] = {}
+    before, kept = held(FILE), {}
     for group, parts in VARIANTS.items():
-        kept[group] = {}
+        kept[group] = dict(before.get(group, {}))
         for config, variants in parts:
-            folder = HERE / "runs" / f"SAC, {group}"
-            results = sweep(variants, config, seed=SEED, seeds=N_SEEDS, n_jobs=options.jobs, folder=folder)
-            print(f"\n{config.env_id}", flush=True)
-            kept[group] |= {name: numbers(run) for name, run in finished(results).items()}
+            missing = {name: changes for name, changes in variants.items() if name not in kept[group]}
+            if missing:
+                print(f"\n{config.env_id}", flush=True)
+                folder = HERE / "runs" / f"SAC, {group}"
+                results = sweep(missing, config, seed=SEED, seeds=N_SEEDS, n_jobs=options.jobs, folder=folder)
+                kept[group] |= {name: numbers(run) for name, run in finished(results).items()}
+        kept[group] = {name: kept[group][name] for _, variants in parts for name in variants}
     if options.peer:
         kept[PEER] = peer_runs(options.peer, options.jobs)
     elif PEER in before:

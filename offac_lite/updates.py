@@ -226,7 +226,11 @@ def resampled_actor_loss(
     policy_gradient_loss: Callable[..., Tensor] = equations.policy_gradient_loss,
     leave_one_out: Callable[[Tensor], Tensor] = equations.leave_one_out,
 ) -> Tensor:
-    """Return the loss of `actor_step`, (...), with `pi` = π(·|s), which carries gradient."""
+    """Return the loss of `actor_step`, (...), with `pi` = π(·|s), which carries gradient.
+
+    With `action_samples="all"` and `entropy_bonus` α it is mean_s Σ_a π(a|s) [α log π(a|s) − Q(s, a)], the actor's loss
+    of discrete soft actor-critic, Equation (C.8). *Data*: replayed s. Christodoulou (2019).
+    """
     if action_samples == "all":
         with torch.no_grad():
             q_all = critic.all_actions(obs)

@@ -312,6 +312,15 @@ def soft_update(sac_losses, generator):
     descend(torch.optim.Adam([log_alpha]), of_alpha)
 
 
+def discrete_update(discrete_sac_loss, generator):
+    policy = CategoricalPolicy(4, 2, (8,), n_seeds=2, generator=generator)
+    critic = TwinQCritic(lambda **nets: DiscreteQCritic(4, 2, (8,), generator=generator, **nets), 2)
+    alpha, obs = torch.tensor([[0.1], [0.5]]), torch.rand(2, 5, 4, generator=generator)
+    loss = discrete_sac_loss(policy, critic, obs, alpha)
+    assert loss.shape == (2,)
+    descend(torch.optim.Adam(policy.parameters()), loss)
+
+
 def healed(part):
     def go_on(function, generator):
         parts = clinic.Parts(**{part: function})
@@ -363,6 +372,7 @@ NEXT = {
     "squashed_log_prob": [density],
     "soft_q": [soft],
     "sac_losses": [soft_update],
+    "discrete_sac_loss": [discrete_update],
     "reparameterized_loss": [by_train(**PENDULUM, action_samples=1)],
     "score_function_loss": [by_train(**PENDULUM, action_samples=8)],
     "patient_a": [healed("q_target")],

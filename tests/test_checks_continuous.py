@@ -125,7 +125,32 @@ def sac_losses_with_an_axis_of_actions(policy, critic, target_critic, log_alpha,
     )
 
 
+def discrete_sac_with_the_entropy(policy, critic, obs, alpha):
+    pi = policy(obs)
+    with torch.no_grad():
+        q = critic.all_actions(obs)
+    return -(torch.einsum("...a,...a->...", pi.probs, q) + alpha * pi.entropy()).mean(dim=-1)
+
+
+def discrete_sac_in_one_sum(policy, critic, obs, alpha):
+    pi, q = policy(obs), critic.all_actions(obs)
+    alpha = torch.as_tensor(alpha).reshape(-1, 1, 1) if isinstance(alpha, torch.Tensor) else alpha
+    return (pi.probs * (alpha * pi.log_probs - q)).sum(-1).mean(-1)
+
+
+def discrete_sac_by_the_score(policy, critic, obs, alpha):
+    pi, q = policy(obs), critic.all_actions(obs).detach()
+    weights = pi.probs.detach() * pi.log_probs
+    per_state = -(weights * q).sum(-1) + alpha * (weights * pi.log_probs.detach()).sum(-1)
+    return per_state.mean(-1)
+
+
 RIGHT = {
+    checks.discrete_sac_loss: [
+        discrete_sac_with_the_entropy,
+        discrete_sac_in_one_sum,
+        discrete_sac_by_the_score,
+    ],
     checks.soft_q: [equations.soft_q, soft_q_of_detached, soft_q_with_entropy],
     checks.sac_losses: [sac_losses_in_turn, sac_losses_with_an_axis_of_actions],
     checks.squashed_log_prob: [log_prob_by_hand, log_prob_with_softplus, log_prob_by_the_library],
@@ -299,7 +324,67 @@ def wrong_sac_losses(variant):
     return losses
 
 
+def wrong_discrete_sac(variant):
+    def loss(policy, critic, obs, alpha):
+        pi, q = policy(obs), critic.all_actions(obs)
+        if variant in ("draw", "rdraw"):
+            draw = pi.sample if variant == "draw" else pi.rsample
+            a = draw(generator=torch.Generator())
+            return (alpha * pi.log_prob(a) - critic(obs, a)).mean(-1)
+        log_prob, expected_q = (pi.probs * pi.log_probs).sum(-1), (pi.probs * q).sum(-1)
+        constant = pi.probs.detach()
+        per_state = {
+            "sign": lambda: expected_q - alpha * log_prob,
+            "sign of log π": lambda: alpha * pi.entropy() - expected_q,
+            "no entropy": lambda: -expected_q,
+            "no α": lambda: log_prob - expected_q,
+            "α on both": lambda: alpha * (log_prob - expected_q),
+            "log π unweighted": lambda: alpha * pi.log_probs.sum(-1) - expected_q,
+            "Q unweighted": lambda: alpha * log_prob - q.sum(-1),
+            "unweighted": lambda: alpha * pi.log_probs.sum(-1) - q.sum(-1),
+            "Q by log π": lambda: alpha * log_prob - (pi.log_probs * q).sum(-1),
+            "mode": lambda: alpha * log_prob - critic(obs, pi.probs.argmax(-1)),
+            "best": lambda: alpha * log_prob - q.max(-1).values,
+            "π constant at Q": lambda: alpha * log_prob - (constant * q).sum(-1),
+            "π constant at log π": lambda: alpha * (constant * pi.log_probs).sum(-1) - expected_q,
+            "π constant": lambda: (alpha * (constant * pi.log_probs).sum(-1)) - (constant * q).sum(-1),
+            "divided": lambda: (alpha * log_prob - expected_q) / q.shape[-1],
+        }.get(variant, lambda: alpha * log_prob - expected_q)()
+        if variant == "α along the states":
+            return (pi.probs * (alpha * pi.log_probs - q)).sum(-1).mean(-1)
+        return {
+            "one number": lambda: per_state.mean(),
+            "sum": lambda: per_state.sum(-1),
+            "per state": lambda: per_state,
+            "plain number": lambda: per_state.mean().item(),
+        }.get(variant, lambda: per_state.mean(-1))()
+
+    return loss
+
+
 WRONG = [
+    (checks.discrete_sac_loss, wrong_discrete_sac("draw"), "you draw an action"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("rdraw"), "a discrete action has no derivative"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("sign"), "the sign is flipped"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("sign of log π"), "makes likely actions likelier still"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("no entropy"), "does not count the entropy"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("no α"), "α is missing"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("α on both"), "α multiplies Q as well"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("log π unweighted"), r"without the weights π\(a\|s\)"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("Q unweighted"), "added up without π's probabilities"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("unweighted"), "missing in both sums"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("Q by log π"), "Q is weighted by log π"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("mode"), "Q of π's favourite"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("best"), "the best action's Q"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("π constant at Q"), "a constant in the term with Q"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("π constant at log π"), "the weights of log π are constants"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("π constant"), "constants in both sums"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("divided"), "already make it an average"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("α along the states"), "it is counted along the states"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("one number"), "the mean runs over the seeds, too"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("sum"), "you add up over the states"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("per state"), "the mean is missing"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("plain number"), "a plain number is returned"),
     (checks.soft_q, wrong_soft_q("sign"), "sign of log π is wrong"),
     (checks.soft_q, wrong_soft_q("hard"), "this is the hard Q"),
     (checks.soft_q, wrong_soft_q("no α"), "α is missing"),

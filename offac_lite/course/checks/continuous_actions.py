@@ -5,14 +5,21 @@ from collections.abc import Callable
 
 import torch
 
-from offac_lite import equations, networks
+from offac_lite import equations, networks, updates
 from offac_lite.buffer import Transition
 from offac_lite.course.checks import resampling
 from offac_lite.course.checks.exercise import Exercise
 from offac_lite.course.checks.observing import Observations, Observer, Refused, call_loss, gradient, observer, something
 from offac_lite.equations import critic_loss, entropy_weight_loss, leave_one_out, q_target
 
-__all__ = ["reparameterized_loss", "sac_losses", "score_function_loss", "soft_q", "squashed_log_prob"]
+__all__ = [
+    "discrete_sac_loss",
+    "reparameterized_loss",
+    "sac_losses",
+    "score_function_loss",
+    "soft_q",
+    "squashed_log_prob",
+]
 
 
 def _right_log_prob(action, mean, log_std, mid, half):
@@ -418,4 +425,114 @@ sac_losses = Exercise(
     only_gradients=True,
     generic=False,
     praise="right: this is one update of soft actor-critic",
+)
+
+
+def _right_discrete_sac_loss(policy, critic, obs, alpha):
+    pi, nothing_is_drawn = policy(obs), torch.Generator()
+    given = {"action_samples": "all", "entropy_bonus": alpha, "generator": nothing_is_drawn}
+    return updates.resampled_actor_loss(pi, critic, obs, **given)
+
+
+def _discrete_sac_loss(policy, critic, obs, alpha):
+    pi, q = policy(obs), critic.all_actions(obs)
+    log_prob = (pi.probs * pi.log_probs).sum(-1)
+    expected_q = (pi.probs * q).sum(-1)
+    return (alpha * log_prob - expected_q).mean(-1)
+
+
+class _Known(networks.Categorical):
+    """π of discrete actions, from which nothing is to be drawn."""
+
+    def sample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
+        raise Refused("you draw an action: with few actions every π(a|s) is known, and the expectation is a sum")
+
+    def rsample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
+        raise Refused("a discrete action has no derivative: no gradient goes through it. The expectation is a sum")
+
+
+class _TableCritic(torch.nn.Module):
+    """Q of every state and action."""
+
+    def __init__(self, table: torch.Tensor):
+        super().__init__()
+        self.table = torch.nn.Parameter(table.clone())
+
+    def all_actions(self, obs: torch.Tensor) -> torch.Tensor:
+        return torch.take_along_dim(self.table, obs.long(), -2)
+
+    def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        return networks.of_actions(self.all_actions(obs), action)
+
+
+def _sum_over_actions(function: Callable, logits, q_table, states, alpha) -> Observations:
+    """Observe the gradient that reaches the policy's logits; the critic's is not looked at, for nobody follows it."""
+    learned = logits.clone().requires_grad_()
+
+    def policy(obs: torch.Tensor) -> _Known:
+        return _Known(torch.take_along_dim(learned, obs.long(), -2))
+
+    loss = call_loss(lambda *given: function(policy, _TableCritic(q_table), *given), states.unsqueeze(-1), alpha)
+    told_apart = loss * torch.arange(1.0, loss.numel() + 1).reshape(loss.shape)  # the seeds' losses
+    return {"the gradient with respect to the policy": gradient(told_apart, learned), "the loss": loss.detach()}
+
+
+_TABLES = resampling.LOGITS.double(), resampling.Q_TABLE.double(), _doubles(0.0, 1.0, 2.0)
+_TABLES_OF_SEEDS = [torch.stack([x, x.flip(-1), x.roll(1, -1)]) for x in _TABLES]  # as many as states: see the last
+discrete_sac_loss = Exercise(
+    "discrete_sac_loss",
+    doc="Check `my_discrete_sac_loss(policy, critic, obs, alpha)`: the actor's loss of SAC as a sum over actions.",
+    right=_right_discrete_sac_loss,
+    plain=_discrete_sac_loss,
+    observe=Observer(
+        {
+            "(one seed, α a number)": (*_TABLES, 0.7),
+            "(three seeds, each with its own α)": (*_TABLES_OF_SEEDS, _doubles([0.3], [2.0], [0.7])),
+        },
+        _sum_over_actions,
+        probes=False,
+    ),
+    mistakes={
+        "(alpha * log_prob - expected_q) → (expected_q - alpha * log_prob)": resampling.SIGN,
+        "alpha * log_prob - expected_q → -alpha * log_prob - expected_q": "this makes likely actions likelier still: "
+        "the sign of the term with log π is wrong",
+        "alpha * log_prob - expected_q → -expected_q": "this does not count the entropy: the term with α log π is "
+        "missing",
+        "alpha * log_prob → log_prob": "α is missing: it says how many rewards one nat of entropy is worth",
+        "(alpha * log_prob - expected_q) → (alpha * (log_prob - expected_q))": "α multiplies Q as well: it belongs to "
+        "log π alone",
+        (
+            "log_prob = (pi.probs * pi.log_probs) → log_prob = (pi.log_probs)",
+            "expected_q = (pi.probs * q) → expected_q = (q)",
+        ): "the weights π(a|s) are missing in both sums",
+        "log_prob = (pi.probs * pi.log_probs) → log_prob = (pi.log_probs)": "log π is added up over the actions "
+        "without the weights π(a|s)",
+        "expected_q = (pi.probs * q) → expected_q = (q)": "the Qs are added up without π's probabilities: so they give "
+        "the policy no gradient",
+        "expected_q = (pi.probs * q) → expected_q = (pi.log_probs * q)": "Q is weighted by log π: in the sum over all "
+        "actions the weights are π itself",
+        "expected_q = (pi.probs * q).sum(-1) → expected_q = critic(obs, pi.mode())": "this is the Q of π's favourite "
+        "action alone: the others are taken too, as often as π says",
+        "expected_q = (pi.probs * q).sum(-1) → expected_q = q.amax(-1)": "this is the best action's Q: it does not "
+        "depend on π, so it gives the policy no gradient",
+        "expected_q = (pi.probs * q) → expected_q = (pi.probs.detach() * q)": "π is a constant in the term with Q: "
+        "here the gradient goes through the probabilities",
+        "log_prob = (pi.probs * pi.log_probs) → log_prob = (pi.probs.detach() * pi.log_probs)": "the weights of log π "
+        "are constants: then its gradient is a mean of ∇log π under π, which is 0, and the entropy is not rewarded",
+        (
+            "log_prob = (pi.probs * pi.log_probs) → log_prob = (pi.probs.detach() * pi.log_probs)",
+            "expected_q = (pi.probs * q) → expected_q = (pi.probs.detach() * q)",
+        ): "the weights π(a|s) are constants in both sums, and through them alone the gradient gets anywhere",
+        (
+            "log_prob = (pi.probs * pi.log_probs).sum(-1) → log_prob = (pi.probs * pi.log_probs).mean(-1)",
+            "(pi.probs * q).sum(-1) → (pi.probs * q).mean(-1)",
+        ): "the probabilities already make it an average: dividing by the number of actions once more is too much",
+        ".mean(-1) → .mean()": "the mean runs over the seeds, too: each seed has a loss of its own",
+        ".mean(-1) → .sum(-1)": "you add up over the states where their mean is wanted",
+        ("(pi.probs * pi.log_probs) → (alpha * pi.probs * pi.log_probs)", "(alpha * log_prob → (log_prob"): "α is "
+        "(S, 1) and meets (S, B, A), so that it is counted along the states: add up over the actions first",
+    },
+    only_gradients=True,
+    praise="right: two sums over the actions, and no draw",
+    spoken={"log_prob": "the expectation of log π", "expected_q": "the expectation of Q", "alpha": "α"},
 )
