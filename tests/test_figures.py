@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from figures import ablations, episodes, make, many_updates, more_tasks, soft_actor_critic
+from figures import ablations, episodes, make, many_updates, more_patients, more_tasks, soft_actor_critic
 from offac_lite.course import plots
 from offac_lite.course.material import kept_many_updates, kept_patients, kept_sac_runs, kept_task_runs
 from offac_lite.envs import VectorEnv
@@ -21,6 +21,7 @@ from tests.hostile import RC_PARAMS
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MEASUREMENTS = (ROOT / "docs" / "measurements.md").read_text(encoding="utf-8")
+MAINTAINING = (ROOT / "docs" / "maintaining.md").read_text(encoding="utf-8")
 NAMES = {
     "naive": "naive replay",
     "Q-critic alone": "the Q-critic alone",
@@ -98,6 +99,75 @@ def test_the_controller_of_acrobot_swings_up_in_every_episode():
     lengths = [episode.length for episode in env.pop_episodes()]
     assert len(lengths) > 12 and max(lengths) < 400 and 100 < statistics.mean(lengths) < 200
     env.close()
+
+
+def test_maintaining_names_every_command_that_trains():
+    files = (ROOT / "figures").glob("[!_]*.py")
+    commands = {path.stem for path in files if '__name__ == "__main__"' in path.read_text(encoding="utf-8")}
+    assert set(re.findall(r"^\.venv/bin/python -m figures\.(\w+)$", MAINTAINING, re.MULTILINE)) == commands
+
+
+@pytest.mark.parametrize("command", [many_updates, more_patients, more_tasks, soft_actor_critic])
+def test_what_is_kept_is_not_trained_again_and_stays_as_it_is(command, tmp_path, monkeypatch):
+    before, copy = command.FILE.read_text(encoding="utf-8"), tmp_path / "kept.json"
+    copy.write_text(before, encoding="utf-8")
+    monkeypatch.setattr(command, "FILE", copy)
+    monkeypatch.setattr("sys.argv", ["command"])
+    for name in ("sweep", "train"):
+        monkeypatch.setattr(command, name, None, raising=False)
+    command.main()
+    assert copy.read_text(encoding="utf-8") == before
+
+
+@pytest.mark.parametrize("group, name", [("cart-pole", "SAC, α = 1"), ("pendulum", "SAC")])
+def test_a_variant_that_is_missing_is_trained_alone(group, name, tmp_path, monkeypatch):
+    kept, copy = kept_sac_runs(), tmp_path / "kept.json"
+    copy.write_text(json.dumps(kept | {group: {n: run for n, run in kept[group].items() if n != name}}))
+    asked = {}
+
+    def sweep(variants, *_, **__):
+        asked.update(variants)
+        return variants
+
+    monkeypatch.setattr(soft_actor_critic, "FILE", copy)
+    monkeypatch.setattr("sys.argv", ["command"])
+    monkeypatch.setattr(soft_actor_critic, "sweep", sweep)
+    monkeypatch.setattr(soft_actor_critic, "finished", lambda results: results)
+    monkeypatch.setattr(soft_actor_critic, "numbers", lambda run: "new")
+    soft_actor_critic.main()
+    assert list(asked) == [name]
+    now = json.loads(copy.read_text(encoding="utf-8"))
+    assert now == kept | {group: kept[group] | {name: "new"}} and list(now[group]) == list(kept[group])
+
+
+def printed(number, digits=0):
+    """Write a number as the page does."""
+    return f"{number:.{digits}f}".replace("-", "−")
+
+
+def test_the_rows_on_soft_actor_critic_are_those_of_the_kept_runs():
+    kept = kept_sac_runs()
+    peers = {f"{n} (8 seeds)": run for n, run in kept[soft_actor_critic.PEER].items() if n != "version"}
+    assert all(len(run["returns"]) == 8 for run in peers.values())
+    peers = {f"{soft_actor_critic.PEER}, {name}": run for name, run in peers.items()}
+    rows = {"Pendulum": kept["pendulum"] | peers, "CartPole": kept["cart-pole"]}
+    section = MEASUREMENTS.partition("## Soft actor-critic")[2].partition("\n## ")[0]
+    for task, runs in rows.items():
+        for name, run in runs.items():
+            returns, solved, entropy = torch.tensor(run["returns"]), "", ""
+            if task == "CartPole":
+                n_solved = int(make.stats.solved_at(run["steps"], returns, goal=475).isfinite().sum())
+                solved = f" {n_solved} of 16"
+            if "entropy" in run:
+                entropy = f" {printed(torch.tensor(run['entropy'])[:, -1].median(), 2)}"
+            late = make.second_half(run)
+            mean, low, high = map(printed, (make.stats.iqm(late), *make.stats.interval(late)))
+            row = f"| {task} | {name} |{solved} | {mean} [{low}, {high}] | {printed(late.min())} |{entropy} |"
+            assert row in section, row
+    assert section.count("\n| ") == 1 + sum(map(len, rows.values()))
+    runs = kept["pendulum"]["SAC"], kept[soft_actor_critic.PEER]["its own settings"]
+    at = [[printed(make.stats.iqm(torch.tensor(run["returns"])[:, i])) for i in (9, 19)] for run in runs]
+    assert "comes to {} after 6,000 steps and to {} at the end, ours to {} and {}".format(*at[1], *at[0]) in section
 
 
 def test_the_rows_on_many_updates_are_those_of_the_kept_runs():
@@ -239,6 +309,25 @@ def test_the_words_say_what_the_figures_show(runs):
         "single Q": "a single critic to",
     }.items():
         assert f"{words} {late[name]:.0f}" in strips
+    for file, data in (("soft_actor_critic.png", make.sac_data()), ("more_tasks.png", make.tasks_data())):
+        means = {
+            printed(make.stats.iqm(torch.tensor(x)), d) for rows in data.values() for x in rows.values() for d in (0, 2)
+        }
+        said = re.findall(r"(?:comes?|SAC|of 0.2|2|and) to (−?\d[\d.]*\d)", make.FIGURES[file].alt)
+        assert len(said) > 2 and set(said) <= means, (file, set(said) - means)
+    curves = [torch.tensor(run["returns"]) for run in make.updates_data().values()]
+    means = [round(float(make.stats.iqm(returns.mean(1)))) for returns in curves]
+    words = make.FIGURES["many_updates.png"].alt.partition("without and with it: ")[2]
+    assert [int(x) for pair in re.findall(r"(\d+) and (\d+) at", words) for x in pair] == means
+    data = make.sac_data()["CartPole"]
+    assert min(make.stats.iqm(torch.tensor(seeds)) for seeds in data.values()) >= 496.5
+    assert [name for name, seeds in data.items() if min(seeds) > 460] == ["SAC, α = 0.2"]
+    data = make.patients_data()
+    ends = [printed(make.stats.iqm(torch.tensor(seeds))) for seeds in data["returns at the end"].values()]
+    said = re.findall(r" to (−\d+)", make.FIGURES["more_patients.png"].alt)
+    assert said == ends
+    likely, drawn, training = (make.stats.iqm(torch.tensor(data["evaluation"][n]))[1:] for n in make.EVALUATIONS)
+    assert data["evaluation"]["steps"][1] == 4_000 and (likely > drawn).all() and (drawn > training).all()
     bias = make.bias_data()
     assert 2.7 < bias["stored"][20] < 3 and 0.4 < bias["resampled"][20] < 0.6
 
