@@ -108,9 +108,10 @@ def test_a_shared_link_shows_title_description_and_picture(site, page):
 def test_a_notebook_can_be_launched_where_the_repository_is_known(site, name):
     links = [link["href"] for link in soup(site, f"notebooks/{name}").article.select("blockquote a[href^=https]")]
     colab, binder, codespaces = links[:3]
-    assert colab.endswith(f"/github/someone/course/blob/main/notebooks/{name}.ipynb") and (
-        ROOT / f"notebooks/{name}.ipynb"
-    ).exists()
+    assert (
+        colab.endswith(f"/github/someone/course/blob/main/notebooks/{name}.ipynb")
+        and (ROOT / f"notebooks/{name}.ipynb").exists()
+    )
     assert binder.endswith(f"/gh/someone/course/main?labpath=my_course/{name}.ipynb")
     assert codespaces.endswith("/someone/course")
 
