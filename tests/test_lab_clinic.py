@@ -89,15 +89,23 @@ def test_charts_that_do_not_fit_are_refused(healthy):
 
 
 @pytest.mark.slow
-def test_the_questions_about_the_five_patients_are_ticked_by_their_settings(healthy):
-    five = {letter: chart(k) for k, letter in enumerate("CEFGI")}
-    lab = labs.clinic_lab(five, healthy)
-    ticked = []
-    for setting in (dict(patient="F", instrument="value", step=300), dict(patient="G", step=100)):
+@pytest.mark.parametrize(
+    "letters, near, answers",
+    [
+        ("BDAH", dict(patient="H"), [dict(patient="B", instrument="cosine", step=100), dict(patient="H", step=300)]),
+        ("CEFGI", {}, [dict(patient="F", instrument="value", step=300), dict(patient="G", step=100)]),
+    ],
+)
+def test_the_questions_about_the_patients_are_ticked_by_their_settings(healthy, letters, near, answers):
+    charts = {letter: chart(k) for k, letter in enumerate(letters)}
+    lab = labs.clinic_lab(charts, healthy)
+    lab.set(**near)
+    ticked = [sum(lab._checklist.ticked)]
+    for setting in answers:
         lab.set(**setting)
         ticked.append(sum(lab._checklist.ticked))
-    assert ticked == [1, 2]
-    assert not labs.clinic_lab({"C": five["C"]}, healthy)._checklist.questions
+    assert ticked == [0, 1, 2]
+    assert not labs.clinic_lab({"C": charts[letters[0]]}, healthy)._checklist.questions
 
 
 def test_the_healthy_line_lies_over_the_patients_and_both_are_named(healthy):
