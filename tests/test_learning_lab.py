@@ -89,7 +89,7 @@ def test_a_function_that_raises_is_explained_in_place():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_what_the_questions_of_the_learning_lab_say_is_true(model, seed):
     median = lambda **on: last(model, seed=seed, **on).learning.median  # noqa: E731
     assert median(action_samples=16) < 0.5 < median(action_samples=64)
@@ -99,7 +99,7 @@ def test_what_the_questions_of_the_learning_lab_say_is_true(model, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_what_the_questions_of_the_fixes_lab_say_is_true(seed):
     model = labs.FixesModel()
 
@@ -212,7 +212,7 @@ def with_leave_one_out(policy, critic, obs, stored_action, action_samples, gener
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_with_leave_one_out_the_agents_end_as_high_as_with_a_baseline(seed):
     lab = labs.own_loss_lab(with_leave_one_out)
     lab.set(seed=seed)
@@ -223,7 +223,7 @@ def test_with_leave_one_out_the_agents_end_as_high_as_with_a_baseline(seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_what_the_questions_of_the_group_lab_say_is_true(seed):
     lab = labs.group_lab()
     lab.set(seed=seed)
