@@ -142,6 +142,7 @@ def coefficient(variant):
             "all actions": lambda: ratio.unsqueeze(-1) * (q - v.unsqueeze(-1)),
             "sum": lambda: (ratio * (taken - v)).sum(1),
             "π twice": lambda: ratio * torch.take_along_dim(probs, action[..., None], -1)[..., 0] * (taken - v),
+            "π weights Q": lambda: ratio * (torch.take_along_dim(probs * q, action[..., None], -1)[..., 0] - v),
             "near 1": lambda: ratio.clamp(0.8, 1.2) * (taken - v),
             "an axis too many": lambda: ratio * (q.gather(-1, action[..., None]) - v),
         }[variant]()
@@ -167,6 +168,7 @@ WRONG = [
     (ONE, coefficient("best Q"), "you take the largest Q"),
     (ONE, coefficient("all actions"), "a number for every action"),
     (ONE, coefficient("π twice"), "ρ = π/β already contains it"),
+    (ONE, coefficient("π weights Q"), "Q of the stored action is weighted by π"),
     (ONE, coefficient("near 1"), "ρ is clipped to 0.8 … 1.2"),
     (ONE, coefficient("sum"), "you add up the steps"),
     (ONE, coefficient("an axis too many"), "axes do not match"),

@@ -289,6 +289,8 @@ def wrong_sac_losses(variant):
         a = (pi.sample if variant == "sample" else pi.rsample)(generator=generator)
         log_prob = pi.log_prob(a)
         q = critic(batch.obs, batch.action if variant == "stored" else a)
+        if variant == "stored, log π too":
+            log_prob, q = pi.log_prob(batch.action), critic(batch.obs, batch.action)
         if variant in ("first", "second"):
             q = critic.each(batch.obs, a)[int(variant == "second")]
         of_actor = {
@@ -328,6 +330,7 @@ WRONG = [
     (checks.sac_losses, wrong_sac_losses("no entropy"), "α log π is missing"),
     (checks.sac_losses, wrong_sac_losses("sign of log π"), "makes likely actions likelier"),
     (checks.sac_losses, wrong_sac_losses("stored"), "looks at the stored action"),
+    (checks.sac_losses, wrong_sac_losses("stored, log π too"), "stored action"),
     (checks.sac_losses, wrong_sac_losses("log π"), "is given log π"),
     (checks.sac_losses, wrong_sac_losses("α"), "a gradient of the actor's loss reaches α"),
     (checks.sac_losses, wrong_sac_losses("first"), "the actor follows one of the two critics"),

@@ -400,6 +400,7 @@ def _three_losses(function: Callable, factors: tuple[float, ...]) -> Observation
 
 _THREE = "loss_of_critic", "loss_of_actor", "loss_of_alpha"
 _ORDER = "the three losses come back in another order: the critic's, the actor's and that of α are wanted"
+_STORED_ACTION = "the actor looks at the stored action: it learns from its own, drawn now"
 _ONE_TWIN = "the actor follows one of the two critics: the smaller value of the two counts"
 sac_losses = Exercise(
     "sac_losses",
@@ -427,8 +428,9 @@ sac_losses = Exercise(
         "- critic(batch.obs, action)) → - critic.each(batch.obs, action)[0])": _ONE_TWIN,
         "- critic(batch.obs, action)) → - critic.each(batch.obs, action)[1])": _ONE_TWIN,
         **{f"return {', '.join(order)}": _ORDER for order in list(itertools.permutations(_THREE))[1:]},
-        "- critic(batch.obs, action)) → - critic(batch.obs, batch.action))": "the actor looks at the stored action: it "
-        "learns from its own, drawn now",
+        "- critic(batch.obs, action)) → - critic(batch.obs, batch.action))": _STORED_ACTION,
+        "(alpha * log_prob - critic(batch.obs, action)) → (alpha * pi.log_prob(batch.action) - critic(batch.obs, "
+        "batch.action))": _STORED_ACTION,
         "entropy_weight_loss(log_alpha, -log_prob → entropy_weight_loss(log_alpha, log_prob": "the loss of α is given "
         "log π: the entropy is the mean of −log π",
     },

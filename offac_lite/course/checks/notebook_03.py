@@ -181,6 +181,8 @@ one_ratio = Exercise(
         "itself is wanted",
         "ratio * → ratio.cumprod(-1) *": "your weight is the product up to this step: only the ratio of the step "
         "itself is wanted",
+        "taken = q.gather → taken = (probs * q).gather": "Q of the stored action is weighted by π: only in V(s), the "
+        "mean over all actions, π is the weight",
         "ratio * → ratio * probs.gather(-1, action[..., None])[..., 0] *": "π(a|s) is in it twice: ρ = π/β already "
         "contains it",
         "return taken - value / ratio": "ρ divides V(s): it weights the whole difference",
