@@ -107,6 +107,7 @@ def test_right_answers_in_unusual_styles_are_accepted(exercise, function):
     assert checks.diagnose(exercise, function)[0] is True
 
 
+@pytest.mark.slow
 def test_every_wrong_answer_is_caught_and_nine_in_ten_are_named():
     wrong = [said(function) for _, function in wrong_answers()]
     assert all(verdict is False for verdict, _ in wrong)
