@@ -233,11 +233,10 @@ def in_another_dtype(right, dtype):
     return lambda *given: change(right(*given))
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bool])
 @pytest.mark.parametrize("name", checks.EXERCISES)
-def test_wrong_numbers_of_any_dtype_get_words(name, dtype):
+def test_wrong_numbers_of_another_dtype_get_words(name):
     exercise = checks.EXERCISES[name]
-    verdict, said = checks.diagnose(exercise, in_another_dtype(exercise.right, dtype))
+    verdict, said = checks.diagnose(exercise, in_another_dtype(exercise.right, torch.float16))
     assert verdict in (True, False) and said
 
 
