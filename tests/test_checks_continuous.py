@@ -289,13 +289,12 @@ def wrong_sac_losses(variant):
         a = (pi.sample if variant == "sample" else pi.rsample)(generator=generator)
         log_prob = pi.log_prob(a)
         q = critic(batch.obs, batch.action if variant == "stored" else a)
-        if variant == "stored, log π too":
-            log_prob, q = pi.log_prob(batch.action), critic(batch.obs, batch.action)
         if variant in ("first", "second"):
             q = critic.each(batch.obs, a)[int(variant == "second")]
         of_actor = {
             "sign": q - alpha * log_prob,
             "no entropy": -q,
+            "stored, log π too": alpha * pi.log_prob(batch.action) - critic(batch.obs, batch.action),
             "sign of log π": -alpha * log_prob - q,
         }.get(variant, alpha * log_prob - q)
         entropy = log_prob if variant == "log π" else -log_prob
