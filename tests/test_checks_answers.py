@@ -45,8 +45,9 @@ GENERIC = "compare your line with"
 SCOPE = {"math": math, "torch": torch, "of_actions": of_actions}
 SCOPE |= {
     name: getattr(equations, name)
-    for name in ("critic_loss", "entropy_weight_loss", "leave_one_out", "q_target", "soft_q")
+    for name in ("critic_loss", "entropy_weight_loss", "leave_one_out", "q_target", "soft_q", "v_target")
 }
+SCOPE |= {"actor_loss": checks.actor_loss.right, "expected_value": checks.expected_value.right}
 
 
 def read_answers() -> list:
