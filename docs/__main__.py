@@ -2,6 +2,10 @@
 
 python -m docs                           # into docs/_build
 python -m docs FOLDER --labs 00 05       # elsewhere; only the labs of these notebooks move
+
+To publish it, say where it will stand, for the previews of shared links, and where the notebooks are, to launch them:
+
+python -m docs --address https://OWNER.github.io/NAME/ --repository OWNER/NAME
 """
 
 import argparse
@@ -99,11 +103,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m docs", description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, default=HERE / "_build", help="docs/_build by default")
     parser.add_argument("--labs", nargs="*", metavar="NN", help="make only the labs of these notebooks move")
+    parser.add_argument("--address", default="", help="where the site will stand: https://…/")
+    parser.add_argument("--repository", default="", help="OWNER/NAME on GitHub: notebooks link to Colab, Binder, …")
     options = parser.parse_args(arguments)
+    if options.address and not re.fullmatch(r"https?://\S+", options.address):
+        parser.error(f"--address is {options.address}, wanted https://…/")
+    if options.repository and not re.fullmatch(r"[\w.-]+/[\w.-]+", options.repository):
+        parser.error(f"--repository is {options.repository}, wanted OWNER/NAME")
     with tempfile.TemporaryDirectory() as scratch:
         source, trees, site = (Path(scratch, name) for name in ("source", "trees", "site"))
         stage(source)
-        chosen = [] if options.labs is None else ["-D", f"labs={' '.join(options.labs)}"]
+        address = options.address and options.address.rstrip("/") + "/"
+        chosen = ["-D", f"repository={options.repository}", "-D", f"ogp_site_url={address}"]
+        if options.labs is not None:
+            chosen += ["-D", f"labs={' '.join(options.labs)}"]
         status = sphinx(["-j", "auto", "-q", "-W", "-c", str(HERE), "-d", str(trees), *chosen, str(source), str(site)])
         if status:
             return status

@@ -13,7 +13,7 @@ from docs import api
 from docs.labs import moving
 
 project, author, copyright = "offac_lite", "the offac_lite authors", "2026, the offac_lite authors"
-extensions = ["myst_nb", "sphinx_copybutton", "sphinx.ext.autodoc"]
+extensions = ["myst_nb", "sphinx_copybutton", "sphinx.ext.autodoc", "sphinxext.opengraph"]
 html_theme, html_title, language = "furo", "offac_lite", "en"
 FONT = Path(ziamath.__file__).parent / "fonts" / "STIXTwoMath-Regular.ttf"
 html_static_path, html_css_files, html_js_files = ["static", str(FONT)], ["site.css"], ["site.js"]
@@ -25,10 +25,17 @@ myst_enable_extensions, myst_heading_anchors = ["dollarmath"], 3
 nb_execution_mode, nb_ipywidgets_js = "off", {}
 copybutton_selector = ", ".join(f"div.{kind} pre" for kind in ("cell_input", "highlight-bash", "highlight-powershell"))
 suppress_warnings, smartquotes = ["mystnb.lexer"], False
+ogp_image, ogp_image_alt = "_images/before_and_after.png", "Three cart-poles side by side, at work."  # of shared links
+ogp_custom_meta_tags = ['<meta name="twitter:card" content="summary_large_image" />']
 NOTE = """
 > You are reading the notebook as it ran. Where a lab has its controls here they work, at settings chosen beforehand.
 > To run cells and have your exercises checked, [set the course up]({up}index.md#start), which brings
 > <a href="{up}_sources/{document}.ipynb" download>this notebook</a> along.
+"""
+LAUNCH = """>
+> Or run it in a browser: [Colab](https://colab.research.google.com/github/{repository}/blob/main/{document}.ipynb),
+> [Binder](https://mybinder.org/v2/gh/{repository}/main?labpath={copy}.ipynb),
+> [Codespaces](https://codespaces.new/{repository}).
 """
 PROGRESS = re.compile(r"\d+%\|")
 TAG = re.compile(r"\\tag\{(.*?)\}")
@@ -41,8 +48,10 @@ def prepare(app, document: str, source: list[str]) -> None:
     name, chosen = document.removeprefix("notebooks/"), app.config.labs.split()
     notebook = nbformat.reads(source[0], as_version=4)
     up = "../" * document.count("/")
-    note = NOTE.format(document=document, up=up)
-    notebook.cells[0].source = notebook.cells[0].source.replace("\n", note + "\n", 1)
+    notebook.cells[0].source += "\n" + NOTE.format(document=document, up=up)
+    if repository := app.config.repository:
+        copy = f"my_course/{name}"
+        notebook.cells[0].source += LAUNCH.format(repository=repository, document=document, copy=copy)
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
         cell.outputs = [o for o in cell.outputs if not PROGRESS.search(o.get("data", {}).get("text/plain", ""))]
         for output in cell.outputs:
@@ -70,8 +79,12 @@ def equation(translator, node) -> None:
 
 
 def setup(app) -> dict:
-    """Add them to Sphinx; `labs` names the notebooks whose labs move, by their numbers."""
+    """Add them to Sphinx; `labs` names the notebooks whose labs move, by their numbers.
+
+    `repository` is OWNER/NAME on GitHub, from which notebooks are opened in a browser; empty where there is none.
+    """
     app.add_config_value("labs", "all", "env", str)
+    app.add_config_value("repository", "", "env", str)
     app.connect("source-read", prepare)
     app.connect("autodoc-process-docstring", api.process_docstring)
     app.connect("autodoc-skip-member", api.skip_member)

@@ -224,8 +224,8 @@ FIGURES = {
             "Two panels, a strip of 16 seeds for each variant. On 20,000 transitions of random play both fixes come to "
             "158, and with an entropy bonus of 3 to 500. AWAC comes to 323 at λ = 0.01, to 452 at λ = 1 and to 92 at "
             "λ = 10; a clone to 13, the largest Q of the clones to 500. On 20,000 transitions that mostly push right "
-            "both fixes come to 132, with the bonus to 286, AWAC to 178 at λ = 0.01 and to 9 from λ = 1 on, the largest "
-            "Q of the clones to 32."
+            "both fixes come to 132, with the bonus to 286, AWAC to 178 at λ = 0.01 and to 9 from λ = 1 on, the "
+            "largest Q of the clones to 32."
         ),
     ),
     "bias_against_age.png": Made(

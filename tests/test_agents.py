@@ -86,7 +86,8 @@ def test_an_agent_learns_from_its_own_batch_alone(lake, path):
     assert (single.abs().sum(-1) > 0).sum(-1).le(1).all(), "one state in the batch, one row in the gradient"
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_more_actions_or_a_baseline_make_better_agents(lake, seed):
     medians = [list(learn(lake, action_samples=k, seed=seed))[-1].median for k in (1, 4, 16, 64)]
     assert medians == sorted(medians)

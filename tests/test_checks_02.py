@@ -116,6 +116,12 @@ def mixed(variant):
         if variant == "equally long":
             weight = (visits / visits.sum(1, keepdim=True)).unsqueeze(-1)
             return (probs * weight).sum(0) / weight.sum(0)
+        if variant == "over states":
+            return (probs * weight).sum(0) / (probs * weight).sum((0, 1))
+        if variant == "softmax of counts":
+            return (weight * probs).sum(0).softmax(-1)
+        if variant == "softmax of means":
+            return (weight * probs).mean(0).softmax(-1)
         if variant == "winner":
             return probs[visits.argmax(0), torch.arange(probs.shape[1])]
         if variant == "logarithms":
@@ -175,6 +181,9 @@ def point(variant):
             return torch.linalg.solve(eye - gamma * p / p.sum(1, keepdim=True), r)
         if variant == "q":
             return reward + gamma * transition @ torch.linalg.solve(eye - gamma * p, r)
+        if variant == "favourite":
+            states, a = torch.arange(len(reward)), buffer_policy.argmax(-1)
+            return torch.linalg.solve(eye - gamma * transition[states, a], reward[states, a])
         if variant == "reward added up":
             return torch.linalg.solve(eye - gamma * p, reward.sum(1))
         if variant == "single precision":
@@ -234,6 +243,14 @@ WRONG = [
     (checks.ring_rows, lambda n, new, cap: (n + torch.arange(new)) % new, "n_new stands where capacity belongs"),
     (checks.ring_rows, lambda n, new, cap: (n + torch.arange(new)) / 1 % cap, "float32, and int64 is wanted"),
     (checks.ring_rows, lambda n, new, cap: n % cap, "has shape"),
+    (checks.ring_rows, lambda n, new, cap: (n * new + torch.arange(new)) % cap, "counts transitions already"),
+    (
+        checks.ring_rows,
+        lambda n, new, cap: (min(n, cap) + torch.arange(new)) % cap,
+        "once the buffer is full you begin at row 0",
+    ),
+    (checks.ring_rows, lambda n, new, cap: (n + torch.arange(new)) // cap, "the quotient stands for the remainder"),
+    (checks.ring_rows, lambda n, new, cap: torch.linspace(n, n + new, new) % cap, "yours is 4.333 where 4 is wanted"),
     (checks.old_share, share("no capacity"), "forget the capacity: a full"),
     (checks.old_share, share("no capacity, negative"), "^you forget the capacity, and where no"),
     (checks.old_share, share("young"), "the share of the young transitions"),
@@ -246,7 +263,7 @@ WRONG = [
     (checks.old_share, share("overwritten"), "that the buffer has overwritten"),
     (checks.old_share, share("capacity, negative"), "while the buffer is not full yet, .* becomes negative"),
     (checks.old_share, share("percent"), "in percent"),
-    (checks.old_share, share("integers"), "your numbers are what you get if"),
+    (checks.old_share, share("integers"), "^every number is 0: is it rounded down"),
     (
         checks.old_share,
         lambda n, old, per, cap: old / n,
@@ -261,6 +278,9 @@ WRONG = [
     (checks.buffer_policy, mixed("rows"), "each writer's total over the states"),
     (checks.buffer_policy, mixed("equally long"), "equally many episodes"),
     (checks.buffer_policy, mixed("winner"), "only the most frequent visitor"),
+    (checks.buffer_policy, mixed("over states"), "add up to 1 over the states, for each action"),
+    (checks.buffer_policy, mixed("softmax of counts"), "a softmax of counts"),
+    (checks.buffer_policy, mixed("softmax of means"), "a softmax of counts"),
     (checks.buffer_policy, mixed("logarithms"), "average the log-probabilities"),
     (checks.buffer_policy, mixed("reciprocal"), "your weights are inverted"),
     (checks.buffer_policy, mixed("mean over sum"), "divide by the number of writers too"),
@@ -282,6 +302,7 @@ WRONG = [
     ),
     (checks.naive_fixed_point, point("mean reward"), "you average the rewards over the actions"),
     (checks.naive_fixed_point, point("mean step"), "you average the transitions over the actions"),
+    (checks.naive_fixed_point, point("favourite"), "the action that the buffer holds most often, alone"),
     (checks.naive_fixed_point, point("plain reward"), "the rewards are not"),
     (checks.naive_fixed_point, point("plain step"), "the transitions are not"),
     (checks.naive_fixed_point, point("sign"), "a sign is wrong"),

@@ -141,6 +141,9 @@ def coefficient(variant):
             "best Q": lambda: ratio * (q.max(-1).values - v),
             "all actions": lambda: ratio.unsqueeze(-1) * (q - v.unsqueeze(-1)),
             "sum": lambda: (ratio * (taken - v)).sum(1),
+            "π twice": lambda: ratio * torch.take_along_dim(probs, action[..., None], -1)[..., 0] * (taken - v),
+            "π weights Q": lambda: ratio * (torch.take_along_dim(probs * q, action[..., None], -1)[..., 0] - v),
+            "near 1": lambda: ratio.clamp(0.8, 1.2) * (taken - v),
             "an axis too many": lambda: ratio * (q.gather(-1, action[..., None]) - v),
         }[variant]()
 
@@ -164,6 +167,9 @@ WRONG = [
     (ONE, coefficient("inverted"), "the ratio is inverted"),
     (ONE, coefficient("best Q"), "you take the largest Q"),
     (ONE, coefficient("all actions"), "a number for every action"),
+    (ONE, coefficient("π twice"), "ρ = π/β already contains it"),
+    (ONE, coefficient("π weights Q"), "Q of the stored action is weighted by π"),
+    (ONE, coefficient("near 1"), "ρ is clipped to 0.8 … 1.2"),
     (ONE, coefficient("sum"), "you add up the steps"),
     (ONE, coefficient("an axis too many"), "axes do not match"),
     (ESS, lambda lw: (lw.exp() ** 2).sum(-1) / lw.exp().sum(-1) ** 2, "your fraction is inverted"),
@@ -181,7 +187,8 @@ WRONG = [
     (ESS, lambda lw: 1 / torch.softmax(lw, -1).max(-1).values, "only the largest weight"),
     (ESS, lambda lw: lw.exp().sum() ** 2 / (lw.exp() ** 2).sum(), "over all sets of weights together"),
     (ESS, lambda lw: lw.shape[-1] / (lw.exp() ** 2).mean(-1), "only if the mean weight is 1"),
-    (ESS, lambda lw: torch.softmax(lw, 0).square().sum(0).pow(-1), "has shape|compare your line"),
+    (ESS, lambda lw: torch.softmax(lw, 0).square().sum(0).pow(-1), r"has shape \(5,\).* is done along the first axis"),
+    (ESS, lambda lw: torch.special.entr(lw.softmax(-1)).sum(-1).exp(), "the exponential of the entropy"),
     (ESS, lambda lw: lw.shape[-1], "not what it should be|has shape"),
     (ESS, lambda lw: (lw.exp() > 0).double().sum(-1), "only the sign of the exponential of log w counts"),
     (
@@ -218,6 +225,11 @@ WRONG = [
     (CLIPPED, ppo_clip, "an interval around 1"),
     (CLIPPED, lambda lp, blp, c: (r := (lp - blp).exp().detach()) * (r <= c), "large weights become 0 where"),
     (CLIPPED, lambda lp, blp, c: (r := (lp - blp).exp().detach()).where(r <= c, 1.0), "large weights become 1"),
+    (
+        CLIPPED,
+        lambda lp, blp, c: (r := (lp - blp).exp().detach().clamp(max=c)) / r.mean(),
+        "by its mean over everything",
+    ),
     (CLIPPED, lambda lp, blp, c: torch.exp(lp - blp).detach(), "the limit is missing"),
     (CLIPPED, lambda lp, blp, c: torch.exp(lp - blp).clamp(max=c).log().detach(), "the logarithm of the result"),
     (CLIPPED, lambda lp, blp, c: torch.clamp(lp - blp, max=c).detach(), "the logarithm of the ratio, clipped at c"),

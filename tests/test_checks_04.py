@@ -70,6 +70,16 @@ def mean_change_as_a_tensor(share, gamma, epsilon):
     return torch.tensor(share * (2 * gamma - 1) + 4 * (1 - share) * (gamma * (1 - epsilon) - 1), dtype=torch.float64)
 
 
+def drawn_for_nothing(policy, old_policy, obs, next_obs, stored_next_action, generator):
+    policy(next_obs).sample(generator=generator)
+    return stored_next_action.clone()
+
+
+def drawn_before_the_favourite(policy, old_policy, obs, next_obs, stored_next_action, generator):
+    policy(next_obs).sample(generator=generator)
+    return policy(next_obs).mode()
+
+
 def drawn_with(weights, shared=False, **given):
     def draw(policy, old_policy, obs, next_obs, stored_next_action, generator):
         wanted = weights(policy(next_obs).probs).float()
@@ -156,6 +166,8 @@ def without_index(probs, table, batch):
 Q, NA, EV, MC = checks.q_target, checks.next_action, checks.expected_value, checks.mean_change
 ET = checks.expected_target
 WRONG = [
+    (NA, drawn_for_nothing, "this is what the old policy did next"),
+    (NA, drawn_before_the_favourite, "this is π's favourite action"),
     (Q, lambda r, d, q, g: r + g * m(r, q).detach(), "bootstrap past a terminal state: where"),
     (Q, lambda r, d, q, g: r + g * m(r, q) * ~d, "the numbers are correct, but a gradient flows"),
     (Q, lambda r, d, q, g: r + g * m(r, q), "past a terminal state, and a gradient flows"),

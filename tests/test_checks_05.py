@@ -39,6 +39,22 @@ def loss(weight=lambda q: leave_one_out(q.detach()), reduce=lambda terms: -terms
     return assembled
 
 
+def with_baseline(baseline):
+    """Make a loss whose baseline is made of Q, of Q of the stored action, and of Q of actions that are drawn anew."""
+
+    def assembled(policy, critic, obs, stored_action, action_samples, generator):
+        pi = policy(obs)
+        action = pi.sample(action_samples, generator=generator)
+        q, q_stored = critic(obs, action).detach(), critic(obs, stored_action).detach()[..., None, :]
+
+        def others(more):
+            return critic(obs, pi.sample(action_samples + more, generator=generator)).detach()
+
+        return -(pi.log_prob(action) * (q - baseline(q, q_stored, others))).mean()
+
+    return assembled
+
+
 def without_log_prob(policy, critic, obs, stored_action, action_samples, generator):
     action = policy(obs).sample(action_samples, generator=generator)
     return -leave_one_out(critic(obs, action).detach()).mean()
@@ -64,6 +80,12 @@ RIGHT = {OWN: [by_the_package, with_the_mean_of_all, by_a_critic_of_advantages]}
 WRONG = [
     (OWN, checks.resampled_loss.right, "^the weight is still Q itself"),
     (OWN, loss(lambda q: q), "^the weight is still Q itself.*and besides, a gradient flows"),
+    (OWN, with_baseline(lambda q, q_stored, others: q_stored), "Q of the stored action: the mean"),
+    (OWN, with_baseline(lambda q, q_stored, others: others(-1).mean(-2, keepdim=True)), "drawn once more"),
+    (OWN, with_baseline(lambda q, q_stored, others: others(0).mean(-2, keepdim=True)), "drawn once more"),
+    (OWN, with_baseline(lambda q, q_stored, others: (q.sum(-2, True) - q) / q.shape[-2]), "still divide by K"),
+    (OWN, with_baseline(lambda q, q_stored, others: (q.sum(-1, True) - q) / (q.shape[-1] - 1)), "are other states"),
+    (OWN, loss(lambda q: q - (q - leave_one_out(q)).detach()), "^the other gradients are correct, but .* reaches Q"),
     (OWN, loss(leave_one_out), "^a gradient flows into Q.*Detach Q, as in Exercise 1"),
     (OWN, loss(lambda q: (q - q.mean(-2, keepdim=True)).detach()), "contains the action's own Q"),
     (OWN, loss(lambda q: (q - q.mean(-1, keepdim=True)).detach()), "over the batch of states"),
@@ -76,7 +98,7 @@ WRONG = [
     (OWN, loss(reduce=lambda terms: -terms.mean(-1)), "average over the batch only"),
     (OWN, loss(draws=1), "there is no other action to average|one action per state"),
     (OWN, loss(use=0), "log π is detached"),
-    (OWN, loss(use=2), "weights by π, not by log π"),
+    (OWN, loss(use=2), "weights by π, for the gradient of π"),
     (OWN, without_log_prob, "the mean of leave-one-out alone is 0"),
     (OWN, of_the_product, "leave-one-out of the whole product"),
     (OWN, of_the_loss, "^it stops with ValueError: q has shape .*no other action to average"),

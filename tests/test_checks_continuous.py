@@ -96,7 +96,7 @@ def soft_q_with_entropy(next_q, next_log_prob, alpha):
 
 
 def sac_losses_in_turn(policy, critic, target_critic, log_alpha, batch, generator):
-    pi, alpha = policy(batch.obs), torch.exp(log_alpha)
+    pi, alpha = policy(batch.obs), torch.exp(log_alpha.detach())
     a = pi.rsample(generator=generator)
     log_prob = pi.log_prob(a)
     actor = -(critic(batch.obs, a) - alpha * log_prob).mean(-1)
@@ -178,6 +178,8 @@ def wrong_log_prob(variant):
             "all": lambda: (gaussian - torch.log(half * slope)).sum(),
             "twice": lambda: (gaussian - torch.log(half * (1 - torch.tanh(t) ** 2))).sum(-1),
             "square": lambda: (gaussian - torch.log(half * (1 - torch.tanh(u)))).sum(-1),
+            "square of the difference": lambda: (gaussian - torch.log(half * (1 - torch.tanh(u)) ** 2)).sum(-1),
+            "slope at the action": lambda: (gaussian - torch.log(half * (1 - action**2).abs())).sum(-1),
             "no log": lambda: (gaussian - half * slope).sum(-1),
             "density": lambda: (gaussian.exp() / (half * slope)).prod(-1),
             "half summed": lambda: gaussian.sum(-1) - torch.log(half * slope),
@@ -260,6 +262,8 @@ def wrong_soft_q(variant):
             "no α": lambda: (next_q - next_log_prob).detach(),
             "α on both": lambda: (alpha * (next_q - next_log_prob)).detach(),
             "π": lambda: (next_q - alpha * next_log_prob.exp()).detach(),
+            "π log π": lambda: (next_q - alpha * next_log_prob.exp() * next_log_prob).detach(),
+            "1 − α": lambda: ((1 - alpha) * next_q - alpha * next_log_prob).detach(),
             "divided": lambda: (next_q - next_log_prob / alpha).detach(),
             "batch mean": lambda: (next_q - alpha * next_log_prob).mean(-1).detach(),
             "mean of log π": lambda: (next_q - alpha * next_log_prob.mean(-1, keepdim=True)).detach(),
@@ -272,7 +276,7 @@ def wrong_soft_q(variant):
 
 def wrong_sac_losses(variant):
     def losses(policy, critic, target_critic, log_alpha, batch, generator):
-        alpha = log_alpha.exp().detach()
+        alpha = log_alpha.exp() if variant == "α" else log_alpha.exp().detach()
         with torch.no_grad():
             next_pi = policy(batch.obs if variant == "a′ at s" else batch.next_obs)
             next_a = next_pi.sample(generator=generator)
@@ -285,16 +289,20 @@ def wrong_sac_losses(variant):
         a = (pi.sample if variant == "sample" else pi.rsample)(generator=generator)
         log_prob = pi.log_prob(a)
         q = critic(batch.obs, batch.action if variant == "stored" else a)
+        if variant in ("first", "second"):
+            q = critic.each(batch.obs, a)[int(variant == "second")]
         of_actor = {
             "sign": q - alpha * log_prob,
             "no entropy": -q,
+            "stored, log π too": alpha * pi.log_prob(batch.action) - critic(batch.obs, batch.action),
             "sign of log π": -alpha * log_prob - q,
         }.get(variant, alpha * log_prob - q)
         entropy = log_prob if variant == "log π" else -log_prob
         of_alpha = entropy_weight_loss(log_alpha, entropy, math.log(2) - 1)
         if variant == "one sum":
             return of_critic + of_actor.mean(-1) + of_alpha
-        return of_critic, of_actor.mean(-1), of_alpha
+        three = of_critic, of_actor.mean(-1), of_alpha
+        return [three[i] for i in variant] if isinstance(variant, tuple) else three
 
     return losses
 
@@ -309,7 +317,9 @@ WRONG = [
     (checks.soft_q, wrong_soft_q("batch mean"), "average over the batch"),
     (checks.soft_q, wrong_soft_q("mean of log π"), "log π is averaged over the batch"),
     (checks.soft_q, wrong_soft_q("attached"), "a target is a constant"),
-    (checks.soft_q, wrong_soft_q("Q attached"), "a constant is wanted"),
+    (checks.soft_q, wrong_soft_q("Q attached"), r"respect to Q\(s′, a′\) .* is not zero: a constant is wanted$"),
+    (checks.soft_q, wrong_soft_q("π log π"), "log π is weighted by π"),
+    (checks.soft_q, wrong_soft_q("1 − α"), r"Q\(s′, a′\) is multiplied by 1 − α as well"),
     (checks.sac_losses, wrong_sac_losses("hard"), "does not count the entropy of a′"),
     (checks.sac_losses, wrong_sac_losses("no target network"), "the critic that learns"),
     (checks.sac_losses, wrong_sac_losses("a′ at s"), "drawn from π at s: it belongs to s′"),
@@ -319,7 +329,13 @@ WRONG = [
     (checks.sac_losses, wrong_sac_losses("no entropy"), "α log π is missing"),
     (checks.sac_losses, wrong_sac_losses("sign of log π"), "makes likely actions likelier"),
     (checks.sac_losses, wrong_sac_losses("stored"), "looks at the stored action"),
+    (checks.sac_losses, wrong_sac_losses("stored, log π too"), "stored action"),
     (checks.sac_losses, wrong_sac_losses("log π"), "is given log π"),
+    (checks.sac_losses, wrong_sac_losses("α"), "a gradient of the actor's loss reaches α"),
+    (checks.sac_losses, wrong_sac_losses("first"), "the actor follows one of the two critics"),
+    (checks.sac_losses, wrong_sac_losses("second"), "the actor follows one of the two critics"),
+    (checks.sac_losses, wrong_sac_losses((1, 0, 2)), "the three losses come back in another order"),
+    (checks.sac_losses, wrong_sac_losses((2, 0, 1)), "the three losses come back in another order"),
     (checks.sac_losses, wrong_sac_losses("one sum"), "return three losses"),
     (checks.reparameterized_loss, through_the_action_of_a_frozen_critic, "freezes the critic and leaves it frozen"),
     (checks.score_function_loss, score_with_a_frozen_critic, "freezes the critic and leaves it frozen"),
@@ -339,6 +355,8 @@ WRONG = [
     (checks.squashed_log_prob, wrong_log_prob("all"), "the batch too"),
     (checks.squashed_log_prob, wrong_log_prob("twice"), "to which tanh has been applied already"),
     (checks.squashed_log_prob, wrong_log_prob("square"), "the square is missing"),
+    (checks.squashed_log_prob, wrong_log_prob("square of the difference"), "the square of the difference stands"),
+    (checks.squashed_log_prob, wrong_log_prob("slope at the action"), "a is not tanh u"),
     (checks.squashed_log_prob, wrong_log_prob("no log"), "needs its .logarithm"),
     (checks.squashed_log_prob, wrong_log_prob("density"), "its logarithm is wanted"),
     (checks.squashed_log_prob, wrong_log_prob("half summed"), "it stops with RuntimeError"),
@@ -394,7 +412,7 @@ WRONG = [
     (checks.score_function_loss, wrong_score("sum"), "add up where the mean"),
     (checks.score_function_loss, wrong_score("batch mean"), "average over the batch only"),
     (checks.score_function_loss, wrong_score("sum over K"), "add up the K actions"),
-    (checks.score_function_loss, wrong_score("π"), "weights by π, not by log π"),
+    (checks.score_function_loss, wrong_score("π"), "weights by π, for the gradient of π"),
 ]
 
 

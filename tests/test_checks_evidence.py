@@ -44,7 +44,14 @@ WRONG = [
         "the order of the agents means nothing",
     ),
     (E, lambda b, w: w.mean() - b.mean(), "the mean difference of the returns"),
-    (E, lambda b, w: torch.tensor(0.5), "worse − better is left out"),
+    (E, lambda b, w: torch.tensor(0.5), "^every number is 0.5, in all cases"),
+    (E, lambda b, w: (pairs(b, w) > 0).double().mean() - (pairs(b, w) == 0).double().mean() / 2, "a tie is subtracted"),
+    (E, lambda b, w: (pairs(b, w) < 0).double().mean(), "ahead, and a tie does not count at all"),
+    (E, lambda b, w: (pairs(b, w) > 0).sum(), "this counts pairs: .* in which a tie counts half"),
+    (E, lambda b, w: by_signs(b, w) * len(w), "you divide by the number of agents of one method alone"),
+    (E, lambda b, w: by_signs(b, w) * len(b), "you divide by the number of agents of one method alone"),
+    (E, lambda b, w: 0.5 + 0.5 * torch.sign(w - b.mean()).mean(), "you compare with the mean of the better agents"),
+    (E, lambda b, w: 0.5 + 0.5 * torch.sign(w.mean() - b).mean(), "you compare with the mean of the worse agents"),
 ]
 
 

@@ -222,6 +222,38 @@ def test_messy_functions_get_words(function, words, monkeypatch):
     assert torch.is_grad_enabled()
 
 
+def in_another_dtype(right, dtype):
+    """Make a wrong answer out of a right one: other numbers, of another dtype."""
+
+    def change(result):
+        if isinstance(result, tuple | list):
+            return type(result)(map(change, result))
+        return (2 * result + 1).to(dtype) if isinstance(result, torch.Tensor) else result
+
+    return lambda *given: change(right(*given))
+
+
+@pytest.mark.parametrize("name", checks.EXERCISES)
+def test_wrong_numbers_of_another_dtype_get_words(name):
+    exercise = checks.EXERCISES[name]
+    verdict, said = checks.diagnose(exercise, in_another_dtype(exercise.right, torch.float16))
+    assert verdict in (True, False) and said
+
+
+def test_a_mistake_is_not_named_where_a_later_case_shows_that_it_was_not_made():
+    named = "all new transitions go to one row"
+    assert named in checks.diagnose(checks.ring_rows, lambda n, new, cap: torch.full((new,), n % cap))[1]
+    _, said = checks.diagnose(checks.ring_rows, lambda n, new, cap: (n + torch.arange(new) * (n < cap)) % cap)
+    assert named not in said and said.startswith("your function is right (past the last row) and")
+
+
+def test_nothing_is_called_unused_that_counts_once_all_of_it_changes():
+    _, said = checks.diagnose(checks.resampled_advantage, lambda q, obs, a, r, nv, v, g: q(obs, a) - v.max())
+    assert "does not depend" not in said
+    _, said = checks.diagnose(checks.patient_h, lambda te, tr: te.any() & ~te & tr | te & ~tr)
+    assert "does not depend" not in said
+
+
 def test_a_later_case_that_stops_does_not_hide_what_an_earlier_one_showed():
     verdict, said = checks.diagnose(checks.v_target, lambda r, d, v, g: r.unsqueeze(-1) + g * v.detach() * ~d)
     assert verdict is False and "has shape (4, 4), and (4,) is wanted" in said and "it stops" not in said

@@ -27,6 +27,8 @@ WRONG = [
     (RC, lambda pi, beta, lam: lam * (pi / beta).clamp(min=1), "bounded from below"),
     (RC, lambda pi, beta, lam: lam * torch.ones(3, 3, dtype=torch.float64), "this is the uncorrected trace"),
     (RC, lambda pi, beta, lam: lam * (pi > beta).double(), "the ratios below 1 are set to 0"),
+    (RC, lambda pi, beta, lam: lam * torch.minimum(pi, beta), "λ times the smaller of π and β"),
+    (RC, lambda pi, beta, lam: lam * (c := (pi / beta).clamp(max=1)) / c.sum(-1, True), "divided by its own sum"),
     (RC, lambda pi: pi, "it stops with TypeError"),
 ]
 

@@ -138,6 +138,7 @@ def test_readme_and_contributing_are_short(name, most):
     assert len((ROOT / f"{name}.md").read_text(encoding="utf-8").split()) <= most
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_package_run(monkeypatch):
     """They stand as they are, with runs that are cut short."""
     first, options, second = re.findall(r"^```python\n(.*?)^```", MODULES, re.MULTILINE | re.DOTALL)

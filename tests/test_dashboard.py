@@ -55,6 +55,7 @@ def until(condition, seconds=300):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_it_waits_for_start_and_shows_the_band(dashboard):
     assert not dashboard.running and dashboard.history.steps == []
     assert "press Start" in dashboard.in_words() and dashboard._view.start.get_text() == "press Start"
@@ -66,6 +67,7 @@ def test_it_waits_for_start_and_shows_the_band(dashboard):
     assert bytes(again.screen.picture.value) == bytes(dashboard.screen.picture.value)
 
 
+@pytest.mark.slow
 def test_a_training_to_its_end_is_an_ordinary_run_and_every_curve_grows(dashboard, tmp_path):
     before = bytes(dashboard.screen.picture.value)
     dashboard.start()
@@ -97,6 +99,7 @@ def assert_same(history, other, **tolerance):
         np.testing.assert_allclose(history.curves(name), other.curves(name), err_msg=name, **tolerance)
 
 
+@pytest.mark.slow
 def test_the_band_is_the_same_training_with_the_packages_functions():
     plain = trained()
     assert_same(plain.history, plain.band, rtol=0, atol=0)
@@ -111,12 +114,14 @@ def loss_with_q_itself(policy, critic, obs, stored_action, action_samples, gener
     return equations.policy_gradient_loss(pi.log_prob(action), critic(obs, action))
 
 
+@pytest.mark.slow
 def test_a_loss_of_ones_own_is_compared_with_q_itself():
     own = trained(resampled_loss=loss_with_q_itself)
     assert own.controls["baseline"].value == "own" and own.learner.config.baseline is None
     assert_same(own.history, own.band, rtol=0.05)
 
 
+@pytest.mark.slow
 def test_each_function_of_ones_own_is_used_where_its_weight_is_chosen():
     def own_loss(log_prob, advantage):
         return equations.policy_gradient_loss(log_prob, advantage)
@@ -136,6 +141,7 @@ def test_each_function_of_ones_own_is_used_where_its_weight_is_chosen():
         assert {name for name in yours if getattr(dashboard.learner.config, name) is not None} == names
 
 
+@pytest.mark.slow
 def test_a_function_of_ones_own_that_is_wrong_leaves_the_band_and_one_that_cannot_be_is_refused():
     own = trained(q_target=lambda reward, terminated, next_q, gamma: 0 * reward)
     assert abs(own.history.last("value")) < 0.2 < own.band.last("value")
@@ -145,6 +151,7 @@ def test_a_function_of_ones_own_that_is_wrong_leaves_the_band_and_one_that_canno
         labs.Dashboard(q_traget=equations.q_target)
 
 
+@pytest.mark.slow
 def test_watching_changes_nothing():
     runs = []
     for refresh in (0.0, 1000.0):
@@ -176,6 +183,7 @@ def gradients(dashboard):
     return seen, batch, agent, learner
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("yours", [{}, {"q_target": equations.q_target, "resampled_loss": loss_with_q_itself}])
 def test_each_break_breaks_what_it_says_and_nothing_else(yours):
     seen, batch, agent, learner = gradients(labs.Dashboard(seeds=2, total_steps=1_200, band=False, **yours))
@@ -192,6 +200,7 @@ def test_each_break_breaks_what_it_says_and_nothing_else(yours):
     assert not torch.equal(seen["stored"][1], target)
 
 
+@pytest.mark.slow
 def test_summing_the_actors_loss_is_the_same_as_a_smaller_entropy_bonus_because_adam_divides_by_the_size():
     runs = []
     for broken, bonus in (("sum", 0.05), ("nothing", 0.05 / 512), ("nothing", 0.05)):
@@ -224,6 +233,7 @@ def test_the_stored_next_action_is_that_of_the_next_row_of_its_episode():
     assert found > 300
 
 
+@pytest.mark.slow
 def test_the_questions_tick_where_the_training_shows_their_answers():
     dashboard = labs.Dashboard(seeds=2, total_steps=400)
     assert not any(dashboard._checklist.ticked) and "○" in dashboard.screen.questions.value
@@ -265,6 +275,7 @@ def test_a_whole_training_with_each_break_ticks_its_question():
             assert dashboard.scene.against_band("exploring_return") > 0.6
 
 
+@pytest.mark.slow
 def test_axes_stay_while_it_trains_and_widen_only_for_what_would_be_out_of_sight(dashboard):
     view, panels = dashboard._view, dashboard._view.panels
     limits = lambda: [(ax.get_xlim(), ax.get_ylim()) for ax in panels]  # noqa: E731
@@ -283,6 +294,7 @@ def test_axes_stay_while_it_trains_and_widen_only_for_what_would_be_out_of_sight
     assert limits() == before and view.beyond.get_text() == ""
 
 
+@pytest.mark.slow
 def test_what_is_broken_is_marked_along_the_axes_and_said(dashboard):
     dashboard.controls["broken"].value = "flag"
     assert "no terminal flag" in dashboard._view.hint.get_text()
@@ -293,6 +305,7 @@ def test_what_is_broken_is_marked_along_the_axes_and_said(dashboard):
     assert np.isnan(dashboard._view.marks[0].get_ydata()).tolist() == [True, False]
 
 
+@pytest.mark.slow
 def test_the_view_has_two_layouts_and_in_both_the_words_have_room(dashboard):
     sizes, view = [], dashboard._view
     for width in (960, 390):
@@ -306,6 +319,7 @@ def test_the_view_has_two_layouts_and_in_both_the_words_have_room(dashboard):
     assert sizes == [(960, 484), (390, 1212)]
 
 
+@pytest.mark.slow
 def test_pause_holds_stop_keeps_and_reset_forgets(endless):
     dashboard, gate = endless, Gate()
     dashboard._going = gate
@@ -342,6 +356,7 @@ def test_nobody_draws_a_look_that_is_half_taken_down(endless, monkeypatch):
     assert dashboard.error is None and len(dashboard.history.steps) == len(dashboard.history.settings)
 
 
+@pytest.mark.slow
 def test_sliders_act_on_the_running_training_and_an_impossible_choice_says_so(dashboard):
     dashboard.start()
     dashboard.controls["action_samples"].value = 1
@@ -357,6 +372,7 @@ def test_sliders_act_on_the_running_training_and_an_impossible_choice_says_so(da
     assert dashboard.error is None and dashboard.history.steps[-1] == 1_200
 
 
+@pytest.mark.slow
 def test_the_noise_is_that_of_the_settings_of_now(dashboard):
     dashboard.start()
     dashboard.wait(600)
@@ -379,6 +395,7 @@ def test_what_goes_wrong_in_the_training_is_said(dashboard):
     assert "RuntimeError: no more room" in dashboard.screen.notice.value and not dashboard.running
 
 
+@pytest.mark.slow
 def test_no_thread_is_left_behind(dashboard):
     before = threading.active_count()
     for _ in range(3):
@@ -387,6 +404,7 @@ def test_no_thread_is_left_behind(dashboard):
     assert threading.active_count() == before
 
 
+@pytest.mark.slow
 def test_any_buttons_and_sliders_in_any_order_leave_a_dashboard_that_works(dashboard):
     random, threads = np.random.default_rng(0), threading.active_count()
     for _ in range(40):

@@ -373,6 +373,7 @@ def test_the_kept_episodes_are_what_the_words_say():
     }
 
 
+@pytest.mark.slow
 def test_episodes_begin_alike_and_the_untrained_agent_falls():
     played = episodes.before_and_after(seeds=2, total_steps=400, n_frames=40)
     assert list(played) == list(plots.AGENT_COLORS) and {len(frames) for frames in played.values()} == {40}

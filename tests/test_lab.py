@@ -135,6 +135,7 @@ class LinesView:
         self.figure.legend(handles=self.artists, loc="outside lower center", ncols=3)
 
 
+@pytest.mark.slow
 def test_picture_equals_a_full_redraw_where_some_axes_change():
     view = LinesView()
     (left, middle, right), (legend,) = view.axes, view.figure.legends
@@ -162,6 +163,7 @@ def test_picture_equals_a_full_redraw_where_some_axes_change():
         np.testing.assert_array_equal(drawn(view), redrawn(view), err_msg=f"change {number}")
 
 
+@pytest.mark.slow
 def test_the_picture_in_the_page_is_the_canvas_within_a_few_shades():
     for view in (WaveView(), plots.MapView({"angle": (1, 1)}, 41, 1.0)):
         if isinstance(view, WaveView):
@@ -285,6 +287,7 @@ print(Slow(), "and nothing is lost")
 """
 
 
+@pytest.mark.slow
 def test_a_cell_may_print_while_a_computation_begins_and_ends():
     """A stream put in the place of stdout for a computation only, and gone after it, would take the process along."""
     out = subprocess.run([sys.executable, "-c", MEANWHILE], cwd=ROOT, capture_output=True, text=True)
@@ -409,6 +412,7 @@ def test_a_button_holds_the_computation_back():
     assert seen == [1, 4] and lab.result[0] == 4 and lab._button.description == "Train"
 
 
+@pytest.mark.slow
 def test_pyplot_stays_out():
     code = (
         "import sys; from tests.demo_lab import demo_lab; demo_lab().set(level=1.0); "

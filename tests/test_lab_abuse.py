@@ -1,6 +1,6 @@
 """Labs under a hail of changes, by value: the last picture is that of the last values, and nothing is left behind.
 
-OFFAC_EVENTS says how many changes each lab gets (40).
+OFFAC_EVENTS says how many changes each lab gets (20).
 """
 
 import os
@@ -15,7 +15,8 @@ from tests.browser import LABS, made
 from tests.lab_changes import give_the_same_past
 from tests.test_lab import drawn, redrawn
 
-EVENTS = int(os.environ.get("OFFAC_EVENTS", "40"))
+EVENTS = int(os.environ.get("OFFAC_EVENTS", "20"))
+pytestmark = pytest.mark.slow
 
 
 def change(lab, random):

@@ -48,6 +48,7 @@ def test_by_chance_is_what_agents_like_the_healthy_ones_come_to_on_average(healt
     assert model("x").by_chance == pytest.approx(20 / 11)
 
 
+@pytest.mark.slow
 def test_controls_move_picture_numbers_and_words(charts, healthy):
     lab = labs.clinic_lab(charts, healthy)
     first = lab.png
@@ -63,6 +64,7 @@ def test_controls_move_picture_numbers_and_words(charts, healthy):
     assert lab.error is None, "a chart without numbers is drawn as an empty one"
 
 
+@pytest.mark.slow
 def test_every_instrument_s_curves_stay_within_the_axes(healthy):
     for scale in (0.01, 1.0, 1e4):
         wild = Chart(healthy.steps, {name: scale * curve for name, curve in healthy.curves.items()})
@@ -86,15 +88,24 @@ def test_charts_that_do_not_fit_are_refused(healthy):
         labs.clinic_lab({"A": chart(1), "B": chart(2, seeds=4)}, healthy)
 
 
-def test_the_questions_about_the_five_patients_are_ticked_by_their_settings(healthy):
-    five = {letter: chart(k) for k, letter in enumerate("CEFGI")}
-    lab = labs.clinic_lab(five, healthy)
-    ticked = []
-    for setting in (dict(patient="F", instrument="value", step=300), dict(patient="G", step=100)):
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "letters, near, answers",
+    [
+        ("BDAH", dict(patient="H"), [dict(patient="B", instrument="cosine", step=100), dict(patient="H", step=300)]),
+        ("CEFGI", {}, [dict(patient="F", instrument="value", step=300), dict(patient="G", step=100)]),
+    ],
+)
+def test_the_questions_about_the_patients_are_ticked_by_their_settings(healthy, letters, near, answers):
+    charts = {letter: chart(k) for k, letter in enumerate(letters)}
+    lab = labs.clinic_lab(charts, healthy)
+    lab.set(**near)
+    ticked = [sum(lab._checklist.ticked)]
+    for setting in answers:
         lab.set(**setting)
         ticked.append(sum(lab._checklist.ticked))
-    assert ticked == [1, 2]
-    assert not labs.clinic_lab({"C": five["C"]}, healthy)._checklist.questions
+    assert ticked == [0, 1, 2]
+    assert not labs.clinic_lab({"C": charts[letters[0]]}, healthy)._checklist.questions
 
 
 def test_the_healthy_line_lies_over_the_patients_and_both_are_named(healthy):

@@ -37,6 +37,7 @@ def test_the_numbers_are_the_exact_moments(setting):
     assert result.density.argmax() == (ACTIONS - mean).abs().argmin()
 
 
+@pytest.mark.slow
 def test_controls_move_picture_numbers_and_words():
     lab = labs.continuous_lab()
     changes = [
@@ -50,6 +51,7 @@ def test_controls_move_picture_numbers_and_words():
     assert_each_change_shows(lab, changes)
 
 
+@pytest.mark.slow
 def test_an_impossible_choice_is_explained_in_place_and_leaves_the_last_picture():
     lab = labs.continuous_lab()
     before = lab.png
@@ -59,6 +61,7 @@ def test_an_impossible_choice_is_explained_in_place_and_leaves_the_last_picture(
     assert lab.error is None and lab.png != before
 
 
+@pytest.mark.slow
 def test_every_edge_of_the_controls_can_be_drawn():
     model, view = labs.ContinuousModel(), plots.ContinuousView(STDS, ACTIONS)
     for landscape in ("one peak", "two humps"):

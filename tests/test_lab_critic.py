@@ -52,6 +52,7 @@ def test_there_is_only_one_stored_action(model):
     assert model(next_action="stored", next_action_samples=16).next_action_samples == 1
 
 
+@pytest.mark.slow
 def test_controls_move_picture_numbers_and_words():
     lab = labs.critic_lab()
     assert lab.result.lake == "firm", "the lake of the first question"
@@ -64,6 +65,7 @@ def test_controls_move_picture_numbers_and_words():
     assert lab.png == first, "back to the first setting, the first picture, colours included"
 
 
+@pytest.mark.slow
 def test_questions_are_ticked_by_the_settings_that_answer_them():
     lab = labs.critic_lab()
     steps = [dict(lake="slippery"), dict(age=18), dict(next_action="stored"), dict(age=0)]
@@ -74,6 +76,7 @@ def test_questions_are_ticked_by_the_settings_that_answer_them():
     assert ticked == [0, 1, 1, 2]
 
 
+@pytest.mark.slow
 def test_axes_stay_whatever_the_controls_say_and_hold_every_curve(model):
     view = labs.critic_lab()._view
     before = [(ax.get_xlim(), ax.get_ylim()) for ax in view.figure.axes]
@@ -88,6 +91,7 @@ def test_axes_stay_whatever_the_controls_say_and_hold_every_curve(model):
     assert before == [(ax.get_xlim(), ax.get_ylim()) for ax in view.figure.axes]
 
 
+@pytest.mark.slow
 def test_a_distance_that_is_too_small_for_the_axis_is_told_in_words(model):
     view = labs.critic_lab()._view
     view.update(model("firm"))
@@ -108,6 +112,7 @@ def test_settings_outside_the_sliders_are_refused(model, outside):
         model(**outside)
 
 
+@pytest.mark.slow
 def test_only_the_controls_asked_for_are_shown():
     assert list(labs.critic_lab(["age"]).values) == ["age"]
     with pytest.raises(ValueError, match="controls must be one of"):
@@ -153,11 +158,13 @@ def test_the_mean_update_is_that_of_sampled_batches(two_critics):
     assert (moved - exact).norm() < 0.05 * exact.norm()
 
 
+@pytest.mark.slow
 def test_two_critics_controls_move_picture_and_words():
     lab = labs.two_critics_lab()
     assert_each_change_shows(lab, [dict(updates=20), dict(updates=400), dict(age=7), dict(age=0)])
 
 
+@pytest.mark.slow
 def test_two_critics_questions_are_ticked_at_the_end_only():
     lab, ticked = labs.two_critics_lab(), []
     for step in (dict(updates=200), dict(updates=400), dict(age=10), dict(age=0)):
@@ -166,6 +173,7 @@ def test_two_critics_questions_are_ticked_at_the_end_only():
     assert ticked == [0, 1, 1, 2]
 
 
+@pytest.mark.slow
 def test_two_critics_axes_stay_and_the_words_are_apart():
     lab = labs.two_critics_lab()
     view = lab._view

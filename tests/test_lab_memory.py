@@ -59,6 +59,7 @@ MAKERS = {name: functools.partial(made, name) for name in LABS} | {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_a_lab_that_nothing_refers_to_ends_and_closes_its_widgets(make):
     lab = make()
@@ -68,6 +69,7 @@ def test_a_lab_that_nothing_refers_to_ends_and_closes_its_widgets(make):
     assert gone() is None and widget.comm is None and picture.comm is None
 
 
+@pytest.mark.slow
 def test_a_view_may_outlive_its_lab():
     view = WaveView()
     demo_lab(view)

@@ -24,6 +24,7 @@ def last(choose, **setting):
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_with_the_stored_action_the_agents_do_not_learn_and_with_a_fresh_one_they_do(seed):
     old, new = last(stored, seed=seed), last(drawn, seed=seed)
@@ -33,6 +34,7 @@ def test_with_the_stored_action_the_agents_do_not_learn_and_with_a_fresh_one_the
     assert torch.equal(old.reference.returns, new.reference.returns)
 
 
+@pytest.mark.slow
 def test_k_does_nothing_for_the_stored_action_and_one_action_needs_no_axis_of_its_own():
     assert torch.equal(last(stored, action_samples=1).learning.returns, last(stored).learning.returns)
     one = last(one_drawn, action_samples=1)
@@ -40,6 +42,7 @@ def test_k_does_nothing_for_the_stored_action_and_one_action_needs_no_axis_of_it
     assert one.words == "K = 1, your actions"
 
 
+@pytest.mark.slow
 def test_who_draws_one_action_where_k_are_wanted_is_told():
     assert last(one_drawn, action_samples=16).words == "K = 16, your actions, 1 per state and not K"
     assert last(drawn, action_samples=16).words == "K = 16, your actions"
@@ -58,6 +61,7 @@ def test_what_are_no_actions_is_refused_in_words(wrong, error, words):
         labs.old_data_lab(wrong)
 
 
+@pytest.mark.slow
 def test_each_question_is_ticked_by_the_setting_that_answers_it():
     lab = labs.old_data_lab(stored)
     assert_each_change_shows(lab, [dict(action_samples=1)])
@@ -70,12 +74,14 @@ def test_each_question_is_ticked_by_the_setting_that_answers_it():
     assert 0.05 < lab.result.learning.median < many / 2
 
 
+@pytest.mark.slow
 def test_another_sample_is_the_next_seed():
     lab = labs.old_data_lab(drawn, seed=4)
     lab.set(action_samples=1, seed=1)
     assert torch.equal(lab.result.learning.returns, last(drawn, action_samples=1, seed=5).learning.returns)
 
 
+@pytest.mark.slow
 def test_an_error_in_the_function_is_shown_and_the_picture_stays():
     calls = []
 

@@ -161,6 +161,7 @@ def test_an_update_of_length_zero_has_no_direction():
     assert Comparison.of(torch.zeros(2, 2), torch.ones(2, 2)) == Comparison(0.0, 0.0, 1.0)
 
 
+@pytest.mark.slow
 def test_the_age_labs_controls_move_picture_and_words():
     lab = labs.age_lab()
     seen = {lab.png: lab.summary_text}
@@ -177,6 +178,7 @@ def test_the_age_labs_controls_move_picture_and_words():
             labs.AgeModel()(**outside)
 
 
+@pytest.mark.slow
 def test_the_age_labs_axes_stay_and_what_is_beyond_them_is_a_triangle():
     model, view = labs.AgeModel(), labs.age_lab()._view
     before = [(ax.get_xlim(), ax.get_ylim()) for ax in view.figure.axes]
@@ -209,6 +211,7 @@ def test_the_age_labs_question_is_ticked_by_the_setting_that_answers_it():
     assert ticked == [[False], [True], [True]]
 
 
+@pytest.mark.slow
 def test_the_age_lab_computes_the_naive_value_with_the_students_function():
     def zero(transition, reward, buffer_policy, gamma):
         assert transition.shape == (16, 4, 16) and reward.shape == buffer_policy.shape == (16, 4) and gamma == 0.99

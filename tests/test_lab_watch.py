@@ -34,6 +34,7 @@ def album(run):
     return labs.Album(run)
 
 
+@pytest.mark.slow
 def test_checkpoints_are_the_networks_of_each_evaluation(run):
     assert len(run.checkpoints) == len(run.steps) == 3
     for network, kept in ((run.policy, run.checkpoints[-1][0]), (run.critic, run.checkpoints[-1][1])):
@@ -89,6 +90,7 @@ def test_maps_hold_what_the_networks_say_of_their_points(run, album):
     assert agreement == [1, 0]
 
 
+@pytest.mark.slow
 def test_controls_move_picture_numbers_and_words(album):
     for lab, changes in (
         (labs.watch_lab(album), [dict(step=5), dict(agent=1), dict(trained=800), dict(step=499)]),

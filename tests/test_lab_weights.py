@@ -74,6 +74,7 @@ def test_the_numbers_are_the_exact_moments(model, setting):
         assert result.largest == pytest.approx(max(0.7 / right, 0.3 / (1 - right)) ** horizon)
 
 
+@pytest.mark.slow
 def test_sliders_and_buttons_move_picture_and_words():
     lab = labs.weights_lab()
     changes = [
@@ -88,6 +89,7 @@ def test_sliders_and_buttons_move_picture_and_words():
     assert_each_change_shows(lab, changes)
 
 
+@pytest.mark.slow
 def test_questions_are_ticked_by_the_settings_that_answer_them():
     lab = labs.weights_lab()
     ticked = []
@@ -102,6 +104,7 @@ def test_questions_are_ticked_by_the_settings_that_answer_them():
     assert ticked == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_the_short_lab_shows_three_lanes_and_ticks_its_questions():
     lab = labs.one_ratio_lab()
     assert lab.result.sampled_share is None and len(lab._view.dots) == 3
@@ -116,6 +119,7 @@ def test_the_short_lab_shows_three_lanes_and_ticks_its_questions():
     assert min(errors, key=errors.get) == "whole"
 
 
+@pytest.mark.slow
 def test_the_short_lab_shows_what_a_student_s_function_returns():
     lab = labs.one_ratio_lab(lambda log_weight: 0.25 * len(log_weight))
     lab.set(n=1_000)
@@ -128,6 +132,7 @@ def test_the_sampled_size_comes_close_to_the_exact_one_where_that_is_large():
     assert result.sampled_share == pytest.approx(result.share, rel=0.05)
 
 
+@pytest.mark.slow
 def test_every_edge_of_the_controls_can_be_drawn_on_axes_that_stay(model):
     view = plots.WeightsView()
     before = [(ax.get_xlim(), ax.get_ylim()) for ax in view.figure.axes]

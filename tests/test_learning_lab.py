@@ -56,6 +56,7 @@ def test_the_cloud_has_the_moments_of_the_first_step(model):
         assert cloud.ring == pytest.approx((with_value.variance**0.5 / exact.target.norm()).item())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_students_function_learns_exactly_as_the_packages(seed):
     """Where it draws as the package does, the curves are the same; the ghost is the package's."""
@@ -66,11 +67,13 @@ def test_a_students_function_learns_exactly_as_the_packages(seed):
     )
 
 
+@pytest.mark.slow
 def test_a_wrong_function_is_seen_to_fail_beside_the_packages():
     result = last(labs.LearningModel(two_draws), action_samples=16)
     assert result.learning.median < 0.1 < 0.4 < result.reference.median
 
 
+@pytest.mark.slow
 def test_a_function_that_raises_is_explained_in_place():
     def breaks_later(*arguments):
         if arguments[4] == 2:
@@ -85,7 +88,8 @@ def test_a_function_that_raises_is_explained_in_place():
     assert lab.error is None
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_what_the_questions_of_the_learning_lab_say_is_true(model, seed):
     median = lambda **on: last(model, seed=seed, **on).learning.median  # noqa: E731
     assert median(action_samples=16) < 0.5 < median(action_samples=64)
@@ -94,7 +98,8 @@ def test_what_the_questions_of_the_learning_lab_say_is_true(model, seed):
     assert median(batch_size=32) > 1.5 * median()
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_what_the_questions_of_the_fixes_lab_say_is_true(seed):
     model = labs.FixesModel()
 
@@ -169,6 +174,7 @@ class TestGhosts:
             assert np.allclose(curve, np.median(result.reference.returns, 0), atol=1e-8)
 
 
+@pytest.mark.slow
 def test_controls_move_picture_and_words():
     assert_each_change_shows(
         labs.learning_lab(), [dict(action_samples=4), dict(batch_size=2), dict(baseline="value"), dict(seed=1)]
@@ -178,6 +184,7 @@ def test_controls_move_picture_and_words():
     assert_each_change_shows(labs.fixes_lab(), [dict(data="old"), dict(fixes="both"), dict(baseline="value")])
 
 
+@pytest.mark.slow
 def test_questions_tick_when_the_agents_get_there():
     lab = labs.learning_lab(controls=["action_samples", "baseline"])
     ticked = lambda: list(lab._checklist.ticked)  # noqa: E731
@@ -204,7 +211,8 @@ def with_leave_one_out(policy, critic, obs, stored_action, action_samples, gener
     return policy_gradient_loss(pi.log_prob(action), leave_one_out(critic(obs, action).detach()))
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_with_leave_one_out_the_agents_end_as_high_as_with_a_baseline(seed):
     lab = labs.own_loss_lab(with_leave_one_out)
     lab.set(seed=seed)
@@ -214,7 +222,8 @@ def test_with_leave_one_out_the_agents_end_as_high_as_with_a_baseline(seed):
     assert "K = 4, your weight, N = 8" in lab.summary_text
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_what_the_questions_of_the_group_lab_say_is_true(seed):
     lab = labs.group_lab()
     lab.set(seed=seed)
@@ -235,6 +244,7 @@ def test_after_scaling_the_group_mean_is_leave_one_out():
         next(model("RLO"))
 
 
+@pytest.mark.slow
 def test_a_loss_that_still_is_that_of_q_itself_ticks_nothing():
     lab = labs.own_loss_lab(student)
     lab.set(action_samples=4)
@@ -243,6 +253,7 @@ def test_a_loss_that_still_is_that_of_q_itself_ticks_nothing():
     )
 
 
+@pytest.mark.slow
 def test_nothing_but_the_curves_moves():
     lab = labs.learning_lab()
     frame = lambda: [(ax.get_xlim(), ax.get_ylim(), ax.get_position().bounds) for ax in lab._view.figure.axes]  # noqa: E731
@@ -252,6 +263,7 @@ def test_nothing_but_the_curves_moves():
         assert frame() == before
 
 
+@pytest.mark.slow
 def test_only_the_controls_asked_for_are_shown():
     assert list(labs.learning_lab(controls=["action_samples"]).values) == ["action_samples", "seed"]
     with pytest.raises(ValueError, match="controls must be one of"):

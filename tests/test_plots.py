@@ -43,6 +43,7 @@ def figures():
     yield plots.states_and_actions([(8, 1), (8, 4)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", range(10))
 def test_the_same_figure_has_the_same_bytes(index):
     one, two = (plots.png(list(figures())[index]) for _ in range(2))
@@ -66,6 +67,7 @@ def pngs():
     return all_drawn()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", RC_PARAMS)
 def test_a_reader_s_settings_change_no_figure_of_the_course(settings, pngs):
     with matplotlib.rc_context(RC_PARAMS[settings]):
@@ -176,6 +178,7 @@ def test_plane_keeps_lengths_in_the_plane_and_puts_the_target_on_the_first_axis(
     assert plane(other).norm().item() == pytest.approx(other.norm().item(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_pyplot_is_never_imported():
     draw = "from offac_lite.course import plots; plots.png(plots.data_flow('on-policy'))"
     code = f"import sys; {draw}; print('matplotlib.pyplot' in sys.modules)"

@@ -89,6 +89,7 @@ def close(a, b, rtol=1e-8, atol=1e-8):
 # --------------------------------------------------------------------------------------------------------- the buffer
 
 
+@pytest.mark.slow
 @given(data=st.data(), capacity=st.integers(1, 9), n_seeds=st.none() | SIZES, obs_shape=LEADS, action_shape=LEADS)
 def test_a_buffer_gives_back_the_newest_of_what_was_added_in_order(data, capacity, n_seeds, obs_shape, action_shape):
     buffer = ReplayBuffer(capacity, obs_shape, action_shape, n_seeds=n_seeds)

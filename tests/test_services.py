@@ -60,7 +60,8 @@ def test_a_release_is_published_only_after_the_wheel_alone_has_run():
 
 def test_the_pages_are_the_site():
     steps = workflow("pages.yml")["jobs"]["site"]["steps"]
-    assert "python -m docs site" in [step.get("run") for step in steps]
+    (build,) = [step["run"] for step in steps if "-m docs" in step.get("run", "")]
+    assert build.startswith("python -m docs site --address ") and "--repository" in build
     (upload,) = [step for step in steps if "upload-pages-artifact" in step.get("uses", "")]
     assert upload["with"] == {"path": "site"}
 

@@ -41,6 +41,7 @@ def curves(options):
     return [run.steps, run.returns, *run.log.values(), *run.policy.parameters(), *run.critic.parameters()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", TRAININGS)
 def test_a_run_is_the_same_bit_for_bit(training):
     wanted = curves(TRAININGS[training])
@@ -65,6 +66,7 @@ LABS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LABS)
 def test_a_lab_shows_the_same(name):
     wanted = getattr(labs, name)()
@@ -94,6 +96,7 @@ def test_the_right_answers_are_right_and_mistakes_are_named(setting):
             assert setting in words if verdict is False else setting not in words
 
 
+@pytest.mark.slow
 def test_the_numbers_of_the_exercises_do_not_depend_on_when_they_were_imported():
     code = (
         "import torch\n"

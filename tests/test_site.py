@@ -19,6 +19,7 @@ from bs4 import BeautifulSoup
 from playwright.sync_api import expect, sync_playwright
 
 from docs import api
+from docs.__main__ import main as build
 from docs.labs import GRIDS, SCOPE, SHOWN
 from offac_lite.course import labs, material
 from tests.browser import PATIENCE, launch, opened
@@ -32,16 +33,18 @@ WORDS = ["notebooks/INSTRUCTORS", "notebooks/clinic_page", "notebooks/glossary",
 CORE, FURTHER = ([f"notebooks/{n}" for n in NOTEBOOKS if ("/" in n) == further] for further in (False, True))
 PAGES = ["index", *CORE, *WORDS[:3], *FURTHER, *WORDS[3:], "search"]
 pytestmark = pytest.mark.slow
+ADDRESS = "https://example.org/course/"
 MOVING = "notebooks/02_replay_breaks_it"  # the only one whose lab moves in the site of these tests
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """All pages, and the pictures of one lab."""
+    """All pages as they are published, and the pictures of one lab."""
     if MISSING:
         pytest.skip(f"the site needs docs/requirements.txt; missing: {MISSING}")
     folder = tmp_path_factory.mktemp("site") / "pages"
     command = [sys.executable, "-m", "docs", str(folder), "--labs", "02"]
+    command += ["--address", ADDRESS.rstrip("/"), "--repository", "someone/course"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not done.stderr, "no warnings either"
@@ -86,6 +89,38 @@ def test_every_picture_and_equation_of_a_notebook_is_there_and_in_words(site, na
     tags = re.findall(r"\\tag\{(.*?)\}", "".join(cell.source for cell in cells))
     assert [number.text for number in page.select("div.math > .number")] == [f"({tag})" for tag in tags]
     assert "%|" not in page.article.text, "no progress bars"
+
+
+@pytest.mark.parametrize("page", PAGES[:-1])
+def test_a_shared_link_shows_title_description_and_picture(site, page):
+    head = soup(site, page).head
+    said = {tag["property"]: tag["content"] for tag in head.select("meta[property^='og:']")}
+    assert said["og:url"] == f"{ADDRESS}{page}.html" and said["og:site_name"] == "offac_lite"
+    image = said["og:image"]
+    assert image.startswith(ADDRESS) and (site / image.removeprefix(ADDRESS)).exists()
+    (description,) = head.select("meta[name=description]")
+    assert len(description["content"]) > 20 and description["content"] == said["og:description"]
+    if page.startswith("notebooks/") and page not in WORDS:
+        assert said["og:description"].startswith("The question of this "), "not what is said of the site"
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_can_be_launched_where_the_repository_is_known(site, name):
+    links = [link["href"] for link in soup(site, f"notebooks/{name}").article.select("blockquote a[href^=https]")]
+    colab, binder, codespaces = links[:3]
+    assert (
+        colab.endswith(f"/github/someone/course/blob/main/notebooks/{name}.ipynb")
+        and (ROOT / f"notebooks/{name}.ipynb").exists()
+    )
+    assert binder.endswith(f"/gh/someone/course/main?labpath=my_course/{name}.ipynb")
+    assert codespaces.endswith("/someone/course")
+
+
+@pytest.mark.parametrize("wrong", [["--address", "example.org"], ["--repository", "course"]])
+def test_an_address_that_is_none_is_refused_before_anything_is_built(wrong, capsys):
+    with pytest.raises(SystemExit):
+        build(["nowhere", *wrong])
+    assert f"{wrong[0]} is {wrong[1]}, wanted" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("room", api.ROOMS)

@@ -105,6 +105,7 @@ def test_a_view_that_cannot_pin_has_no_buttons_for_it():
     assert "Pin" not in [label(one) for row in demo_lab().widget.children for one in getattr(row, "children", ())]
 
 
+@pytest.mark.slow
 def test_presets_set_their_controls_and_what_cannot_be_is_refused():
     lab = ghost_lab(presets={"many": {"k": 64, "n": 2}})
     press(lab, "many")

@@ -23,6 +23,7 @@ def size(lab):
     return PIL.Image.open(io.BytesIO(lab.png)).size
 
 
+@pytest.mark.slow
 def test_a_view_is_arranged_before_it_is_drawn_and_when_the_layout_changes():
     lab = ghost_lab()
     view, picture = lab._view, lab.screen.picture
@@ -130,6 +131,7 @@ def test_on_a_dark_page_a_colour_map_is_reversed_from_its_middle_to_its_ends():
     assert (picture[2, 2] == 0x11).all(), "the background is that of the page"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["variance", "critic", "map"])
 def test_the_settings_of_the_reader_do_not_reach_a_lab(name):
     changes = {"variance": {"batch_size": 8}, "critic": {"age": 3}, "map": {"agent": 1}}[name]

@@ -80,6 +80,7 @@ def test_a_dask_cluster_of_two_workers(alone, tmp_path):
         check_same(sweep(VARIANTS, **SHORT), alone)
 
 
+@pytest.mark.slow
 def test_a_folder_keeps_runs_and_saves_running_them_again(alone, tmp_path, monkeypatch):
     sweep(VARIANTS, n_jobs=1, folder=tmp_path / "runs", **SHORT)
     assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["K = 1.run", "all.run", "tau 1.run"]

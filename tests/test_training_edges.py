@@ -66,6 +66,7 @@ def nan_gradient(at):
     return loss
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
 def test_a_seed_may_break_in_the_update_before_an_evaluation(env_id):
@@ -164,6 +165,7 @@ def reparameterized():
     return small(env_id="Pendulum-v1", gradient="reparameterized", action_samples=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("baseline", ["value", "leave-one-out", None])
 def test_the_reparameterised_gradient_takes_no_notice_of_a_baseline(baseline, reparameterized):
     options = dict(env_id="Pendulum-v1", gradient="reparameterized", action_samples=1)
@@ -226,6 +228,7 @@ def test_random_steps_on_policy():
     refused("random_steps", critic="v", action="stored", on_policy=True, random_steps=500)
 
 
+@pytest.mark.slow
 def test_on_policy_wastes_no_data():
     used = []
     learner = Learner(
@@ -287,6 +290,7 @@ def test_changing_a_function_of_the_config_takes_effect():
     assert calls
 
 
+@pytest.mark.slow
 def test_evaluating_changes_nothing():
     runs = [small(env_id="Pendulum-v1", total_steps=160, evaluations=n) for n in (1, 4)]
     assert torch.equal(runs[0].policy.net.theta, runs[1].policy.net.theta)

@@ -114,6 +114,7 @@ def test_the_cloud_on_the_screen_shrinks_as_the_standard_deviation_does(policy, 
     assert pixels[0] > 100 and pixels[-1] > 10, "seen at both ends"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [labs.variance_lab, labs.reward_lab, labs.action_lab], ids=lambda make: make.__name__)
 def test_no_control_moves_the_frame(make):
     lab = make()
@@ -161,6 +162,7 @@ def test_a_pinned_cloud_stays_in_grey_until_it_is_taken_away():
     assert not len(view.cloud.ghost.get_xydata()) and not len(view.cloud.ghost_ring.get_xydata())
 
 
+@pytest.mark.slow
 def test_sliders_move_picture_numbers_and_words():
     assert_each_change_shows(
         labs.variance_lab(), [dict(seed=1), dict(action_samples=8), dict(batch_size=16), dict(baseline="value")]
@@ -282,6 +284,7 @@ def test_only_the_controls_asked_for_are_shown():
             make("trained")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", list(FRAMES))
 def test_k_and_the_age_move_the_curves_on_an_axis_that_stays(policy):
     lab = labs.variance_curves_lab(policy)
@@ -294,6 +297,7 @@ def test_k_and_the_age_move_the_curves_on_an_axis_that_stays(policy):
     assert len(limits) == 1
 
 
+@pytest.mark.slow
 def test_every_edge_of_the_controls_can_be_drawn():
     """All corners of the numeric sliders, with every estimator: no warning, no error, no empty picture."""
     views = plots.VarianceCurvesView(VARIANCE_KS), plots.VarianceView(FRAMES["half trained"])

@@ -1,5 +1,6 @@
 """The exercises of the chapter on continuous actions: right answers, what to observe, and the mistakes people make."""
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -84,6 +85,10 @@ squashed_log_prob = Exercise(
         "torch.tanh(u) → torch.tanh(action)": "you take tanh of the action itself: the slope is that of tanh at u",
         "std = log_std.exp() → std = torch.distributions.Normal(mean, log_std).scale": "log σ stands where σ belongs: "
         "a standard deviation is positive",
+        "1 - torch.tanh(u).square() → (1 - action.square()).abs()": "a is not tanh u, but mid + half · tanh u: the "
+        "slope of tanh is 1 − tanh² u",
+        "1 - torch.tanh(u).square() → (1 - torch.tanh(u)).square()": "the square of the difference stands where the "
+        "difference of the squares belongs: the slope of tanh is 1 − tanh² u",
         "tanh(u).square() → tanh(u)": "the square is missing: the slope of tanh is 1 − tanh² u",
         "- slope.log() - half.log() → - slope * half": "you subtract the slope itself: log π needs its *logarithm*",
         ".sum(-1) → .sum(-1).exp()": "this is the density: its logarithm is wanted",
@@ -270,7 +275,7 @@ def _soft_q(next_q, next_log_prob, alpha):
     return (next_q - alpha * next_log_prob).detach()
 
 
-_NEXT_Q, _NEXT_LOG_PROB = _doubles([3.0, -1.0, 4.0], [0.5, 2.0, -2.5]), _doubles([-1.5, 0.4, -0.7], [0.9, -2.0, -0.3])
+_NEXT_Q, _NEXT_LOG_PROB = _doubles([3.0, -1.0, 4.0], [0.5, 2.0, -2.5]), _doubles([-1.5, 0.4, -0.7], [0.9, -1.8, -0.3])
 soft_q = Exercise(
     "soft_q",
     doc="Check `my_soft_q(next_q, next_log_prob, alpha)`: Q(s′, a′) − α log π(a′|s′), without gradient.",
@@ -292,6 +297,8 @@ soft_q = Exercise(
         "next_q - alpha * next_log_prob → alpha * (next_q - next_log_prob)": "α multiplies Q as well: it belongs to "
         "log π alone",
         "alpha * next_log_prob → alpha * next_log_prob.exp()": "this subtracts π, not log π",
+        "alpha * next_log_prob → alpha * next_log_prob.exp() * next_log_prob": "log π is weighted by π: a′ is drawn "
+        "from π, which already contributes this factor",
         "alpha * next_log_prob → next_log_prob / alpha": "you divide by α where you should multiply: the more a nat is "
         "worth, the larger the term",
         "return (next_q - alpha * next_log_prob).mean(-1).detach()": "you average over the batch: each transition "
@@ -384,11 +391,17 @@ def _three_losses(function: Callable, factors: tuple[float, ...]) -> Observation
     return {
         "the gradient of the critic's loss": gradient(of_critic, critic.weights),
         "the gradient of the critic's loss that reaches the policy": gradient(of_critic, policy.parameters_),
+        "the gradient of the critic's loss that reaches α": gradient(of_critic, log_alpha),
         "the gradient of the actor's loss": gradient(of_actor, policy.parameters_),
+        "the gradient of the actor's loss that reaches α": gradient(of_actor, log_alpha),
         "the gradient of α's loss": gradient(of_alpha, log_alpha),
     }
 
 
+_THREE = "loss_of_critic", "loss_of_actor", "loss_of_alpha"
+_ORDER = "the three losses come back in another order: the critic's, the actor's and that of α are wanted"
+_STORED_ACTION = "the actor looks at the stored action: it learns from its own, drawn now"
+_ONE_TWIN = "the actor follows one of the two critics: the smaller value of the two counts"
 sac_losses = Exercise(
     "sac_losses",
     doc="Check `my_sac_losses(policy, critic, target_critic, log_alpha, batch, generator)`: the three losses of SAC.",
@@ -404,14 +417,20 @@ sac_losses = Exercise(
         "critic.each(batch.obs, batch.action) → [critic(batch.obs, batch.action)]": "only the smaller of the two "
         "critics learns: both learn from the same y",
         "rsample → sample": "the actor's action is a plain number: the gradient of Q has to go through it",
+        "log_alpha.exp().detach() → log_alpha.exp()": "a gradient of the actor's loss reaches α: there α is a "
+        "constant, and only the third loss trains it",
         "(alpha * log_prob - critic(batch.obs, action)) → (critic(batch.obs, action) - alpha * log_prob)": "the sign "
         "of the actor's loss is flipped: an optimiser walks downhill",
         "(alpha * log_prob - critic(batch.obs, action)) → (-critic(batch.obs, action))": "the actor's loss does not "
         "count the entropy: the term with α log π is missing",
         "(alpha * log_prob - critic(batch.obs, action)) → (-alpha * log_prob - critic(batch.obs, action))": "the "
         "actor's loss makes likely actions likelier still: the sign of its term with log π is wrong",
-        "- critic(batch.obs, action)) → - critic(batch.obs, batch.action))": "the actor looks at the stored action: it "
-        "learns from its own, drawn now",
+        "- critic(batch.obs, action)) → - critic.each(batch.obs, action)[0])": _ONE_TWIN,
+        "- critic(batch.obs, action)) → - critic.each(batch.obs, action)[1])": _ONE_TWIN,
+        **{f"return {', '.join(order)}": _ORDER for order in list(itertools.permutations(_THREE))[1:]},
+        "- critic(batch.obs, action)) → - critic(batch.obs, batch.action))": _STORED_ACTION,
+        "(alpha * log_prob - critic(batch.obs, action)) → (alpha * pi.log_prob(batch.action) - critic(batch.obs, "
+        "batch.action))": _STORED_ACTION,
         "entropy_weight_loss(log_alpha, -log_prob → entropy_weight_loss(log_alpha, log_prob": "the loss of α is given "
         "log π: the entropy is the mean of −log π",
     },

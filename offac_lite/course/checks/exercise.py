@@ -167,32 +167,38 @@ def _wrong(exercise: Exercise, function: Callable, seen: Observations, right: Ob
     if exercise.only_gradients and same(seen, gradients) and relations.usable(seen, right):
         return None
     constants = {k for k in gradients if not right[k].any()}  # nothing may flow there
-    learned = {k: v for k, v in right.items() if k not in constants}
     shapes = relations.other_shape(seen, right)
     watch = gradients if exercise.only_gradients and not shapes else right
+    learned = {k: v for k, v in right.items() if k not in constants}
     for scope in (
         right,
         _until_wrong(exercise, seen, right, watch),
     ):  # a later case may not hide what an earlier one shows
         for watched, also in ((scope, ""), ({k: scope[k] for k in scope.keys() & learned.keys()}, _LEAK)):
             for wrong, words in exercise.mistakes:
-                if _is(seen, _all(exercise, wrong), watched):
-                    return words + also
+                known = _all(exercise, wrong)
+                if _is(seen, known, watched) and not _refuted(seen, known, right, watch):
+                    if not also or not same(known, watched):  # else it is wrong only where a constant is wanted
+                        return words + also
         if words := not_finite(exercise.observe, function, seen, scope) if scope is not right else None:
             return words
         if scope is right:
             if words := exercise.explain(seen, right):
                 return words
-            if constants and same(seen, learned):
-                where = next(k for k in constants if seen[k].any())
-                return f"the numbers are correct, but {where} is not zero: a constant is wanted"
+            if constants and same(seen, {k: v for k, v in learned.items() if k in watch}):
+                where = next(k for k in right if k in constants and seen[k].any())
+                what = "other gradients" if exercise.only_gradients else "numbers"
+                return f"the {what} are correct, but {where} is not zero: a constant is wanted"
         known = {k: scope[k] for k in scope.keys() & watch.keys()}
         for watched, also in ((known, ""), ({k: known[k] for k in known.keys() & learned.keys()}, _LEAK)):
-            if scope is not right and sum(v.numel() for v in watched.values()) < 3:
-                continue  # of so few numbers, many kinds give the same
-            if exercise.only_gradients and (words := _named(exercise, seen, watched)):
+            few = sum(v.numel() for v in watched.values()) < 3 or not any(
+                v.is_floating_point() for v in watched.values()
+            )
+            if scope is not right and few:
+                continue  # of a few numbers, or of whole ones, many kinds give the same
+            if exercise.only_gradients and (words := _named(exercise, seen, watched, right)):
                 return words + also
-            if clause := _match(exercise, seen, watched):
+            if clause := _match(exercise, seen, watched, right):
                 what = "your gradients" if exercise.only_gradients else "your numbers"
                 what += "" if scope.keys() == right.keys() else f" {_last_case(exercise, scope)}"
                 return f"{shapes and shapes + ': '}{what}{_COME_OUT}{clause}{also}"
@@ -202,6 +208,12 @@ def _wrong(exercise: Exercise, function: Callable, seen: Observations, right: Ob
         f"{next(k for k in right if not same(seen, {k: right[k]}))} is not what it should be; compare your line with "
         "what the text asks for, term by term"
     )
+
+
+def _refuted(seen: Observations, known: Observations, right: Observations, watch: Observations) -> bool:
+    """Tell whether a mistake spoils something that is right in what was seen."""
+    spoiled = {k: v for k, v in watch.items() if k in known and not same(known, {k: v})}
+    return any(same(seen, {k: right[k]}) for k in spoiled)
 
 
 def _until_wrong(exercise: Exercise, seen: Observations, right: Observations, watch: Observations) -> Observations:
@@ -242,23 +254,28 @@ def _first(observe: Callable, function: Callable) -> tuple[Observations, str]:
             return {}, words_of(error)
 
 
-def _named(exercise: Exercise, seen: Observations, watched: Observations) -> str | None:
+def _named(exercise: Exercise, seen: Observations, watched: Observations, right: Observations) -> str | None:
     """Return the words of the first mistake of the exercise's own with these gradients, whatever the loss' value."""
-    if any(v.any() for v in watched.values()):
+    if any(seen[k].any() for k in watched):  # many mistakes leave no gradient at all
         for wrong, words in exercise.mistakes:
-            if _is(seen, _all(exercise, wrong), watched):
+            known = _all(exercise, wrong)
+            if _is(seen, known, watched) and not _refuted(seen, known, right, relations.gradients_of(right)):
                 return words
     return None
 
 
-def _match(exercise: Exercise, seen: Observations, watched: Observations) -> str | None:
+def _match(exercise: Exercise, seen: Observations, watched: Observations, right: Observations) -> str | None:
     """Return the clause of the first kind that gives what was seen."""
-    if not exercise.generic or _flags(watched):
+    if not exercise.generic or _flags(watched) or relations.everywhere(seen, watched):
         return None
+    if exercise.only_gradients and not any(seen[k].any() for k in watched):
+        return None
+    watch = relations.gradients_of(right) if exercise.only_gradients else right
     for kind in exercise.kinds():
         keys = watched.keys() & kind.first.keys()
         if any(watched[k].any() for k in keys) and same(seen, {k: kind.first[k] for k in keys}):
-            if _is(seen, _all(exercise, kind.wrong), watched):
+            known = _all(exercise, kind.wrong)
+            if _is(seen, known, watched) and not _refuted(seen, known, right, watch):
                 return kind.clause
     return None
 
@@ -291,6 +308,8 @@ def _of_itself(
     """Say what the numbers show of themselves."""
     if (
         words := relations.changing(exercise.observe, function, seen)
+        or relations.no_flags(seen, watch)
+        or relations.everywhere(seen, watch)
         or relations.no_gradient(seen, right)
         or relations.multiple(seen, watch)
     ):
@@ -304,8 +323,8 @@ def _of_itself(
             known = _all(exercise, kind.wrong)
             found = watch.keys() <= known.keys() and relations.factors(seen, {k: known[k] for k in watch})
             some = list(found.values()) if found else []
-            if some and max(some) - min(some) < 1e-3 * abs(some[0]) and abs(some[0] - 1) > 1e-2:
-                return f"your numbers{_COME_OUT}{kind.clause}, and besides {relations.said_of(some[0])}"
+            if some and max(some) - min(some) < 1e-3 * abs(some[0]) and abs(some[0] - 1) > 2e-3:
+                return f"your numbers{_COME_OUT}{kind.clause}, and besides {relations.said_of(some[0], 'that')}"
     observe = exercise.observe
     if not isinstance(observe, Observer):
         return None

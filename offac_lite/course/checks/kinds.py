@@ -11,14 +11,17 @@ from offac_lite.course.checks.edits import compiled, source_of
 from offac_lite.course.checks.tables import (
     AXES,
     BROADCAST,
+    CENTRED,
     MISSING,
     NUMBERS,
     OBJECTS,
+    OF_A_NUMBER,
     OPERATORS,
     REDUCTIONS,
     RESULTS,
     SOFT,
     SPOKEN,
+    SYMBOLS,
     VALUES,
 )
 
@@ -69,6 +72,7 @@ class _Changes:
                 for new, clause in parts(node):
                     yield self._put(node, f"({new})"), clause
         yield from self._of_arguments()
+        yield from self._of_axes()
         yield from self._swaps()
 
     @staticmethod
@@ -108,7 +112,7 @@ class _Changes:
     def _of_values(self, node: ast.AST) -> Iterator[tuple[str, str]]:
         """Put something else in the place of a value that has a name, or of what is computed from such."""
         words = self._words(node)
-        if not words or isinstance(node, ast.Constant | ast.Subscript | ast.UnaryOp):
+        if not words or isinstance(node, ast.Constant | ast.Subscript | ast.UnaryOp) or node is self._result():
             return
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             if node.id in OBJECTS:
@@ -122,7 +126,9 @@ class _Changes:
                     yield f"{node.id} / {other}", f"{words} is divided by {self._name(other)} as well"
         elif isinstance(node, ast.Name) or self._words_are_inner(node):
             return
-        yield from self._filled(VALUES, x=f"({self._text(node)})", w=words)
+        for new, clause in self._filled(VALUES, x=f"({self._text(node)})", w=words):
+            if words != "log π" or not any(said in clause for said in CENTRED):
+                yield new, clause
 
     def _of_result(self, node: ast.AST) -> Iterator[tuple[str, str]]:
         if node is self._result():
@@ -144,24 +150,36 @@ class _Changes:
         sides = {"l": node.left, "r": node.right}
         texts = {side: f"({self._text(part)})" for side, part in sides.items()}
         words = {side: self._words(part) or "the rest" for side, part in sides.items()}
+        if isinstance(node.right, ast.Constant):
+            table = table | OF_A_NUMBER.get(type(node.op), {})
         for new, clause in table.items():
             yield new.format(**texts), clause.format(**words)
+        for side, part in sides.items():
+            if type(node.op) in SYMBOLS and isinstance(part, ast.BinOp) and isinstance(part.op, ast.Add | ast.Sub):
+                bare = texts | {side: self._text(part)}
+                yield (
+                    f" {SYMBOLS[type(node.op)]} ".join(bare.values()),
+                    f"the brackets around {words[side]} are missing",
+                )
 
     def _of_method(self, node: ast.Call) -> Iterator[tuple[str, str]]:
         function, of_torch = node.func, self._text(node.func.value) == "torch"
         inner = node.args[0] if of_torch and node.args else function.value
         text, inside = f"({self._text(inner)})", self._words(inner) or "the rest"
         if function.attr in ("mean", "sum"):
+            own = self._text_of_arguments(node)
             for axes, where in AXES.items():
+                where = f"where the {function.attr} belongs" if axes == own else where
                 for new, clause in REDUCTIONS.items():
                     yield new.format(x=text, axes=axes), clause.format(where=where)
             yield text, f"the {function.attr} is missing"
             if isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Mult):
                 left, right = self._text(inner.left), self._text(inner.right)
-                for axes, where in {**AXES, self._text_of_arguments(node): "each"}.items():
+                for axes, where in {own: "", **{a: f" ({w})" for a, w in AXES.items() if a != own}}.items():
+                    then = "" if own or not axes else ".mean()"  # the other axes are averaged over, too
                     yield (
-                        f"({left}).mean({axes}) * ({right}).mean({axes})",
-                        f"the means of the factors are multiplied ({where}): the mean of the products is wanted",
+                        f"(({left}).mean({axes}) * ({right}).mean({axes})){then}",
+                        f"the means of the factors are multiplied{where}: the mean of the products is wanted",
                     )
         if function.attr in MISSING:
             yield text, f"{MISSING[function.attr].format(w=inside)} is missing"
@@ -195,6 +213,16 @@ class _Changes:
             for new, clause in self._filled(VALUES, x=name, w=self._name(name)):
                 line = f"{name} = {new}\n{' ' * first.col_offset}".encode()
                 yield (self.source[:start] + line + self.source[start:]).decode(), clause
+
+    def _of_axes(self) -> Iterator[tuple[str, str]]:
+        """Let everything that runs along the last axis run along another one."""
+        calls = [n for n in ast.walk(self.function) if isinstance(n, ast.Call) and self._text_of_arguments(n) == "-1"]
+        places = sorted(self._span(n.args[0]) for n in calls if isinstance(n.func, ast.Attribute))
+        for axis, where in {"0": "the first axis", "-2": "the axis before the last"}.items() if places[1:] else ():
+            source = self.source
+            for start, end in reversed(places):
+                source = source[:start] + axis.encode() + source[end:]
+            yield source.decode(), f"what belongs to the last axis is done along {where}"
 
     def _swaps(self) -> Iterator[tuple[str, str]]:
         uses = [n for n in ast.walk(self.function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
@@ -244,6 +272,8 @@ class _Changes:
                 return self._words(node.args[-1] if method == "where" else node.args[0])
             if method in ("detach", "unsqueeze", "squeeze", "expand", "double", "to"):
                 return self._words(inner)
+            if method == "clamp" and (words := self._words(inner)):
+                return f"the limited {words}"
             if method in ("exp", "log", "square") and (words := self._words(inner)):
                 return {"exp": "the exponential of ", "log": "the logarithm of ", "square": "the square of "}[
                     method

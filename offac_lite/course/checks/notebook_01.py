@@ -15,7 +15,8 @@ def _v_target(reward, terminated, next_value, gamma):
 
 
 _NUMBERS = torch.tensor([1.0, -2.0, 0.5, 3.0])
-_STEPS = _NUMBERS, torch.tensor([False, True, False, False]), torch.tensor([10.0, 20.0, -4.0, 7.0])
+_REWARDS = torch.tensor([1.0, 2.0, -0.5, 3.0])
+_STEPS = _REWARDS, torch.tensor([False, True, False, False]), torch.tensor([10.0, 20.0, -4.0, 7.0])
 v_target = Exercise(
     "v_target",
     doc="Check notebook 01's `my_v_target(reward, terminated, next_value, gamma)`, y = r + γ (1 − d) V(s′).",
@@ -83,8 +84,8 @@ actor_loss = Exercise(
         "return -(log_prob.detach() * advantage).mean(-1)": "log π is detached, so no gradient reaches the policy: it "
         "flows into the advantage instead",
         "log_prob * → log_prob.detach() *": "log π is detached, so no gradient reaches the policy",
-        "log_prob * → log_prob.exp() *": "this weights by π, not by log π: in a sampled gradient the sampling already "
-        "contributes the factor π",
+        "log_prob * → log_prob.exp() *": "this weights by π, for the gradient of π is π times that of log π: in "
+        "a sampled gradient the sampling already contributes the factor π",
         "return -log_prob.mean(-1)": "the advantage is missing: every action is made more likely, good or bad",
         ".mean(-1) → .sum()": "you add everything up, seeds included: average over the last axis only",
         "* weight → * (weight - weight.mean(-1, True))": "you centre the advantages of the batch. Many implementations "
@@ -130,6 +131,7 @@ bootstraps = Exercise(
         "return torch.ones_like(terminated)": "you always bootstrap: where an episode has terminated there is no next "
         "value",
         "return truncated": "you check truncation, not termination, and the answer is inverted",
+        "return ~terminated.int()": "~ of the whole numbers 0 and 1 gives −1 and −2: invert a tensor of True and False",
         "return ~(terminated & truncated)": "an episode can end by termination alone: you forbid bootstrapping only "
         "where it is truncated as well",
     },
@@ -194,5 +196,6 @@ on_policy_loss = Exercise(
         "wanted",
     },
     only_gradients=True,
+    spoken={"error": "y − V(s)"},
     praise="right: one loss, whose gradient trains the critic through V(s) and the actor through log π",
 )

@@ -87,6 +87,10 @@ ring_rows = Exercise(
         "return torch.arange(n_new) + n_added % capacity * (n_added % capacity + n_new <= capacity)": "where the new "
         "transitions do not fit before the end you move all of them to the front: fill the rows up to the end first",
         "return torch.arange(capacity - n_new, capacity)": "these are the last rows, whichever holds the oldest",
+        "n_added + torch → n_added * n_new + torch": "n_added counts transitions already: nothing has to be multiplied "
+        "by n_new",
+        "n_added + torch → min(n_added, capacity) + torch": "once the buffer is full you begin at row 0 each time: "
+        "after the oldest transition comes the next oldest",
         "+ torch.arange(n_new) → + 0 * torch.arange(n_new)": "all new transitions go to one row: each needs its own",
         "return (n_added - 1 - torch.arange(n_new)) % capacity": "you overwrite the newest transitions: the oldest "
         "have to go",
@@ -149,6 +153,12 @@ buffer_policy = Exercise(
         "often counts less there",
         "(weight * probs).sum(0) → (weight * probs).mean(0)": "you divide by the number of writers too: in each state "
         "the probabilities have to add up to 1",
+        "/ weight.sum(0) → / (weight * probs).sum((0, 1))": "your numbers add up to 1 over the states, for each "
+        "action: they have to add up to 1 over the actions, in each state",
+        "return torch.softmax((weight * probs).sum(0), -1)": "you take a softmax of counts: they are counts already, "
+        "so divide them by their sum",
+        "return torch.softmax((weight * probs).mean(0), -1)": "you take a softmax of counts: they are counts already, "
+        "so divide them by their sum",
         "visits[..., None] → visits.softmax(0)[..., None]": "you take the softmax of the visits: they are weights "
         "already, and have only to be divided by their sum",
     },
@@ -200,6 +210,9 @@ _MEAN_STEP = 'torch.einsum("sa,sat->st", buffer_policy, transition) → (buffer_
 _MEAN_REWARD = "(buffer_policy * reward).sum(-1) → (buffer_policy * reward).mean(-1)"
 _ALREADY = "β̄ already is the weight of an action: sum"
 _EVERY_STEP = 'torch.einsum("sa,sat->st", buffer_policy, transition) → transition.mean(1)'
+_FAVOURITE = "[range(len(reward)), buffer_policy.argmax(-1)]"
+_FAVOURITE_STEP = f'torch.einsum("sa,sat->st", buffer_policy, transition) → transition{_FAVOURITE}'
+_FAVOURITE_REWARD = f"(buffer_policy * reward).sum(-1) → reward{_FAVOURITE}"
 _EVERY_REWARD = "(buffer_policy * reward).sum(-1) → reward.mean(-1)"
 naive_fixed_point = Exercise(
     "naive_fixed_point",
@@ -216,6 +229,8 @@ naive_fixed_point = Exercise(
         "starts, a column the state where it leads",
         (_EVERY_STEP, _EVERY_REWARD): "you give every action the same weight: the weight of an action is how often the "
         "buffer holds it",
+        (_FAVOURITE_STEP, _FAVOURITE_REWARD): "you take the action that the buffer holds most often, alone: the others "
+        "count as often as it holds them",
         _EVERY_REWARD: "the transitions are weighted by the buffer's policy, the rewards are not",
         (_MEAN_STEP, _MEAN_REWARD): f"you average over the actions: {_ALREADY}",
         _MEAN_STEP: f"you average the transitions over the actions: {_ALREADY}",

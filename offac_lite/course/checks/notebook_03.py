@@ -37,7 +37,7 @@ effective_sample_size = Exercise(
         "squares: your numerator and denominator cancel",
         "return w.mean(-1).square() / w.square().mean(-1)": "with a mean in both places this is the size as a share of "
         "n: the size itself is n times as large",
-        "w.square().sum → w.square().mean": "a sum in the numerator and a mean in the denominator: your result is n "
+        "w.square().sum → w.square().mean": "the mean of the squares stands where their sum belongs: your result is n "
         "times too large",
         "w.sum(-1).square → w.mean(-1).square": "a mean in the numerator and a sum in the denominator: you divide by n "
         "twice",
@@ -45,6 +45,8 @@ effective_sample_size = Exercise(
         "w.sum(-1).square() → 1": "one over the sum of squares is the size for weights that sum to 1: these weights do "
         "not",
         "return w.sum(-1) / w.amax(-1)": "this uses only the largest weight: the squares of all weights count",
+        "return torch.special.entr(w / w.sum(-1, True)).sum(-1).exp()": "this is the exponential of the entropy of the "
+        "weights: another effective number, and not the one of the squares",
         "return w.sum().square() / w.square().sum()": "you sum over all sets of weights together: each set, along the "
         "last axis, has its own size",
         "return w.shape[-1] / w.square().mean(-1)": "this is the size only if the mean weight is 1: here it need not "
@@ -179,6 +181,10 @@ one_ratio = Exercise(
         "itself is wanted",
         "ratio * → ratio.cumprod(-1) *": "your weight is the product up to this step: only the ratio of the step "
         "itself is wanted",
+        "taken = q.gather → taken = (probs * q).gather": "Q of the stored action is weighted by π: only in V(s), the "
+        "mean over all actions, π is the weight",
+        "ratio * → ratio * probs.gather(-1, action[..., None])[..., 0] *": "π(a|s) is in it twice: ρ = π/β already "
+        "contains it",
         "return taken - value / ratio": "ρ divides V(s): it weights the whole difference",
         "return ratio * taken - value": "ρ weights Q alone: it weights the whole difference",
         "(probs * q).sum(-1) → (probs * q).mean(-1)": "you average over the actions: π already is the weight, so sum",

@@ -108,9 +108,18 @@ def _one_next_action(function: Callable, lead: tuple[int, ...]) -> Observations:
     if action.shape != obs.shape or action.dtype != torch.int64:
         return seen | {"how often you draw each action": torch.full((3, 4), -1.0)} | {_USED: torch.tensor(True)}
     often = torch.nn.functional.one_hot(action.reshape(-1, 3), 4).double().mean(0)
-    used = torch.tensor(not torch.equal(before, generator.get_state()))
+    used = torch.tensor(
+        not torch.equal(before, generator.get_state()) and _varies(function, policies, obs, next_obs, stored)
+    )
     often = torch.zeros(3, 4) if used and (often.amax(-1) == 1).all() else _known(often)  # 0: one draw for all copies
     return seen | {"how often you draw each action": often.double(), _USED: used}
+
+
+def _varies(function: Callable, *arguments) -> bool:
+    """Tell whether the action is another one with another seed of the generator."""
+    policies, *batch = arguments
+    first, *others = (function(*policies, *batch, torch.Generator().manual_seed(seed)) for seed in range(9))
+    return any(not torch.equal(first, other) for other in others)
 
 
 def _drawn(weights: Callable) -> Callable:
@@ -203,7 +212,7 @@ def _expected_value(probs, q):
 
 
 _PROBS = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [0.25, 0.6, 0.15]])
-_Q = torch.tensor([[1.0, 5.0, -2.0], [0.0, 3.0, 8.0], [4.0, -1.0, 2.0]])
+_Q = torch.tensor([[1.0, 5.0, -2.0], [0.5, 3.0, 8.0], [4.0, -1.0, 2.0]])
 expected_value = Exercise(
     "expected_value",
     doc="Check notebook 04's `my_expected_value(probs, q)`, V(s) = Σ_a π(a|s) Q(s, a), both (..., B, A).",
@@ -248,7 +257,7 @@ def _rows(*columns: list) -> _Rows:
 
 
 _PROBS_OF_4 = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [0.25, 0.6, 0.15], [0.05, 0.35, 0.6]])
-_Q_OF_4 = torch.tensor([[1.0, 5.0, -2.0], [0.0, 3.0, 8.0], [4.0, -1.0, 2.0], [6.0, 0.5, -3.0]])
+_Q_OF_4 = torch.tensor([[1.0, 5.0, -2.0], [0.5, 3.0, 8.0], [4.0, -1.0, 2.0], [6.0, 0.7, -3.0]])
 expected_target = Exercise(
     "expected_target",
     doc="Check notebook 04's `my_expected_target(probs, table, batch)`: the target of expected SARSA, γ = 0.99.",

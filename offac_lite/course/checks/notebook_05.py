@@ -59,7 +59,7 @@ _losses = observer(
     {0: "the gradient with respect to the policy", 1: "the gradient that reaches Q"},
     loss=True,
 )
-_NAMES = "the logits", "Q", "the states", "the stored action", "the draws", "K"
+_NAMES = None, "Q", "the states", "the stored action", "the draws", "K"
 _SEEDS = "correct without seeds, but notebook 06 puts an axis of seeds in front"
 _COUNT = "count the axes from the end, or average over everything"
 resampled_loss = Exercise(
@@ -135,6 +135,8 @@ leave_one_out = Exercise(
         "sum",
         "return others": "this is the baseline; the advantage is Q minus it",
         "return others - q": "the sign is flipped: it is Q minus the baseline",
+        "return q - q.sum(-2, keepdim=True) - q / (q.shape[-2] - 1)": "brackets are missing: the sum of the others is "
+        "a difference, which as a whole is divided by K − 1, and as a whole subtracted from Q",
         "return q - q.roll(1, -2)": "you subtract one other action's Q where the mean of all the others is wanted",
         "return q - q.mean()": "you average over everything: the baseline belongs to one state",
         "return (q - q.mean(-2, keepdim=True)) / q.std(-2, keepdim=True)": "you also divide by the spread of Q: that "
@@ -165,6 +167,9 @@ def _own_loss(policy, critic, obs, stored_action, action_samples, generator):
     return -(log_prob * (q - others)).mean()
 
 
+_OTHER_DRAWS = (
+    "your baseline is the mean of actions that are drawn once more: it is that of the K − 1 others in the same draw"
+)
 _WITH_OTHERS = {
     "(K = 6)": (*_BATCH, 6),
     "(K = 2)": (*_BATCH, 2),
@@ -184,6 +189,16 @@ own_loss = Exercise(
         "(q.sum(-2, keepdim=True) - q) / (q.shape[-2] - 1) → q.mean(-2, keepdim=True)": resampling.OWN_Q,
         "(q.sum(-2, keepdim=True) - q) / (q.shape[-2] - 1) → q.mean(-1, keepdim=True)": "you average over the batch of "
         "states: the baseline belongs to one state, so average over its K actions",
+        "(q.shape[-2] - 1) → q.shape[-2]": "you leave the own Q out of the sum but still divide by K: there are K − 1 "
+        "others",
+        ("sum(-2 → sum(-1", "shape[-2] → shape[-1]"): "the others in your mean are other states: the actions of one "
+        "state stand along the axis before the last",
+        "(q.sum(-2, keepdim=True) - q) / (q.shape[-2] - 1) → critic(obs, stored_action).detach().unsqueeze(-2)": "your "
+        "baseline is Q of the stored action: the mean of the other drawn actions is wanted",
+        "(q.sum(-2, keepdim=True) - q) / (q.shape[-2] - 1) → critic(obs, pi.sample(action_samples - 1, "
+        "generator=generator)).detach().mean(-2, keepdim=True)": _OTHER_DRAWS,
+        "(q.sum(-2, keepdim=True) - q) / (q.shape[-2] - 1) → critic(obs, pi.sample(action_samples, "
+        "generator=generator)).detach().mean(-2, keepdim=True)": _OTHER_DRAWS,
         "(q - others) → others": "the weight is the baseline: it has to be Q minus the baseline",
         "(q - others) → (others - q)": resampling.SIGN,
         "critic(obs, action) → critic(obs, pi.sample(action_samples, generator=generator))": resampling.TWO_DRAWS,

@@ -41,13 +41,21 @@ patient_a = Exercise(
     doc="Check the repair of patient A, `my_q_target(reward, ended, next_value, gamma)`.",
     right=equations.v_target,
     plain=_q_target,
-    observe=observer({"": (_REWARD, _ENDED, _NEXT_VALUE, 0.9)}, "y"),
+    observe=observer(
+        {
+            "(no end in the batch)": (_REWARD, torch.zeros_like(_ENDED), _NEXT_VALUE, 0.9),
+            "(two ends in the batch)": (_REWARD, _ENDED, _NEXT_VALUE, 0.9),
+        },
+        "y",
+    ),
     mistakes={
         _planted_a: "y still bootstraps past the end: where d is true, nothing comes after r",
         "~ended → ended": "the mask is inverted: you bootstrap only where the episode is over",
         "return (reward + gamma * next_value) * ~ended": "the last reward is lost: the mask takes away r as well, and "
         "r was really paid",
         "return reward": "nothing is bootstrapped at all: y looks one step ahead and no further",
+        "next_value * ~ended → next_value * ~ended.any()": "one end in the batch switches V(s′) off for all of it: "
+        "each transition has a d of its own",
         "return gamma * (reward + next_value * ~ended)": "r is discounted too; it is paid now, only V(s′) comes later",
         "* ~ended → - ended.double()": "you subtract d itself: y is lower at the end, and the value of s′ is still in "
         "it",
@@ -96,8 +104,8 @@ _ACTOR_MISTAKES = {
     **resampling.WEIGHTING,
     ".mean() → .mean(0).sum()": "you add up the states of the batch where their mean is wanted: a larger batch would "
     "mean larger steps",
-    "- value →": "the baseline is gone: the gradient stays unbiased but gets much noisier. The weight Q − V was not "
-    "the bug",
+    "- value →": "your gradient has no baseline: V has to be subtracted from Q before log π multiplies. Without a "
+    "baseline the gradient stays unbiased but gets much noisier",
     "return -(log_prob.detach() * (q - value)).mean()": "the gradient is cut at the wrong factor: it has to flow "
     "through log π, and through nothing else",
     ("-(log_prob → (log_prob", ".mean() → .mean().abs()"): f"the loss may be negative or positive, and yours is never "
@@ -138,6 +146,19 @@ def _planted_d(q_all, action, target):
     return 0.5 * (q - target).square().mean()
 
 
+def _explain_d(seen: Observations, right: Observations) -> str | None:
+    """Say that the distance from y does not count, but on which side of y Q is."""
+    yours, wanted = (x["the gradient with respect to Q"] for x in (seen, right))
+    size = yours.abs().max()
+    if size and torch.allclose(yours, size * wanted.sign()):
+        return (
+            "the gradient is equally large for every distance between Q and y, as with an absolute error or a Huber "
+            "loss: the square of the distance is wanted"
+        )
+    return None
+
+
+_ROWS_OF_ACTIONS = "the actions pick rows here: the rows are states, and each row needs the entry of its own action"
 patient_d = Exercise(
     "patient D",
     doc="Check the repair of patient D, `my_critic_loss(q_all, action, target)`.",
@@ -154,11 +175,11 @@ patient_d = Exercise(
         "prediction is pulled to every target",
         "0.5 * →": "the factor ½ is missing: every step is twice as long",
         "(q - → (q_all.amax(-1) -": "you train the best action's Q; y belongs to the action that was taken",
+        "(q - target) → (q_all[action] - target.unsqueeze(-1))": _ROWS_OF_ACTIONS,
         "(q - target) → (q_all - target.unsqueeze(-1))": "you pull all the actions of a state to y: it belongs to one "
         "of them, the action that was taken",
         "(q - → (q_all[0, action] -": "all the actions are looked up in the first state; each row has its own",
-        "(q - → (q_all[action] -": "the actions pick rows here: the rows are states, and each row needs the entry of "
-        "its own action",
+        "(q - → (q_all[action] -": _ROWS_OF_ACTIONS,
         "(q - → (q_all[:, action] -": "every row is looked up at every action; each row has an action of its own",
         "(q - → (q_all.gather(0, action.unsqueeze(0)) -": "the action picks a row of the table here; the rows are "
         "states, and the actions stand side by side",
@@ -166,6 +187,7 @@ patient_d = Exercise(
         ".mean() →": "one number is wanted, the mean over the batch: yours is one for each row",
         "(q - → (q.detach() -": "no gradient reaches Q",
     },
+    explain=_explain_d,
     praise="healed: every prediction is compared with its own target, and with no other",
     planted=_planted_d,
 )
@@ -215,8 +237,12 @@ patient_e = Exercise(
         (*resampling.ONE_DRAW, "return log_prob.expand(action_samples, -1), q.expand(action_samples, -1)"): "you draw "
         "one action per state and repeat it: K copies are not K draws",
         "return q, log_prob": "the two come back in the wrong order: log π first, then Q",
-        "return log_prob, (pi.probs.detach() * q_all).sum(-1).expand(q.shape)": f"this is V(s), {_DRAWN_IS_WANTED}",
-        "return log_prob, q_all.amax(-1).expand(q.shape)": f"this is the best action's Q, {_DRAWN_IS_WANTED}",
+        "return log_prob, (pi.probs.detach() * q_all).sum(-1).unsqueeze(-2).expand(q.shape)": f"this is V(s), "
+        f"{_DRAWN_IS_WANTED}",
+        "return log_prob, q_all.amax(-1).unsqueeze(-2).expand(q.shape)": f"this is the best action's Q, "
+        f"{_DRAWN_IS_WANTED}",
+        "return log_prob, q - (pi.probs.detach() * q_all).sum(-1).unsqueeze(-2)": "V(s) is subtracted from Q: Q itself "
+        "is wanted, for the actor's loss subtracts V(s)",
         "return log_prob, q_all": "this is Q of all the actions there are: one Q for each of the *drawn* actions is "
         "wanted",
         "pi.sample(action_samples, → pi.sample(": "the axis of the drawn actions is missing: one row for each of the K "
@@ -311,6 +337,7 @@ _ROWS = torch.tensor(
         [9, 1, 0.5, -0.5, 9, 1, -0.5],
         [9, 0, 0.0, 2.0, 9, 1, 0.0],
         [9, 2, 0.0, 2.0, 9, 4, 2.0],
+        [9, 4, 2.0, 2.0, 9, 5, 2.0],
     ]
 )
 wrong_rows = Exercise(
@@ -327,6 +354,10 @@ wrong_rows = Exercise(
         ".any(1) → .any()": "one answer for each row is wanted: yours is one for all of them",
         "obs[:, 1] + 1 → obs[:, 1]": "in a correct row the step of s′ is one more than that of s",
         "action[:, 0] → obs[:, 2]": "the last number of s′ is the action of this row; the one in s led to s",
+        "return (next_obs[:, :2] != follows[:, :2]).any(1) | (obs[:, 2] != action[:, 0])": "you compare the action "
+        "with the last number of s, the action that led to s: that of this row stands in s′",
+        "(next_obs != follows).any(1) → (next_obs != follows).any(1) & ((next_obs[:, 0] != obs[:, 0] + 1) | (next_obs"
+        "[:, 1] != 0))": "a row whose s′ is the first state of the next episode passes: s did not lead there",
         "[obs[:, 0] → [next_obs[:, 0]": "a row whose s′ belongs to another episode passes",
         "obs[:, 1] + 1 → next_obs[:, 1]": "a row whose s′ is not the next step passes",
         "action[:, 0] → next_obs[:, 2]": "a row whose action was not executed passes",

@@ -191,9 +191,9 @@ def gradient(output: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
 
 def same(one: Observations, two: Observations) -> bool:
     """Tell whether every observation in `two` is also in `one`, with the same shape and values."""
-    return all(
-        k in one
-        and one[k].shape == two[k].shape
-        and torch.allclose(one[k].double(), two[k].double(), 1e-4, 1e-6, equal_nan=True)
-        for k in two
-    )
+    return all(k in one and one[k].shape == two[k].shape and close(one[k], two[k]).all() for k in two)
+
+
+def close(one: torch.Tensor, two: torch.Tensor, rtol: float = 1e-4, atol: float = 1e-6) -> torch.Tensor:
+    """Tell which entries of two tensors are close, whatever their dtypes are."""
+    return torch.isclose(one.double(), two.double(), rtol, atol, equal_nan=True)

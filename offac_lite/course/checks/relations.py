@@ -1,16 +1,16 @@
 """What wrong numbers show of themselves, where no known mistake gives exactly these: words that are true of them."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from offac_lite.course.checks.observing import Observations, Observer, same
+from offac_lite.course.checks.observing import Observations, Observer, close, same
 from offac_lite.course.checks.tables import SPOKEN
 
 
-def spoken_arguments(plain: Callable, observe: Callable, spoken: Mapping[str, str] | None) -> list[str]:
-    """Name the arguments that the observed cases hold."""
+def spoken_arguments(plain: Callable, observe: Callable, spoken: Mapping[str, str] | None) -> list[str | None]:
+    """Name the arguments that the observed cases hold; None stands for one that a student has no name for."""
     names = getattr(observe, "names", None) or inspect.signature(plain).parameters
     return [(SPOKEN | dict(spoken or {})).get(name, name) for name in names]
 
@@ -48,6 +48,14 @@ def other_dtype(seen: Observations, right: Observations) -> str | None:
     return None
 
 
+def no_flags(seen: Observations, right: Observations) -> str | None:
+    """Say that numbers stand where true or false is wanted."""
+    for key, wanted in right.items():
+        if wanted.dtype == torch.bool and seen[key].dtype != torch.bool:
+            return f"true or false is wanted in every place, and {key} holds numbers ({str(seen[key].dtype)[6:]})"
+    return None
+
+
 def other_shape(seen: Observations, right: Observations) -> str:
     """Name the first wrong shape."""
     for key, wanted in right.items():
@@ -65,21 +73,17 @@ def shape_reason(seen: Observations, right: Observations) -> str:
     if yours.ndim > wanted.ndim and yours.numel() == wanted.numel():
         return ": there is an axis of 1 too many"
     if yours.ndim < wanted.ndim:
-        return ": an axis is gone that has to stay. Did you average over the right axes?"
-    return (
-        ": did you average over the right axes?"
-        if yours.numel() == wanted.numel()
-        else ": the number of entries differs"
-    )
+        return ": an axis is gone that has to stay"
+    return ": the axes are in another order" if yours.numel() == wanted.numel() else ": the number of entries differs"
 
 
 def changing(observe: Callable, function: Callable, seen: Observations) -> str | None:
     """Say that a function gives other numbers when it is called again."""
     try:
-        again = observe(function)
+        same_again = all(same(observe(function), seen) for _ in range(3))  # once may be by chance
     except Exception:
         return "your function stops when it is called again with the same arguments"
-    if same(again, seen):
+    if same_again:
         return None
     return "your function gives other numbers each time: it draws at random, or keeps something from call to call"
 
@@ -111,7 +115,7 @@ def factors(seen: Observations, wanted: Observations) -> dict[str, float] | None
                 return None
             continue
         c = ((x * y).sum() / y.square().sum()).item()
-        if not torch.allclose(x, c * y, 1e-3, 1e-6) or abs(c) < 1e-6:
+        if not close(x, c * y, 1e-3).all() or abs(c) < 1e-6:
             return None
         found[key] = c
     return found or None
@@ -125,17 +129,33 @@ def shares(seen: Observations, right: Observations, other: Observations) -> bool
         torch.cat([(x[k].double() - v.double()).flatten() for k, v in right.items()]) for x in (seen, other)
     )
     c = (yours * added).sum() / added.square().sum()
-    return bool(torch.allclose(yours, c * added, 1e-3, 1e-5)) and abs(c) > 1e-5
+    return bool(close(yours, c * added, 1e-3, 1e-5).all()) and abs(c) > 1e-5
 
 
-def said_of(c: float) -> str:
+def said_of(c: float, what: str = "what it should be") -> str:
     """Put a factor into words."""
     if abs(c + 1) < 1e-3:
         return "every number has the opposite sign"
     sign = "has the opposite sign and " if c < 0 else ""
     size = abs(c)
     times = f"{size:.3g} times" if size > 1 or size < 0.01 else f"{size:.3g} of"
-    return f"every number {sign}is {times} what it should be"
+    return f"every number {sign}is {times} {what}"
+
+
+def everywhere(seen: Observations, right: Observations) -> str | None:
+    """Say that the result is the same number everywhere, where it should not be: many mistakes give that."""
+    values = {k: v for k, v in right.items() if "gradient" not in k}
+    if not values or any(seen[k].shape != v.shape for k, v in values.items()):
+        return None
+    yours, wanted = (torch.cat([x[k].double().flatten() for k in values]) for x in (seen, right))
+    if len(yours) < 3 or not close(yours, yours[0]).all() or close(wanted, wanted[0]).all():
+        return None
+    if all(v.dtype == torch.bool for v in values.values()):
+        one, other = ("true", "false") if yours[0] else ("false", "true")
+        return f"your answer is {one} everywhere, also where it should be {other}"
+    if not yours.any():
+        return "every number is 0: is it rounded down to a whole number, limited to 0, or multiplied by 0?"
+    return f"every number is {yours[0]:.4g}, in all cases"
 
 
 def multiple(seen: Observations, right: Observations) -> str | None:
@@ -165,7 +185,7 @@ def multiple(seen: Observations, right: Observations) -> str | None:
     if any(seen[k].shape != v.shape for k, v in wrong.items()):
         return None
     differences = torch.cat([(seen[k].double() - v.double()).flatten() for k, v in wrong.items()])
-    if len(differences) > 2 and torch.allclose(differences, differences[0], 1e-3):
+    if len(differences) > 2 and close(differences, differences[0], 1e-3, 1e-8).all():
         what = "" if len(wrong) == len(values) else f" in {' and '.join(wrong)}, and all else is right"
         return f"every number is off by {differences[0].item():+.3g}{what}"
     return None
@@ -174,30 +194,42 @@ def multiple(seen: Observations, right: Observations) -> str | None:
 # --------------------------------------------------------------------------------- where it differs, on what it hangs
 
 
-def where(observe: Observer, names: list[str], seen: Observations, right: Observations) -> str | None:
-    """Say at which entries it is wrong, in terms of an argument."""
-    wrong = {k for k, v in right.items() if not same(seen, {k: v})}
-    for case, given in observe.cases.items():
-        for key in wrong:
-            if key.endswith(case) and seen[key].shape == right[key].shape:
-                off = ~torch.isclose(seen[key].double(), right[key].double(), 1e-4, 1e-6)
-                if 0 < off.sum() < off.numel() and (words := _in_terms_of(off, names, given)):
-                    return f"your numbers are wrong exactly where {words}, and right elsewhere"
+def where(observe: Observer, names: list[str | None], seen: Observations, right: Observations) -> str | None:
+    """Say at which entries it is wrong, in terms of an argument, if that holds in all cases."""
+    wrong = [k for k, v in right.items() if not same(seen, {k: v})]
+    for what in dict.fromkeys(
+        k.removesuffix(case).strip() for k in wrong for case in observe.cases if k.endswith(case)
+    ):
+        keys = {case: f"{what} {case}".strip() for case in observe.cases}
+        keys = {case: key for case, key in keys.items() if key in right}
+        if not keys or any(seen[k].shape != right[k].shape for k in keys.values()):
+            continue
+        off = torch.cat([~close(seen[k], right[k]).flatten() for k in keys.values()])
+        columns = []
+        for i in range(len(names)):  # an argument counts if it has an entry for each of the result's
+            given = [observe.cases[case][i] for case in keys]
+            fits = all(getattr(x, "shape", None) == right[k].shape for x, k in zip(given, keys.values(), strict=True))
+            columns.append(torch.cat([x.flatten() for x in given]) if fits else None)
+        if 0 < off.sum() < off.numel() and (words := _in_terms_of(off, names, columns)):
+            return f"your numbers are wrong exactly where {words}, and right elsewhere"
     return None
 
 
-def _in_terms_of(off: torch.Tensor, names: list[str], given: tuple) -> str | None:
+def _in_terms_of(off: torch.Tensor, names: list[str | None], given: Sequence) -> str | None:
     """Say where a mask is true, in terms of the arguments."""
-    flags = {n: x for n, x in zip(names, given, strict=False) if isinstance(x, torch.Tensor) and x.dtype == torch.bool}
+    pairs = [(n, x) for n, x in zip(names, given, strict=False) if n and isinstance(x, torch.Tensor)]
+    flags = {n: x for n, x in pairs if x.dtype == torch.bool}
     if len(flags) > 1 and all(x.shape == off.shape for x in flags.values()):
-        rows = {tuple(x[tuple(place)].item() for x in flags.values()) for place in off.nonzero().tolist()}
+        rows, others = (
+            {tuple(x[tuple(place)].item() for x in flags.values()) for place in mask.nonzero().tolist()}
+            for mask in (off, ~off)
+        )
         said = [
             " and ".join(f"{n} is {str(v).lower()}" for n, v in zip(flags, row, strict=True)) for row in sorted(rows)
         ]
-        return ", or ".join(said)
-    pairs = list(zip(names, given, strict=False))
-    for name, x in sorted(pairs, key=lambda pair: getattr(pair[1], "dtype", None) != torch.bool):  # flags first
-        if isinstance(x, torch.Tensor) and x.shape == off.shape:
+        return None if rows & others else ", or ".join(said)
+    for name, x in sorted(pairs, key=lambda pair: pair[1].dtype != torch.bool):  # flags first
+        if x.shape == off.shape:
             tests = (
                 {"is true": x, "is false": ~x}
                 if x.dtype == torch.bool
@@ -219,52 +251,51 @@ def cases(seen: Observations, right: Observations, given: Mapping) -> str | None
     return None
 
 
-def unused(observe: Observer, names: list[str], function: Callable, right: Callable) -> str | None:
+def unused(observe: Observer, names: list[str | None], function: Callable, right: Callable) -> str | None:
     """Name an argument that the result should depend on, and does not in any case."""
     first = next(iter(observe.cases.values()))
     for i, name in enumerate(names[: len(first)]):
         found = []
-        for given in observe.cases.values():
+        for given in observe.cases.values() if name else ():
             try:
                 yours, wanted = (_depends(observe, f, given, i) for f in (function, right))
+                if yours is not None and wanted is not None and wanted.any():
+                    found.append(bool(yours.any()) or not _ignores(observe, function, given, i))
             except Exception:  # a variation that one of the two cannot take
                 continue
-            if yours is not None and wanted is not None and wanted.any():
-                found.append(bool(yours.any()))
         if found and not any(found):
             return f"{next(iter(observe.one(right, *first)))} does not depend on {name}: it should"
     return None
 
 
-def dependence(observe: Observer, names: list[str], function: Callable, right: Callable) -> str | None:
+def dependence(observe: Observer, names: list[str | None], function: Callable, right: Callable) -> str | None:
     """Vary one entry of one argument at a time; say where the result depends on another entry than it should."""
     said = None
     for case, given in observe.cases.items():
         for i, name in enumerate(names[: len(given)]):
             try:
-                yours, wanted = (_depends(observe, f, given, i) for f in (function, right))
+                yours, wanted = (_depends(observe, f, given, i) for f in (function, right) if name)
+                if yours is None or wanted is None or yours.shape != wanted.shape:
+                    continue
+                ignored = wanted.any() and not yours.any() and _ignores(observe, function, given, i)
             except Exception:  # a variation that one of the two cannot take
                 continue
-            if yours is None or wanted is None or yours.shape != wanted.shape:
-                continue
-            place, what = f" {case}".rstrip(), next(iter(observe.one(right, *given)))
-            if wanted.any() and not yours.any():
+            what, result = next(iter(observe.one(right, *given).items()))
+            place = f" {case}".rstrip()
+            if ignored:
                 return f"{what} does not depend on {name}{place}: it should"
             if yours.any() and not wanted.any():
                 return f"{what} depends on {name}{place}, and should not"
             more = yours & ~wanted
             if said is None and more.any():
-                own = more.shape[0] == more.shape[1] and not (more & ~torch.eye(len(more), dtype=torch.bool)).any()
-                if own:
+                if _at_its_own(more, given[i], result.shape):
                     said = f"some entries of {what} depend on {name}{place} where they should not"
                 elif isinstance(given[i], torch.Tensor):
                     said = (
                         f"an entry of {what} depends on {name} at other places than its own{place}: states, actions "
                         "or seeds that have nothing to do with each other are mixed"
                     )
-                elif words := _in_terms_of(
-                    more[0].reshape(next(iter(observe.one(right, *given).values())).shape), names, given
-                ):
+                elif words := _in_terms_of(more[0].reshape(result.shape), names, given):
                     said = f"{what} depends on {name} where {words}{place}, and should not"
             if said is None and (wanted & ~yours).any():
                 said = f"some entries of {what} do not depend on {name}{place} where they should"
@@ -277,8 +308,31 @@ def _depends(observe: Observer, function: Callable, given: tuple, i: int) -> tor
     rows = []
     for varied in _variations(given[i]):
         now = next(iter(observe.one(function, *given[:i], varied, *given[i + 1 :]).values())).double()
-        rows.append(~torch.isclose(now, base, 1e-5, 1e-7).flatten())
+        rows.append(~close(now, base, 1e-5, 1e-7).flatten())
     return torch.stack(rows) if rows else None
+
+
+def _ignores(observe: Observer, function: Callable, given: tuple, i: int) -> bool:
+    """Tell whether nothing changes even when all entries of argument i change together."""
+    x = given[i]
+    if not isinstance(x, torch.Tensor):
+        return True
+    if x.dtype == torch.bool:
+        together = [~x, torch.zeros_like(x), torch.ones_like(x)]
+    elif x.is_floating_point():
+        together = [0.5 * x + 0.3, x.flip(0), x.flip(-1), x + 3 * x.abs().max(), x - 3 * x.abs().max()]
+    else:
+        together = [(x + 1) % (x.max() + 1), x.flip(0), x.flip(-1)]
+    base = observe.one(function, *given)
+    return all(same(observe.one(function, *given[:i], new, *given[i + 1 :]), base) for new in together)
+
+
+def _at_its_own(more: torch.Tensor, given, shape: torch.Size) -> bool:
+    """Tell whether only entries of an argument matter that belong to the same entry of the result."""
+    if not isinstance(given, torch.Tensor) or given.shape[: len(shape)] != shape:
+        return False
+    of_each = more.reshape(shape.numel(), -1, shape.numel()).any(1)
+    return not (of_each & ~torch.eye(len(of_each), dtype=torch.bool)).any()
 
 
 def _variations(x) -> list:
@@ -307,7 +361,7 @@ def example(observe: Observer, names: list[str], seen: Observations, right: Obse
         columns = all(isinstance(column, tuple) for column in given)
         if not (columns or all(isinstance(x, int | float) for x in given)) or seen[key].shape != right[key].shape:
             return ""
-        off = (~torch.isclose(seen[key], right[key], 1e-4, 1e-6)).flatten().nonzero().flatten().tolist()
+        off = (~close(seen[key], right[key])).flatten().nonzero().flatten().tolist()
         if off:
             j = off[0]
             row = ", ".join(f"{name} = {x[j] if columns else x:g}" for name, x in zip(names, given, strict=True))

@@ -129,8 +129,8 @@ AVERAGING = {
 }
 WEIGHTING = AVERAGING | {  # edits of return -(log_prob * …).mean()
     "log_prob * → log_prob.detach() *": DETACHED,
-    "log_prob * → log_prob.exp() *": "this weights by π, not by log π: drawing the actions already contributes the "
-    "factor π",
+    "log_prob * → log_prob.exp() *": "this weights by π, for the gradient of π is π times that of log π: drawing "
+    "the actions already contributes the factor π",
 }
 
 MEAN_UNDER_PI = {  # edits of return (probs * q).sum(-1)

@@ -29,6 +29,8 @@ retrace_coefficient = Exercise(
         "lam * (pi / beta).clamp(max=1) → (pi / beta).clamp(max=lam)": "λ is the upper bound here: the bound is 1, "
         "and λ multiplies the result",
         "lam * →": "λ is missing",
+        "lam * (pi / beta).clamp(max=1) → lam * torch.minimum(pi, beta)": "this is λ times the smaller of π and β: the "
+        "ratio π/β is limited to 1, so β has to divide",
         "lam * (pi / beta).clamp(max=1) → lam * pi": "this is the coefficient of tree backup, λ π: Retrace divides by "
         "β, so that a trace is cut less where β and π agree",
         "max=1 → min=1": "the ratio is bounded from below: the small ratios are the ones that have to stay",

@@ -63,7 +63,7 @@ SPOKEN = {  # how names of arguments and variables are called in a message; othe
 }
 
 OBJECTS = {"policy", "old_policy", "critic", "target_critic", "generator", "pi"}  # these are no values
-NUMBERS = {"gamma", "epsilon", "share", "tau", "batch_size", "action_samples", "n_envs", "per_update"}
+NUMBERS = {"gamma", "epsilon", "share", "tau", "batch_size", "action_samples", "n_envs", "per_update", "alpha", "lam"}
 
 
 # What may stand for a part {x} of the right answer, and the clause that says so; {w} is {x} in words.
@@ -84,8 +84,9 @@ VALUES = {
     "{x}.relu()": "negative values of {w} count as 0",
     "{x}.clamp(max=0.0)": "positive values of {w} count as 0",
     "{x}.sign()": "only the sign of {w} counts",
+    "{x}.clamp(max=1.0)": "{w} is never above 1",
     "{x}.clamp(-1, 1)": "{w} is clipped to ±1",
-    "{x}.clamp(max=1.0)": "{w} is clipped at 1",
+    "{x}.clamp(0.8, 1.2)": "{w} is clipped to 0.8 … 1.2",
     "{x}.exp()": "{w} is exponentiated once too often",
     "{x}.sigmoid()": "a sigmoid is taken of {w}",
     "{x}.log()": "the logarithm of {w} stands for {w}",
@@ -95,6 +96,7 @@ VALUES = {
     "{x} / {x}.sum(-1, keepdim=True)": "{w} is divided by its own sum along the last axis",
     "{x} / {x}.sum(0, keepdim=True)": "{w} is divided by its own sum along the first axis",
     "{x} / {x}.abs().max()": "{w} is divided by its largest value",
+    "{x} / {x}.mean()": "{w} is divided by its mean over everything",
     "{x}.cumsum(-1)": "{w} is added up along the last axis as you go",
     "{x}.cumsum(0)": "{w} is added up along the first axis as you go",
     "{x}.double().mean().to({x}) + 0 * {x}": "{w} is replaced by its mean over everything",
@@ -113,6 +115,10 @@ VALUES = {
     "its mean, divided by its spread",
     "({x} - {x}.mean(-2, keepdim=True)) / {x}.std(-2, keepdim=True)": "{w} is normalised along the axis before the "
     "last: less its mean, divided by its spread",
+    "({x} - {x}.mean(-1, keepdim=True)) / {x}.std(-1, False, keepdim=True)": "{w} is normalised along the last axis: "
+    "less its mean, divided by its spread",
+    "({x} - {x}.mean(-2, keepdim=True)) / {x}.std(-2, False, keepdim=True)": "{w} is normalised along the axis before "
+    "the last: less its mean, divided by its spread",
     "{x} / {x}.std()": "{w} is divided by its spread",
     "{x}.flip(-1)": "{w} is paired in the wrong order, its last axis reversed",
     "{x}.flip(-2)": "{w} is paired in the wrong order, its axis before the last reversed",
@@ -167,12 +173,13 @@ AXES = {
     "-1, keepdim=True": "over the last axis, which is kept",
     "-2, keepdim=True": "over the axis before the last, which is kept",
 }
-REDUCTIONS = {
+REDUCTIONS = {  # {where}: over which axis, or in the place of what
     "{x}.sum({axes})": "a sum is taken {where}",
     "{x}.mean({axes})": "a mean is taken {where}",
     "{x}.amax({axes})": "the largest value is taken {where}",
     "{x}.amin({axes})": "the smallest value is taken {where}",
     "{x}.median({axes}).values": "the median is taken {where}",
+    "{x}.median()": "the median is taken over everything",
     "{x}.logsumexp({axes})": "log-sum-exp, a soft maximum, is taken {where}",
     "{x}.sum({axes}) / ({x}.shape[-1] - 1)": "a sum is taken {where} and divided by one less than the length",
     "{x}.prod({axes})": "a product is taken {where}",
@@ -204,6 +211,7 @@ OPERATORS = {
         "{r} - {l}": "the difference is taken the other way round",
         "{l} / {r}": "{l} is divided by {r} where they should be subtracted",
     },
+    ast.Mod: {"{l} // {r}": "the quotient stands for the remainder"},
     ast.Div: {
         "{l}": "the division by {r} is missing",
         "{l} * {r}": "{r} multiplies instead of dividing",
@@ -214,6 +222,12 @@ OPERATORS = {
         "{l} - {r}": "{r} is subtracted instead of dividing",
     },
 }
+OF_A_NUMBER = {  # what is said of an operator beside a plain number, in the place of the words above
+    ast.Add: {"{l}": "{r} is not added", "{l} - {r}": "{r} is subtracted instead of added"},
+    ast.Sub: {"{l}": "{r} is not subtracted", "{l} + {r}": "{r} is added instead of subtracted"},
+}
+SYMBOLS = {ast.Mult: "*", ast.Div: "/"}
+CENTRED = "is subtracted from", "is normalised"  # said of Q or the weight, not of log π, with which they are multiplied
 MISSING = {  # methods and functions that may have been forgotten
     "exp": "the exponential of {w}",
     "log": "the logarithm of {w}",

@@ -103,11 +103,28 @@ def clinic_lab(charts: Mapping[str, Chart], healthy: Chart) -> Lab:
         row.style.button_width = "max-content"
     ranges = plots.clinic_ranges(dict(charts) | {"healthy": healthy}, SHOWN)
     view = plots.ClinicView(ranges, n_agents.pop(), model.steps.tolist())
-    questions = _questions(*model.steps[[0, -1]].tolist()) if set(charts) == set("CEFGI") else ()
+    about = {frozenset("ABDH"): _questions_of_four, frozenset("CEFGI"): _questions_of_five}.get(frozenset(charts))
+    questions = about(*model.steps[[0, -1]].tolist()) if about else ()
     return Lab(controls, model, view, _summary, questions=questions)
 
 
-def _questions(first: int, last: int) -> list[Question]:
+def _questions_of_four(first: int, last: int) -> list[Question]:
+    """Return the questions about the four patients of notebook 07."""
+    return [
+        Question(
+            "At the first reading the returns do not differ. Which instrument finds all ten agents of one patient?",
+            lambda on, result: (on["patient"], on["instrument"], on["step"]) == ("B", "cosine", first),
+            "The cosine finds those of B.",
+        ),
+        Question(
+            "At the end, one patient's return is that of the healthy agents. Does another instrument find it?",
+            lambda on, result: (on["patient"], on["step"]) == ("H", last) and on["instrument"] != "return",
+            "No. In every instrument, H is like the healthy agents.",
+        ),
+    ]
+
+
+def _questions_of_five(first: int, last: int) -> list[Question]:
     """Return the questions about the five patients of the chapter on more patients."""
     return [
         Question(
