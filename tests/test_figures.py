@@ -233,9 +233,10 @@ def test_what_is_said_of_the_runs(runs):
     assert late("old data", "naive") < 50 and late("old data", "Q-critic alone") < 100 < late("old data", "both")
     assert late("old data", "importance, V") < 0.8 * late("old data", "both")
     assert late("random data only", "both") < 200
-    assert late("K, Q", "K = 1") < late("K, Q", "K = 4") < 480 < late("K, Q", "K = 16")
+    assert late("young", "naive") < late("young", "Q-critic alone") < late("young", "both")
+    assert late("K, Q", "K = 1") < late("K, Q", "K = 4") < 495 < late("K, Q", "K = 16")
     for name in ("K = 8, leave-one-out", "K = 2, leave-one-out", "reparameterised"):
-        assert min(seed[-1] for seed in runs["pendulum"][name]["returns"]) > -200
+        assert round(late("pendulum", name)) == -154
     for name in ("K = 1, Q", "K = 8, Q"):
         assert max(seed[-1] for seed in runs["pendulum"][name]["returns"]) < -1000
 
@@ -253,7 +254,8 @@ def test_the_readme_s_means_are_those_of_the_table(runs):
     weights = [late(group, "importance, V") for group in ("young", "old data")]
     assert "on young data ({}) and fall behind on old data ({}).".format(*weights) in said
     assert f"even both fixes come to {late('random data only', 'both')}." in said
-    assert late("K, Q", "K = 16") == late("K, Q − V", "K = 1") == 500
+    assert "with Q itself learn CartPole nearly as well as one with Q − V" in said
+    assert late("K, Q", "K = 16") == 499 and late("K, Q − V", "K = 1") == 500
 
 
 def test_what_is_said_of_break_even(runs):
