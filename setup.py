@@ -23,6 +23,7 @@ class BuildWithCourse(build_py):
             here / "figures" / "soft_actor_critic.json",
             here / "figures" / "many_updates.json",
             here / "figures" / "more_tasks.json",
+            here / "figures" / "fixed_data.json",
             here / "figures" / "episodes.json",
             here / "figures" / "more_patients.json",
         ]

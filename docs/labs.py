@@ -8,6 +8,7 @@ import html
 import io
 import itertools
 import json
+import math
 import re
 from pathlib import Path
 
@@ -57,6 +58,11 @@ GRIDS = {  # notebook, function → control → values; other controls keep thei
         horizon=(8, 16),
         right=(0.3, 0.6, 0.9),
         n=(100, 1_000, 100_000),
+    ),
+    ("further/fixed_data", "fixed_data_lab"): dict(
+        data=("random", "mostly right"),
+        play=("most probable", "drawn"),
+        temperature=(0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, math.inf),
     ),
     ("further/continuous_actions", "continuous_lab"): dict(
         landscape=("one peak", "two humps"),

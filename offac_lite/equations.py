@@ -172,6 +172,26 @@ def leave_one_out(q: Tensor) -> Tensor:
     return (q - q.mean(-2, keepdim=True)) * (q.shape[-2] / (q.shape[-2] - 1))
 
 
+def awac_loss(log_prob: Tensor, advantage: Tensor, temperature: float) -> Tensor:
+    """Return −Σ w log π(a|s) over the batch, w = softmax(Â(s, a) / λ), one loss per seed.     Equation (F.1)
+
+    *Data*: s and a from the buffer, whoever wrote them: this is the exception among the losses, it wants the *stored*
+    action. Its gradient is not that of J. It fits π to β(a|s) exp(Â/λ), a better version of the behaviour policy.
+
+    log_prob, advantage (..., B): the weights of a batch add up to 1, shape (...). The gradient flows through log π
+    alone. λ > 0 is in the units of Â; a large one makes all weights equal, which is behaviour cloning. Nair et al.
+    (2020), section 4.
+
+    >>> log_prob = torch.tensor([-1.0, -2.0], requires_grad=True)
+    >>> awac_loss(log_prob, torch.tensor([0.0, 1.0]), 1.0).backward()
+    >>> log_prob.grad
+    tensor([-0.2689, -0.7311])
+    """
+    _check.same_shape(log_prob=log_prob, advantage=advantage)
+    weight = torch.softmax(advantage.detach() / _check.positive("temperature", temperature), -1)
+    return -(weight * log_prob).sum(-1)
+
+
 def importance_ratio(log_prob: Tensor, behavior_log_prob: Tensor, clip: float | None = None) -> Tensor:
     """Return π(a|s) / β(a|s) of stored actions, detached, at most `clip` if given.         Equation (3.1)
 

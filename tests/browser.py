@@ -97,6 +97,7 @@ LABS = {  # how to show each of them, with small data where one needs data
     "two-critics": "labs.two_critics_lab()",
     "critic": "labs.critic_lab()",
     "continuous": "labs.continuous_lab()",
+    "fixed-data": "labs.fixed_data_lab()",
     "watch": "from tests.test_lab_watch import tiny_album\nlabs.watch_lab(tiny_album())",
     "map": "from tests.test_lab_watch import tiny_album\nlabs.map_lab(tiny_album())",
     "clinic": "from tests.test_lab_clinic import chart\nlabs.clinic_lab({'A': chart(1), 'B': chart(2, 1.0)}, chart())",

@@ -36,6 +36,7 @@ from tests import (
     test_checks_06,
     test_checks_continuous,
     test_checks_evidence,
+    test_checks_fixed_data,
     test_checks_stability,
 )
 from tests import test_checks_07 as clinical
@@ -75,6 +76,7 @@ TABLES = [
     test_checks_continuous,
     test_checks_stability,
     test_checks_evidence,
+    test_checks_fixed_data,
     clinical,
 ]
 TABLES = [(e, f) for module in TABLES for e, answers in module.TestAnswers.RIGHT.items() for f in answers]
@@ -148,6 +150,10 @@ def by_train(env_id="CartPole-v1", **options):
         assert torch.isfinite(run.returns).all()
 
     return go_on
+
+
+def by_awac(awac_loss, generator):
+    by_train(resampled_loss=lambda *given: awac_loss(*given[:4], 0.5), action_samples=1)(None, generator)
 
 
 def actor(actor_loss, generator):
@@ -366,6 +372,7 @@ NEXT = {
     "resampled_advantage": [advantages],
     "total_variance": [variances],
     "own_loss": [by_train(resampled_loss=None, action_samples=4)],
+    "awac_loss": [by_awac],
     "leave_one_out": [by_train(leave_one_out=None, baseline="leave-one-out", action_samples=4)],
     "polyak_update": [follows],
     "make_target": [targets],

@@ -49,7 +49,7 @@ def test_the_name_of_no_exercise_is_refused_with_the_names_that_there_are(judge,
 
 
 def test_an_exercise_is_known_by_the_name_that_a_notebook_calls():
-    assert len(checks.EXERCISES) == 43
+    assert len(checks.EXERCISES) == 44
     for name, exercise in checks.EXERCISES.items():
         assert getattr(checks, name) is exercise
         assert exercise.name.lower().replace(" ", "_") == name

@@ -11,9 +11,24 @@ import pytest
 import torch
 from PIL import Image
 
-from figures import ablations, episodes, make, many_updates, more_patients, more_tasks, soft_actor_critic
+from figures import (
+    ablations,
+    episodes,
+    fixed_data,
+    make,
+    many_updates,
+    more_patients,
+    more_tasks,
+    soft_actor_critic,
+)
 from offac_lite.course import plots
-from offac_lite.course.material import kept_many_updates, kept_patients, kept_sac_runs, kept_task_runs
+from offac_lite.course.material import (
+    kept_fixed_data,
+    kept_many_updates,
+    kept_patients,
+    kept_sac_runs,
+    kept_task_runs,
+)
 from offac_lite.envs import VectorEnv
 from offac_lite.play import act
 from tests.hostile import RC_PARAMS
@@ -81,6 +96,29 @@ def test_the_kept_runs_of_more_tasks_are_those_that_the_command_trains():
             assert run["steps"][-1] == 16_000
 
 
+def test_the_kept_runs_on_fixed_data_are_those_that_the_command_trains():
+    kept = kept_fixed_data()
+    assert list(kept.pop("data")) == list(kept) == list(fixed_data.DATA)
+    for runs in kept.values():
+        assert list(runs) == list(fixed_data.variants())
+        for run in runs.values():
+            assert run["updates"] == list(range(500, 5_001, 500))
+            for name in ("returns", "drawn", "entropy", "believed", "earned", "edge", "fell"):
+                assert len(run[name]) == fixed_data.N_SEEDS and all(len(row) == 10 for row in run[name])
+
+
+def test_what_is_played_from_given_states_is_what_the_environment_does():
+    start = torch.zeros(2, 3, 4)
+    start[1, :, 0], start[1, :, 1] = 2.3, 3.0  # near the end of the track, and on its way out
+    right = fixed_data.play(lambda obs: torch.ones(obs.shape[:2], dtype=torch.int64), start, 50, fixed_data.CARTPOLE)
+    assert right.fell[0].all() and right.edge[1].all() and not (right.edge[0] | right.fell[1]).any()
+    lengths = right.playing.sum(1)
+    assert torch.equal(lengths, right.length.long()) and lengths[1, 0] < 3 < lengths[0, 0]
+    wanted = 0.1 * (1 - 0.99 ** lengths[0, 0].item()) / 0.01
+    assert right.discounted[0, 0].item() == pytest.approx(wanted, rel=1e-5)
+    assert torch.equal(right.obs[:, 0], start)
+
+
 def test_the_lake_s_observation_is_the_square():
     lake = more_tasks.one_hot_lake()
     obs, _ = lake.reset(seed=0)
@@ -107,7 +145,7 @@ def test_maintaining_names_every_command_that_trains():
     assert set(re.findall(r"^\.venv/bin/python -m figures\.(\w+)$", MAINTAINING, re.MULTILINE)) == commands
 
 
-@pytest.mark.parametrize("command", [many_updates, more_patients, more_tasks, soft_actor_critic])
+@pytest.mark.parametrize("command", [fixed_data, many_updates, more_patients, more_tasks, soft_actor_critic])
 def test_what_is_kept_is_not_trained_again_and_stays_as_it_is(command, tmp_path, monkeypatch):
     before, copy = command.FILE.read_text(encoding="utf-8"), tmp_path / "kept.json"
     copy.write_text(before, encoding="utf-8")
@@ -192,6 +230,53 @@ def test_the_rows_on_more_tasks_are_those_of_the_kept_runs():
             mean, low, high, worst, best = (f"{number:.{digits}f}".replace("-", "−") for number in numbers)
             row = f"| {data} | {name} | {mean} [{low}, {high}] | {worst} | {best} |"
             assert row in MEASUREMENTS, row
+
+
+def test_the_rows_on_fixed_data_are_those_of_the_kept_runs():
+    kept = kept_fixed_data()
+    for data in fixed_data.DATA:
+        for name, run in kept[data].items():
+            cells = []
+            for how in ("returns", "drawn", "largest Q"):
+                late = make.second_half({"returns": run[how]}) if how in run else None
+                low, high = (0, 0) if late is None else make.stats.interval(late)
+                cells.append("—" if late is None else f"{make.stats.iqm(late):.0f} [{low:.0f}, {high:.0f}]")
+            above = int((make.second_half(run) >= 300).sum())
+            cells += [f"{torch.tensor(run[key])[:, -1].median():.1f}" for key in ("believed", "earned")]
+            row = f"| {data} | {name} | {above} of 16 | {' | '.join(cells)} |"
+            assert row in MEASUREMENTS, row
+
+
+def test_what_is_said_of_fixed_data():
+    kept = kept_fixed_data()
+    (random, right), about = (kept[data] for data in fixed_data.DATA), kept["data"]["random"]
+    both = torch.tensor(random["both fixes"]["returns"])
+    said = [f"{make.stats.iqm(both[:, i]):.0f}" for i in (0, 3)]
+    assert "has given {}, after 2,000 updates {}.".format(*said) in MEASUREMENTS
+    edge = torch.tensor(random["both fixes"]["edge"])[:, -1].mean().item()
+    assert about["ended at the edge"] == 1
+    assert (
+        f"{edge:.0%} of the episodes leave the track, which happens once in the {about['episodes']:,}" in MEASUREMENTS
+    )
+
+    def late(run, how="returns"):
+        return make.stats.iqm(make.second_half({"returns": run[how]})).item()
+
+    one_step = make.second_half({"returns": random["cloning"]["largest Q"]})
+    assert (one_step >= 475).all() and f"it comes to {late(right['cloning'], 'largest Q'):.0f}" in MEASUREMENTS
+    bonus = make.stats.interval(make.second_half(random["both fixes, α = 3"]))[0]
+    stored = [f"AWAC, λ = {t:g}" for t in fixed_data.TEMPERATURES]
+    assert bonus > max(make.stats.interval(make.second_half(random[name]))[1] for name in stored)
+    for name in stored[4:]:
+        assert late(random[name], "largest Q") > 498.5 > 460 > late(random[name])
+    above = [(make.second_half(run) >= 300).sum().item() for run in right.values()]
+    uniform = make.second_half({"returns": right["both fixes, α = 3"]["largest Q"]})
+    assert f"more than {max(above)} of 16" in MEASUREMENTS
+    assert f"nearly uniform, has {(uniform >= 300).sum().item()}." in MEASUREMENTS
+    assert make.second_half(right["AWAC, λ = 1"]).max() < 12
+    highest = torch.tensor(right["both fixes"]["believed"]).max(1).values
+    assert f"{int((highest > 10).sum())} of 16 believed in more than 10" in MEASUREMENTS
+    assert f"up to {round(highest.max().item(), -3):,.0f}." in MEASUREMENTS
 
 
 def test_the_numbers_on_bugs_outside_the_loss_are_those_of_the_kept_runs():
@@ -330,6 +415,23 @@ def test_the_words_say_what_the_figures_show(runs):
     assert said == ends
     likely, drawn, training = (make.stats.iqm(torch.tensor(data["evaluation"][n]))[1:] for n in make.EVALUATIONS)
     assert data["evaluation"]["steps"][1] == 4_000 and (likely > drawn).all() and (drawn > training).all()
+    fixed = {
+        data: {n: f"{make.stats.iqm(torch.tensor(x)):.0f}" for n, x in r.items()}
+        for data, r in make.fixed_data().items()
+    }
+    panels = make.FIGURES["fixed_data.png"].alt.split("On 20,000")[1:]
+    names = [
+        "both fixes",
+        "both fixes, α = 3",
+        "AWAC, λ = 0.01",
+        "AWAC, λ = 1",
+        "AWAC, λ = 10",
+        "cloning",
+        "cloning, largest Q",
+    ]
+    few = ["both fixes", "both fixes, α = 3", "AWAC, λ = 0.01", "AWAC, λ = 1", "cloning, largest Q"]
+    for panel, rows, shown in zip(panels, fixed.values(), (names, few), strict=True):
+        assert re.findall(r"to (\d+)", panel) == [rows[name] for name in shown]
     bias = make.bias_data()
     assert 2.7 < bias["stored"][20] < 3 and 0.4 < bias["resampled"][20] < 0.6
 

@@ -309,6 +309,12 @@ CALLS |= {
     "policy_gradient_loss": lambda: call(
         eq.policy_gradient_loss, log_prob=Real(randn(K, B)), advantage=Real(randn(K, B, seed=1))
     ),
+    "awac_loss": lambda: call(
+        eq.awac_loss,
+        log_prob=Real(randn(B), free("(B, 1)", "one fewer", "one")),
+        advantage=Real(randn(B, seed=1), free("(B, 1)", "one fewer", "one")),
+        temperature=Positive(0.5),
+    ),
     "reparameterized_loss": lambda: call(
         eq.reparameterized_loss, q=Real(randn(K, B), free("(B, 1)", "one fewer", "one", "swapped"))
     ),
@@ -991,6 +997,7 @@ PLAIN = (
     "td_advantage",
     "critic_loss",
     "policy_gradient_loss",
+    "awac_loss",
     "reparameterized_loss",
     "leave_one_out",
     "soft_q",

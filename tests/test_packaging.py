@@ -74,6 +74,7 @@ def test_the_wheel_brings_every_module_notebook_and_kept_run(wheel):
         ROOT / "figures" / "soft_actor_critic.json",
         ROOT / "figures" / "many_updates.json",
         ROOT / "figures" / "more_tasks.json",
+        ROOT / "figures" / "fixed_data.json",
         ROOT / "figures" / "episodes.json",
         ROOT / "figures" / "more_patients.json",
     ]

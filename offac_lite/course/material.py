@@ -59,6 +59,15 @@ def kept_patients() -> dict[str, Any]:
     return _kept("more_patients.json")
 
 
+def kept_fixed_data() -> dict[str, Any]:
+    """Return the runs on fixed data that the course keeps: data → variant → returns and what was measured of them.
+
+    >>> len(kept_fixed_data()["random"]["AWAC, λ = 1"]["returns"])
+    16
+    """
+    return _kept("fixed_data.json")
+
+
 def kept_episodes() -> dict[str, list[list[float]]]:
     """Return the play of three CartPole agents: name → position, angle and falls so far at each of 150 steps.
 

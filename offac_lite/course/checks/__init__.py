@@ -16,6 +16,7 @@ from offac_lite.course.checks.settings import ordinary_torch
 with ordinary_torch():  # the numbers of the exercises are made here
     from offac_lite.course.checks.continuous_actions import *
     from offac_lite.course.checks.evidence import *
+    from offac_lite.course.checks.fixed_data import *
     from offac_lite.course.checks.notebook_01 import *
     from offac_lite.course.checks.notebook_02 import *
     from offac_lite.course.checks.notebook_03 import *

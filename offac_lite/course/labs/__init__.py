@@ -6,6 +6,7 @@ from offac_lite.course.labs.clinic import *
 from offac_lite.course.labs.continuous import *
 from offac_lite.course.labs.critic import *
 from offac_lite.course.labs.dashboard import Dashboard as Dashboard
+from offac_lite.course.labs.fixed_data import *
 from offac_lite.course.labs.learning import *
 from offac_lite.course.labs.old_data import *
 from offac_lite.course.labs.replay import *

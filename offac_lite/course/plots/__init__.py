@@ -13,6 +13,7 @@ from offac_lite.course.plots.dashboard import *
 from offac_lite.course.plots.diagrams import *
 from offac_lite.course.plots.evidence import *
 from offac_lite.course.plots.exact import *
+from offac_lite.course.plots.fixed_data import *
 from offac_lite.course.plots.fixes import *
 from offac_lite.course.plots.lake import *
 from offac_lite.course.plots.learning import *
