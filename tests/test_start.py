@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import ModuleType, SimpleNamespace
 
 import nbformat
 import pytest
@@ -99,3 +100,15 @@ def test_jupyterlab_itself_takes_the_command(tmp_path):
     command = [sys.executable, "-m", "jupyterlab", NAMES[0], "--show-config-json"]
     out = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ, check=True)
     assert out.stdout.lstrip().startswith("{")
+
+
+@pytest.mark.parametrize("path", material.notebooks(), ids=lambda path: path.stem)
+def test_on_colab_and_only_there_the_first_cell_installs_the_course(path, monkeypatch):
+    cell = nbformat.read(path, as_version=4).cells[1]
+    shell = SimpleNamespace(asked=[], run_line_magic=lambda *words: shell.asked.append(words))
+    exec(cell.source, {"get_ipython": lambda: shell})
+    assert shell.asked == []
+    monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+    exec(cell.source, {"get_ipython": lambda: shell})
+    assert shell.asked == [("pip", "install -q offac-lite")]
+    assert "remove-cell" in cell.metadata.tags and cell.metadata.jupyter.source_hidden
