@@ -362,6 +362,25 @@ def test_the_manifest_says_what_is_drawn():
     assert list(manifest["versions"]) == list(make.LIBRARIES)
 
 
+def test_the_rows_on_the_weights_of_a_group_are_exact():
+    section = MEASUREMENTS.partition("## The weights of a group")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("| ")]
+    data = make.groups_data()
+    assert rows[1:] == [
+        [words, name, *(f"{numbers[key][at]:.3g}" for key in ("length", "cosine", "noise"))]
+        for at, words in ((0, "uniform"), (-1, "after 20 updates"))
+        for name, numbers in data.items()
+    ]
+    alt = make.FIGURES["group_weights.png"].alt
+    assert "with GRPO it is {:.2f} at first and {:.2f} at the end".format(*data["GRPO"]["cosine"][::20]) in alt
+    for name, words in (
+        ("Q itself", "{:.0f} at first and {:.0f}"),
+        ("RLOO", "{:.1f} and {:.1f}"),
+        ("GRPO", "{:.1f} and {:.1f}"),
+    ):
+        assert words.format(*data[name]["noise"][::20]) in alt
+
+
 def test_another_drawing_has_another_entry_and_the_last_digits_make_none():
     data = make.bias_data()
     file = "bias_against_age.png"
