@@ -51,9 +51,10 @@ PLACE = """lab => {
     const [around, own] = [lab.getBoundingClientRect(), image.getBoundingClientRect()];
     return [own.x - around.x, own.y - around.y, own.width, own.height];
 }"""
-SHA = """async image => {
-    const sum = await crypto.subtle.digest("SHA-256", await (await fetch(image.src)).arrayBuffer());
-    return Array.from(new Uint8Array(sum), byte => byte.toString(16).padStart(2, "0")).join("");
+SHA = """async image => {  // null where another picture takes its place meanwhile
+    const bytes = await fetch(image.src).then(picture => picture.arrayBuffer(), () => null);
+    const sum = bytes && await crypto.subtle.digest("SHA-256", bytes);
+    return sum && Array.from(new Uint8Array(sum), byte => byte.toString(16).padStart(2, "0")).join("");
 }"""
 PICTURE = ".offac-picture img"  # of a live lab; each new picture is a new element
 SAME_WORDS = "lab => lab.querySelector('.offac-picture img').alt === lab.querySelector('.offac-lab-summary').innerText"

@@ -116,6 +116,7 @@ def problems(notebook: NotebookNode) -> list[str]:
                 not lines and "it is empty",
                 lines > MAX_LINES and f"it has {lines} lines of code, more than {MAX_LINES}",
                 cell.execution_count != count and f"its number is {cell.execution_count}, not {count}",
+                sum("image/png" in o.get("data", {}) for o in cell.outputs) > 1 and "it shows more than one picture",
                 *_output_problems(cell.outputs),
             ]
         found += [f"cell {number} ({cell.cell_type}): {problem}" for problem in say if problem]

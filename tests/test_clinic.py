@@ -19,13 +19,14 @@ from tests.refresh_notebooks import ROOT
 NOTEBOOKS = [ROOT / "notebooks" / name for name in ("07_bug_clinic.ipynb", "further/more_patients.ipynb")]
 CELLS = [cell for path in NOTEBOOKS for cell in nbformat.read(path, as_version=4).cells]
 CODE = [cell.source for cell in CELLS if cell.cell_type == "code"]
+IMPORTS = next(source for source in CODE if "import torch" in source)
 
 
 @pytest.fixture(scope="module")
 def unit_test():
     """The notebook's own test, which returns (max error of Q, cosine, length, what reaches Q) here."""
     scope = {}
-    for source in [CODE[0], *(s for s in CODE if "def critic_test(" in s or "def actor_test(" in s)]:
+    for source in [IMPORTS, *(s for s in CODE if "def critic_test(" in s or "def actor_test(" in s)]:
         exec(source, scope)
 
     def run(parts):
