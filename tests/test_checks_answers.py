@@ -117,6 +117,7 @@ def test_every_wrong_answer_is_caught_and_nine_in_ten_are_named():
     assert len(unnamed) <= 0.1 * len(wrong), unnamed
 
 
+@pytest.mark.slow
 def test_no_message_shows_code_or_an_internal_name():
     for exercise, function in wrong_answers():
         words = said(function)[1]

@@ -18,6 +18,9 @@ RIGHT = {
     "v_target": "def my_v_target(r, d, v, gamma):\n    return r + gamma * ~d * v.detach()",
     "bootstraps": "def my_bootstraps(terminated, truncated):\n    return ~terminated",
     "actor_loss": "def my_actor_loss(log_prob, advantage):\n    return -(log_prob * advantage.detach()).mean(-1)",
+    "on_policy_loss": """def my_on_policy_loss(log_prob, value, next_value, reward, terminated, gamma):
+    error = (reward + gamma * ~terminated * next_value).detach() - value
+    return 0.5 * error.square().mean(-1) - (log_prob * error.detach()).mean(-1)""",
 }
 
 
@@ -120,4 +123,4 @@ def test_nbgrader_gives_and_exports_the_points(course, assignments):
     with (course / "grades.csv").open(encoding="utf-8", newline="") as file:
         rows = {row["student_id"]: row for row in csv.DictReader(file)}
     points = {student: (float(row["score"]), float(row["max_score"])) for student, row in rows.items()}
-    assert points == {"ann": (3, 3), "ben": (0, 3), "cem": (2, 3), "dora": (1, 3)}
+    assert points == {"ann": (4, 4), "ben": (0, 4), "cem": (3, 4), "dora": (1, 4)}
