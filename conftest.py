@@ -1,6 +1,7 @@
 """One thread per process, for sums must come out in the same order everywhere; and no way out of this folder.
 
-The tests run two at a time. `tests/guard` refuses, in every Python that they start, the network and files elsewhere.
+The tests run three at a time: those with a browser leave a core idle while they wait. `tests/guard` refuses, in every
+Python that they start, the network and files elsewhere.
 `pytest` runs everything, `pytest -m quick` what is neither a notebook nor marked as slow.
 """
 
