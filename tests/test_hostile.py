@@ -1047,11 +1047,27 @@ def test_hostile_calls_are_refused_before_anything_changed_or_answered_rightly(n
     assert not wrong
 
 
+def adam_counts_on_the_default_device() -> bool:
+    """Tell whether Adam keeps its count of steps on PyTorch's default device, as that of PyTorch 2.11 does."""
+    w = torch.nn.Parameter(torch.zeros(1))
+    w.grad = torch.zeros(1)
+    optimizer = torch.optim.Adam([w])
+    try:
+        with torch.device("meta"):
+            optimizer.step()
+    except RuntimeError:
+        return True
+    return False
+
+
 @pytest.mark.parametrize("setting", TORCH)
 @pytest.mark.parametrize("name", [name for name in CALLS if name not in WRONG_ALREADY])
 def test_the_answer_is_the_same_whatever_pytorch_s_settings_are(name, setting):
     plain, under = CALLS[name](), CALLS[name]()
     wanted, arguments = seen(plain.function(**plain.plain())), under.plain()
+    steps = "_step" in name or name == "descend"
+    if setting == "set_default_device" and steps and adam_counts_on_the_default_device():
+        pytest.skip("this PyTorch's own Adam follows the default device")
     with TORCH[setting]():
         answer = under.function(**arguments)
     answer = seen(answer)
