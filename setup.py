@@ -19,13 +19,7 @@ class BuildWithCourse(build_py):
             *(here / "notebooks").rglob("*.ipynb"),
             here / "notebooks" / "glossary.md",
             here / "notebooks" / "clinic_page.md",
-            here / "figures" / "ablations.json",
-            here / "figures" / "soft_actor_critic.json",
-            here / "figures" / "many_updates.json",
-            here / "figures" / "more_tasks.json",
-            here / "figures" / "fixed_data.json",
-            here / "figures" / "episodes.json",
-            here / "figures" / "more_patients.json",
+            *(path for path in (here / "figures").glob("*.json") if path.name != "manifest.json"),
         ]
         for source in sources:
             target = Path(self.build_lib, "offac_lite", "course", "files", source.relative_to(here))

@@ -33,8 +33,8 @@ NOTE = """
 > <a href="{up}_sources/{document}.ipynb" download>this notebook</a> along.
 """
 LAUNCH = """>
-> Or run it in a browser: [Colab](https://colab.research.google.com/github/{repository}/blob/main/{document}.ipynb),
-> [Binder](https://mybinder.org/v2/gh/{repository}/main?labpath={copy}.ipynb),
+> Or run it in a browser: [Colab](https://colab.research.google.com/github/{repository}/blob/main/notebooks/{name}.ipynb),
+> [Binder](https://mybinder.org/v2/gh/{repository}/main?labpath=my_course/{name}.ipynb),
 > [Codespaces](https://codespaces.new/{repository}).
 """
 PROGRESS = re.compile(r"\d+%\|")
@@ -50,8 +50,7 @@ def prepare(app, document: str, source: list[str]) -> None:
     up = "../" * document.count("/")
     notebook.cells[0].source += "\n" + NOTE.format(document=document, up=up)
     if repository := app.config.repository:
-        copy = f"my_course/{name}"
-        notebook.cells[0].source += LAUNCH.format(repository=repository, document=document, copy=copy)
+        notebook.cells[0].source += LAUNCH.format(repository=repository, name=name)
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
         cell.outputs = [o for o in cell.outputs if not PROGRESS.search(o.get("data", {}).get("text/plain", ""))]
         for output in cell.outputs:

@@ -175,8 +175,8 @@ def leave_one_out(q: Tensor) -> Tensor:
 def awac_loss(log_prob: Tensor, advantage: Tensor, temperature: float) -> Tensor:
     """Return −Σ w log π(a|s) over the batch, w = softmax(Â(s, a) / λ), one loss per seed.     Equation (F.1)
 
-    *Data*: s and a from the buffer, whoever wrote them: this is the exception among the losses, it wants the *stored*
-    action. Its gradient is not that of J. It fits π to β(a|s) exp(Â/λ), a better version of the behaviour policy.
+    *Data*: s and a from the buffer, of any behaviour policy. This loss wants the *stored* action and no ratio, for its
+    gradient is not that of J. It fits π to β(a|s) exp(Â/λ), a better version of the behaviour policy.
 
     log_prob, advantage (..., B): the weights of a batch add up to 1, shape (...). The gradient flows through log π
     alone. λ > 0 is in the units of Â; a large one makes all weights equal, which is behaviour cloning. Nair et al.
