@@ -8,7 +8,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from offac_lite.__main__ import main
-from offac_lite.course import checks, nbgrader
+from offac_lite.course import checks, graders
 from tests.refresh_notebooks import execute
 from tests.test_checks_nbgrader import nbgrader_in
 from tests.test_checks_nbgrader import pytestmark as where_it_is_installed
@@ -73,14 +73,14 @@ def test_nothing_is_overwritten(course, capsys):
 
 def test_only_calls_of_a_check_with_a_function_count():
     source = "a = dict(q=checks.q_target(f))\nchecks.EXERCISES\nother.checks.v_target(f)\nchecks.grade('v_target', f)"
-    assert nbgrader.checked(source) == [("q_target", "f")]
+    assert graders.checked(source) == [("q_target", "f")]
 
 
 def answered(notebook, answers):
     """Return the cells that are graded, and what they need, with a student's answers in the stubs' place."""
     cells = [new_code_cell("import torch\n\nfrom offac_lite.course import checks", id="imports")]
     for cell in notebook.cells:
-        names = [name for name, _ in nbgrader.checked(cell.source)] if cell.cell_type == "code" else []
+        names = [name for name, _ in graders.checked(cell.source)] if cell.cell_type == "code" else []
         if names or "nbgrader" in cell.metadata:
             cell = nbformat.from_dict(cell)
             for name in set(names) & set(answers):

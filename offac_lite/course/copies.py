@@ -7,8 +7,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from offac_lite.course import material, start
-from offac_lite.course import nbgrader as marks
+from offac_lite.course import graders, material, start
 
 SOLUTIONS = {"Solution", "Solutions", "What we found", "What you should find"}
 HINTS = {"Hint"}
@@ -45,21 +44,25 @@ def student_copy(notebook: NotebookNode, keep_hints: bool = False, drop_answers:
 
 
 def make_copies(
-    folder: Path, keep_hints: bool = False, drop_answers: bool = False, nbgrader: bool = False
+    folder: Path, keep_hints: bool = False, drop_answers: bool = False, grader: str | None = None
 ) -> list[Path]:
     """Write a student copy of every notebook into `folder` and return their paths.
 
-    With `nbgrader`, `folder` is a course of nbgrader: each notebook is an assignment in `source`, and exercises have
-    points. Raises `FileExistsError`, and writes nothing, if a copy would replace a file.
+    With `grader="nbgrader"`, `folder` is a course of nbgrader: each notebook is an assignment in `source`, and
+    exercises have points. With `grader="otter"`, each notebook has a folder of its own, with otter's tests in `tests`.
+    Raises `FileExistsError`, and writes nothing, if a copy would replace a file.
     """
     start.check_folder(folder)
-    texts = {folder / "nbgrader_config.py": marks.CONFIG} if nbgrader else {}
+    texts = {folder / "nbgrader_config.py": graders.NBGRADER_CONFIG} if grader == "nbgrader" else {}
     graded: set[str] = set()
     for original in material.notebooks():
         copy = student_copy(nbformat.read(original, as_version=4), keep_hints, drop_answers)
         path = folder / original.relative_to(material.NOTEBOOKS)
-        if nbgrader:
-            copy, path = marks.with_points(copy, graded), folder / "source" / original.stem / original.name
+        if grader == "nbgrader":
+            copy, path = graders.with_points(copy, graded), folder / "source" / original.stem / original.name
+        elif grader == "otter":
+            path = folder / original.stem / original.name
+            texts |= {path.parent / "tests" / name: test for name, test in graders.otter_tests(copy, graded).items()}
         nbformat.validate(copy)
         texts[path] = nbformat.writes(copy) + "\n"
     if taken := [path for path in texts if path.exists()]:
@@ -81,12 +84,24 @@ def copies_command(arguments: list[str]) -> None:
     parser.add_argument(
         "--drop-answers", action="store_true", help="remove the answers to predictions, labs and self-tests too"
     )
-    parser.add_argument(
-        "--nbgrader", action="store_true", help="make it a course of nbgrader: a locked test of one point per exercise"
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument(
+        "--nbgrader",
+        dest="grader",
+        action="store_const",
+        const="nbgrader",
+        help="make it a course of nbgrader: a locked test of one point per exercise",
+    )
+    either.add_argument(
+        "--otter",
+        dest="grader",
+        action="store_const",
+        const="otter",
+        help="write otter's tests beside the notebooks: one point per exercise",
     )
     given = parser.parse_args(arguments)
     try:
-        paths = make_copies(given.folder, given.keep_hints, given.drop_answers, given.nbgrader)
+        paths = make_copies(given.folder, given.keep_hints, given.drop_answers, given.grader)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     print(f"{len(paths)} notebooks written to {given.folder}")
