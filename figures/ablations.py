@@ -1,7 +1,7 @@
 """Which fix decides what? Train every variant and keep what came out: `python -m figures.ablations`.
 
 About an hour on two cores; interrupted, it goes on where it was. Runs are kept in `figures/runs`, their returns in
-`figures/ablations.json`, from which `python -m figures` draws.
+`figures/ablations.json`, from which `python -m figures` draws. What that file holds already is not trained again.
 """
 
 import argparse
@@ -10,13 +10,14 @@ from pathlib import Path
 
 import torch
 
-from figures.keeping import finished, rounded, write
+from figures.keeping import finished, held, rounded, write
 from offac_lite.config import CARTPOLE, PENDULUM
 from offac_lite.exact.noise import learned_break_even
 from offac_lite.sweep import sweep
 from offac_lite.training import Learner
 
 HERE = Path(__file__).parent
+FILE = HERE / "ablations.json"
 SEED = 2000  # none of the settings was chosen on it
 
 NAIVE = {"critic": "v", "action": "stored"}
@@ -39,6 +40,7 @@ CART_POLE = {
     },
     "old data": {name: fix | OLD for name, fix in FIXES.items()}
     | {"importance, V": {"critic": "v", "action": "importance"} | OLD},
+    "newest 2,000": {name: FIXES[name] | OLD | {"newest": 2_000} for name in ("naive", "both")},
     "four times the updates": {name: fix | BUSY for name, fix in FIXES.items()}
     | {"importance, V": {"critic": "v", "action": "importance"} | BUSY},
     "random data only": {name: fix | RANDOM for name, fix in FIXES.items()},
@@ -87,22 +89,25 @@ def main() -> None:
     """Run what is missing, print the tables, and write the returns of every seed."""
     parser = argparse.ArgumentParser(prog="python -m figures.ablations", description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=-1, help="processes at once (default: one per core)")
-    parser.add_argument("--seeds", type=int, default=32, help="seeds per variant on CartPole (default %(default)s)")
     options = parser.parse_args()
-    groups = {group: (CARTPOLE, {"seeds": options.seeds}, v) for group, v in CART_POLE.items()}
+    groups = {group: (CARTPOLE, {"seeds": 32}, v) for group, v in CART_POLE.items()}
     groups |= {group: (PENDULUM, {"seeds": 16}, v) for group, v in PENDULUM_VARIANTS.items()}
-    kept = {}
+    kept = held(FILE)
     for group, (config, common, variants) in groups.items():
-        print(f"\n{config.env_id}, {group}", flush=True)
-        folder = HERE / "runs" / group
-        results = sweep(variants, config, seed=SEED, n_jobs=options.jobs, folder=folder, **common)
-        kept[group] = {name: _numbers(run) for name, run in finished(results).items()}
-    torch.set_num_threads(1)
-    kept["break-even"] = break_even_through_training()
-    print("\nK* of the networks, median of 8 seeds, against steps:")
-    for step, k_star in zip(*kept["break-even"].values(), strict=True):
-        print(f"{step:8d} {statistics.median(k_star):10.0f}")
-    write(HERE / "ablations.json", kept)
+        missing = {name: changes for name, changes in variants.items() if name not in kept.get(group, {})}
+        if missing:
+            print(f"\n{config.env_id}, {group}", flush=True)
+            folder = HERE / "runs" / group
+            results = sweep(missing, config, seed=SEED, n_jobs=options.jobs, folder=folder, **common)
+            kept[group] = kept.get(group, {}) | {name: _numbers(run) for name, run in finished(results).items()}
+            write(FILE, kept)
+    if "break-even" not in kept:
+        torch.set_num_threads(1)
+        kept["break-even"] = break_even_through_training()
+        print("\nK* of the networks, median of 8 seeds, against steps:")
+        for step, k_star in zip(*kept["break-even"].values(), strict=True):
+            print(f"{step:8d} {statistics.median(k_star):10.0f}")
+        write(FILE, kept)
 
 
 if __name__ == "__main__":

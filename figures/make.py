@@ -172,7 +172,8 @@ def sac(data: dict) -> bytes:
 
 def updates_data() -> dict:
     """Return the learning curves at each replay ratio, with layer norm and without."""
-    return {name: {"steps": run["steps"], "returns": run["returns"]} for name, run in kept("many_updates").items()}
+    runs = kept("many_updates")
+    return {name: {"steps": runs[name]["steps"], "returns": runs[name]["returns"]} for name in many_updates.VARIANTS}
 
 
 def replay_ratios(data: dict) -> bytes:
@@ -270,6 +271,7 @@ def before_and_after(data: dict) -> bytes:
 GROUPS = {
     "young": "a young buffer, 40,000 steps",
     "old data": "20,000 old transitions to start from, 40,000 steps",
+    "newest 2,000": "the same, only the newest 2,000 replayed",
     "four times the updates": "four times the updates, 16,000 steps",
     "random data only": "20,000 random transitions, nothing fresh",
     "K, Q − V": "young buffer, weight Q − V",

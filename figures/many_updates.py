@@ -1,6 +1,6 @@
 """What do many updates per environment step do? Train and keep what came out: `python -m figures.many_updates`.
 
-About 25 minutes on one core; interrupted, it goes on where it was. Runs are kept in `figures/runs`, returns and values
+About 45 minutes on one core; interrupted, it goes on where it was. Runs are kept in `figures/runs`, returns and values
 in `figures/many_updates.json`, which the chapter on stability reads. What that file holds already is not trained again.
 """
 
@@ -10,10 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from figures.keeping import finished, held, rounded, write
-from offac_lite.config import CARTPOLE
+from offac_lite.agent import Agent
+from offac_lite.config import CARTPOLE, Config
 from offac_lite.run import Run
 from offac_lite.sweep import sweep
+from offac_lite.training import Learner
 
 HERE = Path(__file__).parent
 FILE = HERE / "many_updates.json"
@@ -30,6 +34,20 @@ VARIANTS: dict[str, dict[str, Any]] = {
     for ratio, twin in [*((ratio, True) for ratio in RATIOS), (4, False)]
     for layer_norm in (False, True)
 }
+
+RESET = {f"{name}, resets": VARIANTS[name] for name in ("4", "8", "8, layer norm", "4, one critic")}
+RESET_STEPS = 2_000  # after so many environment steps every network is made anew
+
+
+def train_with_resets(config: Config) -> Run:
+    """Train with all networks and their optimiser made anew every `RESET_STEPS` steps. The buffer is kept."""
+    learner, generator = Learner(config), torch.Generator().manual_seed(config.seed)
+    for done in learner:
+        if done * config.n_envs % RESET_STEPS == 0 and done < learner.n_iterations:
+            learner.agent = Agent(learner.config, learner.spaces, learner.agent.generator, generator)
+    learner.run.policy, learner.run.critic = learner.agent.policy, learner.agent.critic
+    learner.close()
+    return learner.run
 
 
 def numbers(run: Run) -> dict[str, Any]:
@@ -50,6 +68,9 @@ def main() -> None:
         results = sweep(missing, SHORT, seed=SEED, seeds=N_SEEDS, n_jobs=options.jobs, folder=folder)
         kept |= {name: numbers(run) for name, run in finished(results).items()}
         write(FILE, {name: kept[name] for name in VARIANTS})
+    for name in [name for name in RESET if name not in kept]:
+        kept[name] = numbers(train_with_resets(replace(SHORT, seed=SEED, seeds=N_SEEDS, **RESET[name])))
+        write(FILE, {name: kept[name] for name in (*VARIANTS, *RESET) if name in kept})
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def test_the_kept_runs_of_soft_actor_critic_are_those_that_the_command_trains():
 
 def test_the_kept_runs_with_many_updates_are_those_that_the_command_trains():
     kept = kept_many_updates()
-    assert list(kept) == list(many_updates.VARIANTS)
+    assert list(kept) == [*many_updates.VARIANTS, *many_updates.RESET]
     for run in kept.values():
         assert len(run["returns"]) == len(run["value"]) == many_updates.N_SEEDS
         assert all(len(row) == len(run["steps"]) == 16 for row in run["returns"] + run["value"])

@@ -79,5 +79,5 @@ def steps_and_seconds(runs: Mapping[str, tuple[Sequence[float], torch.Tensor, fl
     axes[0].get_legend().remove()
     axes[0].xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(5))
     axes[1].legend(frameon=False, loc="lower right")
-    axes[1].set(xlabel="seconds of computing, all agents together", ylabel="")
+    axes[1].set(xlabel="seconds of computing", ylabel="")
     return fig
