@@ -56,6 +56,12 @@ SHA = """async image => {  // null where another picture takes its place meanwhi
     const sum = bytes && await crypto.subtle.digest("SHA-256", bytes);
     return sum && Array.from(new Uint8Array(sum), byte => byte.toString(16).padStart(2, "0")).join("");
 }"""
+HANDLE = ".noUi-handle, .ui-slider-handle"  # of a slider, in ipywidgets 8 and 7
+RAIL = ".noUi-base, .ui-slider"
+AT_THE_END = """handle => {
+    const [at, most] = ["now", "max"].map(part => handle.getAttribute(`aria-value${part}`));
+    return at === null ? handle.style.left === "100%" : at === most;
+}"""
 PICTURE = ".offac-picture img"  # of a live lab; each new picture is a new element
 SAME_WORDS = "lab => lab.querySelector('.offac-picture img').alt === lab.querySelector('.offac-lab-summary').innerText"
 ASK = """async code => {
@@ -298,7 +304,7 @@ def live(place):
 
 def press_until_the_picture_changes(page, lab, slider: str, key: str = "ArrowRight") -> None:
     """Press a key on one of a lab's sliders and wait for another picture and another line of text."""
-    lab.locator(".widget-slider").filter(has_text=slider).first.locator(".noUi-handle").focus()
+    lab.locator(".widget-slider").filter(has_text=slider).first.locator(HANDLE).focus()
     the_picture_changes(page, lab, lambda: page.keyboard.press(key))
 
 
@@ -319,7 +325,7 @@ def the_picture_changes(page, lab, act, words: bool = True) -> None:
 
 def drag_until_the_picture_changes(page, lab, slider) -> None:
     """Drag a slider's handle with the mouse, a third of the way towards its further end, and back again."""
-    handle, track = slider.locator(".noUi-handle"), slider.locator(".noUi-base")
+    handle, track = slider.locator(HANDLE), slider.locator(RAIL)
     handle.scroll_into_view_if_needed()
     rail, start = track.bounding_box(), _middle(handle)
     further = 1 if start[0] < rail["x"] + rail["width"] / 2 else -1
@@ -330,7 +336,7 @@ def drag_until_the_picture_changes(page, lab, slider) -> None:
 
 def hail(page, lab, random, events: int) -> None:
     """Work a lab's sliders and choices as fast as it goes, waiting for nothing."""
-    sliders = lab.locator(".widget-slider .noUi-handle").all()
+    sliders = lab.locator(".widget-slider").locator(HANDLE).all()
     buttons = lab.locator(".widget-toggle-buttons button").all()
     for _ in range(events):
         chosen = random.choice(sliders + buttons)

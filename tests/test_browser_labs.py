@@ -14,6 +14,8 @@ from playwright.sync_api import expect
 
 from tests.browser import (
     ASK,
+    AT_THE_END,
+    HANDLE,
     LABS,
     PATIENCE,
     PICTURE,
@@ -82,8 +84,8 @@ def test_every_control_of_every_lab_redraws_the_picture_and_a_hail_of_them_ends_
         lab = live(run_named(page, name))
         for slider in lab.locator(".widget-slider .widget-label").all_inner_texts():
             moved = lab.locator(".widget-slider").filter(has_text=slider)
-            at, most = (moved.locator(".noUi-handle").get_attribute(f"aria-value{x}") for x in ("now", "max"))
-            press_until_the_picture_changes(page, lab, slider, "ArrowLeft" if at == most else "ArrowRight")
+            key = "ArrowLeft" if moved.locator(HANDLE).evaluate(AT_THE_END) else "ArrowRight"
+            press_until_the_picture_changes(page, lab, slider, key)
             drag_until_the_picture_changes(page, lab, moved)
         for row in lab.locator(".widget-toggle-buttons").all():
             button = row.locator("button:not(.mod-active):not([disabled])").first
@@ -118,7 +120,7 @@ def test_the_dashboard_trains_beside_the_cells_and_obeys(page_and_errors):
         expect(button("Pause")).to_be_enabled()
         expect(run_named(page, "meanwhile")).to_contain_text("the kernel is free: True")
         the_picture_changes(page, lab, lambda: None)
-        slider = lab.locator(".widget-slider").filter(has_text="K, actions").locator(".noUi-handle")
+        slider = lab.locator(".widget-slider").filter(has_text="K, actions").locator(HANDLE)
         slider.focus()
         page.keyboard.press("Home")
         lab.get_by_role("combobox").select_option("no terminal flag")

@@ -1,7 +1,7 @@
 """PyTorch's own settings, for the time of a check."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 
@@ -18,8 +18,9 @@ def ordinary_torch() -> Iterator[None]:
     """
     dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
+    on_cpu = torch.get_default_device().type == "cpu"  # where it is, setting it again only makes every call slower
     try:
-        with torch.device("cpu"), torch.inference_mode(False), torch.enable_grad():
+        with nullcontext() if on_cpu else torch.device("cpu"), torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
         torch.set_default_dtype(dtype)
