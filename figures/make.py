@@ -391,7 +391,7 @@ FIGURES = {
             "Strips of 16 seeds for each variant. Left: on Pendulum this course's algorithm comes to −152, SAC to "
             "−149, with a fixed α of 0.2 to −159, with 2 to −1148; 8 seeds of Stable-Baselines3's SAC come to −200, "
             "with the networks of this course to −254. Right: on CartPole all variants come to 497 or more, and "
-            "single seeds of all but one stay below 460."
+            "single seeds of all but two stay below 460."
         ),
     ),
     "more_tasks.png": Made(

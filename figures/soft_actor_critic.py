@@ -53,6 +53,7 @@ VARIANTS: dict[str, list[tuple[Config, dict[str, dict[str, Any]]]]] = {
                 "SAC, α = 0.05": {"entropy_bonus": 0.05},
                 "SAC, α = 0.2": {"entropy_bonus": 0.2},
                 "SAC, α = 1": {"entropy_bonus": 1.0},
+                "SAC, α = 1, entropy in the actor only": {"entropy_bonus": 1.0, "soft_target": False},
             },
         ),
     ],

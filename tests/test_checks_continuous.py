@@ -78,6 +78,12 @@ def score_with_detached_action(policy, critic, obs, stored_action, action_sample
     return -(pi.log_prob(a) * advantage).mean()
 
 
+def score_with_a_gradient_into_q(policy, critic, obs, stored_action, action_samples, generator):
+    pi = policy(obs)
+    a = pi.sample(action_samples, generator=generator)
+    return -(pi.log_prob(a) * leave_one_out(critic(obs, a))).mean()
+
+
 def score_without_a_graph(policy, critic, obs, stored_action, action_samples, generator):
     with torch.no_grad():
         a = policy(obs).rsample(action_samples, generator=generator)
@@ -162,6 +168,7 @@ RIGHT = {
     checks.score_function_loss: [
         score_with_sample,
         score_with_detached_action,
+        score_with_a_gradient_into_q,
         score_without_a_graph,
     ],
 }
@@ -250,16 +257,16 @@ def wrong_reparameterized(variant):
 def wrong_score(variant):
     def loss(policy, critic, obs, stored_action, action_samples, generator):
         pi = policy(obs)
-        if variant in ("bug", "bug, attached", "reparameterised", "no log π"):
+        if variant in ("bug", "through log π", "bug, attached", "reparameterised", "no log π"):
             a = pi.rsample(action_samples, generator=generator)
         else:
             a = pi.sample(action_samples, generator=generator)
         log_prob, q = pi.log_prob(a), critic(obs, a)
         weight = leave_one_out(q.detach())
         return {
-            "bug": lambda: -(log_prob * weight).mean(),
+            "bug": lambda: -(pi.log_prob(a.detach()) * leave_one_out(q)).mean(),
+            "through log π": lambda: -(log_prob * weight).mean(),
             "bug, attached": lambda: -(log_prob * leave_one_out(q)).mean(),
-            "attached": lambda: -(log_prob * leave_one_out(q)).mean(),
             "reparameterised": lambda: -q.mean(),
             "no baseline": lambda: -(log_prob * q.detach()).mean(),
             "own baseline": lambda: -(log_prob * (q - q.mean(0)).detach()).mean(),
@@ -321,12 +328,17 @@ def wrong_sac_losses(variant):
             "no entropy": -q,
             "stored, log π too": alpha * pi.log_prob(batch.action) - critic(batch.obs, batch.action),
             "sign of log π": -alpha * log_prob - q,
+            "sign of Q": alpha * log_prob + q,
+            "no Q": alpha * log_prob,
+            "Q detached": alpha * log_prob - q.detach(),
+            "no α": log_prob - q,
         }.get(variant, alpha * log_prob - q)
+        of_actor = {"all": of_actor.mean(), "sum": of_actor.sum(-1)}.get(variant, of_actor.mean(-1))
         entropy = log_prob if variant == "log π" else -log_prob
         of_alpha = entropy_weight_loss(log_alpha, entropy, math.log(2) - 1)
         if variant == "one sum":
-            return of_critic + of_actor.mean(-1) + of_alpha
-        three = of_critic, of_actor.mean(-1), of_alpha
+            return of_critic + of_actor + of_alpha
+        three = of_critic, of_actor, of_alpha
         return [three[i] for i in variant] if isinstance(variant, tuple) else three
 
     return losses
@@ -351,6 +363,9 @@ def wrong_discrete_sac(variant):
             "Q unweighted": lambda: alpha * log_prob - q.sum(-1),
             "unweighted": lambda: alpha * pi.log_probs.sum(-1) - q.sum(-1),
             "Q by log π": lambda: alpha * log_prob - (pi.log_probs * q).sum(-1),
+            "no Q": lambda: alpha * log_prob,
+            "Q of a constant": lambda: alpha * log_prob - 2 * expected_q.detach(),
+            "sign of Q": lambda: alpha * log_prob + expected_q,
             "mode": lambda: alpha * log_prob - critic(obs, pi.probs.argmax(-1)),
             "best": lambda: alpha * log_prob - q.max(-1).values,
             "π constant at Q": lambda: alpha * log_prob - (constant * q).sum(-1),
@@ -382,6 +397,9 @@ WRONG = [
     (checks.discrete_sac_loss, wrong_discrete_sac("Q unweighted"), "added up without π's probabilities"),
     (checks.discrete_sac_loss, wrong_discrete_sac("unweighted"), "missing in both sums"),
     (checks.discrete_sac_loss, wrong_discrete_sac("Q by log π"), "Q is weighted by log π"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("no Q"), "no gradient comes from Q: it is missing"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("Q of a constant"), "what stands there does not depend on π"),
+    (checks.discrete_sac_loss, wrong_discrete_sac("sign of Q"), "the sign of Q is wrong"),
     (checks.discrete_sac_loss, wrong_discrete_sac("mode"), "Q of π's favourite"),
     (checks.discrete_sac_loss, wrong_discrete_sac("best"), "the best action's Q"),
     (checks.discrete_sac_loss, wrong_discrete_sac("π constant at Q"), "a constant in the term with Q"),
@@ -413,6 +431,12 @@ WRONG = [
     (checks.sac_losses, wrong_sac_losses("sign"), "sign of the actor's loss is flipped"),
     (checks.sac_losses, wrong_sac_losses("no entropy"), "α log π is missing"),
     (checks.sac_losses, wrong_sac_losses("sign of log π"), "makes likely actions likelier"),
+    (checks.sac_losses, wrong_sac_losses("sign of Q"), "the sign of Q in its loss is wrong"),
+    (checks.sac_losses, wrong_sac_losses("no Q"), "no gradient comes from Q in the actor's loss: Q is missing"),
+    (checks.sac_losses, wrong_sac_losses("Q detached"), "what stands there does not depend on the policy"),
+    (checks.sac_losses, wrong_sac_losses("no α"), "α is missing in the actor's loss"),
+    (checks.sac_losses, wrong_sac_losses("all"), "the mean runs over the seeds, too"),
+    (checks.sac_losses, wrong_sac_losses("sum"), "adds up over the states"),
     (checks.sac_losses, wrong_sac_losses("stored"), "looks at the stored action"),
     (checks.sac_losses, wrong_sac_losses("stored, log π too"), "stored action"),
     (checks.sac_losses, wrong_sac_losses("log π"), "is given log π"),
@@ -481,9 +505,9 @@ WRONG = [
     (checks.reparameterized_loss, wrong_reparameterized("sum over K"), "add up the K actions"),
     (checks.reparameterized_loss, wrong_reparameterized("one"), "one action per state"),
     (checks.reparameterized_loss, wrong_reparameterized("leave-one-out"), "a baseline that carries a gradient"),
-    (checks.score_function_loss, wrong_score("bug"), "flows through the action into log π.*varied$"),
+    (checks.score_function_loss, wrong_score("bug"), "flows through the action into Q"),
+    (checks.score_function_loss, wrong_score("through log π"), "flows through the action into log π.*varied$"),
     (checks.score_function_loss, wrong_score("bug, attached"), "through the action into log π.*another through Q"),
-    (checks.score_function_loss, wrong_score("attached"), "a gradient flows into Q"),
     (checks.score_function_loss, wrong_score("reparameterised"), "this is the reparameterised loss"),
     (checks.score_function_loss, wrong_score("no baseline"), "and so is the baseline"),
     (checks.score_function_loss, wrong_score("own baseline"), "contains the action's own Q"),

@@ -69,6 +69,17 @@ def without_log(policy, critic, obs, stored_action, temperature):
     return -(soft(advantage, temperature) * critic(obs, stored_action)).sum(-1)
 
 
+def drawn(policy, critic, obs, stored_action, temperature):
+    pi, advantage = advantages(policy, critic, obs, stored_action)
+    action = pi.sample(generator=torch.Generator())
+    return -(soft(advantage, temperature) * pi.log_prob(action)).sum(-1)
+
+
+def drawn_anyhow(policy, critic, obs, stored_action, temperature):
+    pi, advantage = advantages(policy, critic, obs, stored_action)
+    return -(soft(advantage, temperature) * pi.log_prob(pi.sample())).sum(-1)
+
+
 def outside(policy, critic, obs, stored_action, temperature):
     return without_gradient(policy, critic, obs, stored_action, 1.0) / temperature
 
@@ -100,6 +111,8 @@ WRONG = [
     (AL, favourite, "π's own favourite action"),
     (AL, wrong(lambda a, t: torch.softmax(a.detach() / t, 0)), "your softmax runs over the seeds"),
     (AL, wrong(soft, lambda w, log_prob: -(w * log_prob).sum()), "adds the losses of all seeds"),
+    (AL, drawn, r"you draw an action: \(F.1\) has the stored action"),
+    (AL, drawn_anyhow, r"you draw an action: \(F.1\) has the stored action"),
     (AL, lambda policy: policy, "it stops with TypeError"),
 ]
 

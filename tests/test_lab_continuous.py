@@ -76,3 +76,11 @@ def test_every_edge_of_the_controls_can_be_drawn():
 def test_an_unknown_landscape_is_refused():
     with pytest.raises(ValueError, match="landscape must be one of 'one peak', 'two humps'"):
         labs.ContinuousModel()(landscape="a plain")
+
+
+def test_the_offset_leaves_the_axis_of_the_variance_where_it_is():
+    model, view, frames = labs.ContinuousModel(), plots.ContinuousView(STDS, ACTIONS), set()
+    for offset in (0.0, 20.0, 100.0):
+        view.update(model(std=0.05, offset=offset))
+        frames.add(view.curve.get_ylim())
+    assert len(frames) == 1

@@ -163,7 +163,7 @@ _WITH_SEEDS = "with an axis of seeds in front, as in the training below: obs is 
 _reparameterized_losses = _losses((6, 1), marked=True)
 
 
-def _one_reparameterized(function: Callable, *given) -> Observations:
+def _of_the_policy(function: Callable, *given) -> Observations:
     """Leave out the gradient that reaches Q: nobody takes a step along it."""
     seen = _reparameterized_losses.one(function, *given)
     return {what: tensor for what, tensor in seen.items() if "reaches" not in what}
@@ -182,7 +182,7 @@ reparameterized_loss = Exercise(
     "reparameterized_loss",
     doc="Check `my_reparameterized_loss(policy, critic, obs, stored_action, action_samples, generator)`.",
     right=_reparameterized_loss,
-    observe=Observer(_reparameterized_losses.cases, _one_reparameterized, probes=False),
+    observe=Observer(_reparameterized_losses.cases, _of_the_policy, probes=False),
     mistakes={
         "-q → q": "the sign is flipped: an optimiser walks downhill, so this makes Q smaller",
         ".mean() → .detach().mean()": "the value is correct, but no gradient reaches the policy: it has to flow from Q "
@@ -229,10 +229,14 @@ def _score_loss(policy, critic, obs, stored_action, action_samples, generator):
 def _planted_score_loss(policy, critic, obs, stored_action, action_samples, generator):
     pi = policy(obs)
     action_resampled = pi.rsample(action_samples, generator=generator)
-    q = critic(obs, action_resampled).detach()
-    return -(pi.log_prob(action_resampled) * leave_one_out(q)).mean()
+    q = critic(obs, action_resampled)
+    return -(pi.log_prob(action_resampled.detach()) * leave_one_out(q)).mean()
 
 
+_THROUGH_Q = (
+    "a gradient still flows through the action into Q, where it is multiplied by log π: in the score function log π "
+    "alone carries the gradient, and its weight is a constant"
+)
 _THROUGH = (
     "a gradient still flows through the action into log π: for the score function an action is a plain number, and "
     "only the policy's parameters are varied"
@@ -242,16 +246,16 @@ _CANCELS = (
     "That happens where log π is missing, where it is that of the stored action, and where the K actions are one draw"
 )
 _ATTACHED = "pi.sample → pi.rsample", ".detach() →"
+_score_losses = _losses((6, 2), marked=False)
 score_function_loss = Exercise(
     "score_function_loss",
     doc="Check the repaired `my_score_loss(policy, critic, obs, stored_action, action_samples, generator)`.",
     right=_score_loss,
-    observe=_losses((6, 2), marked=False),
+    observe=Observer(_score_losses.cases, _of_the_policy, probes=False),
     mistakes={
-        _planted_score_loss: _THROUGH,
+        _planted_score_loss: _THROUGH_Q,
+        "pi.sample → pi.rsample": _THROUGH,
         _ATTACHED: f"{_THROUGH}; and another through Q",
-        ".detach() →": "the action is a plain number now, but a gradient flows into Q: the actor's loss would move the "
-        "critic",
         (*_ATTACHED, "return -q.mean()"): "this is the reparameterised loss: its gradient is correct too, but the "
         "exercise wants the score function",
         "leave_one_out(q) → q": "the bug is gone, and so is the baseline: keep the leave-one-out weight",
@@ -273,7 +277,7 @@ score_function_loss = Exercise(
         "leave_one_out(q) → (leave_one_out(q) - log_prob.detach())": resampling.ENTROPY,
         "leave_one_out(q) → leave_one_out(q - log_prob.detach())": resampling.ENTROPY,
     },
-    praise="right: the action is a plain number, and log π alone carries the gradient",
+    praise="right: log π alone carries the gradient",
     planted=_planted_score_loss,
 )
 
@@ -402,9 +406,17 @@ def _three_losses(function: Callable, factors: tuple[float, ...]) -> Observation
         "the gradient of the actor's loss": gradient(of_actor, policy.parameters_),
         "the gradient of the actor's loss that reaches α": gradient(of_actor, log_alpha),
         "the gradient of α's loss": gradient(of_alpha, log_alpha),
+        "the actor's loss": of_actor.detach().sum(),
     }
 
 
+def _stub_sac_losses(policy, critic, target_critic, log_alpha, batch, generator):
+    alpha, gamma, target_entropy = log_alpha.exp().detach(), 0.99, math.log(2) - 1  # noqa: F841
+    next_pi, pi = policy(batch.next_obs), policy(batch.obs)  # noqa: F841
+    next_action = next_pi.sample(generator=generator)  # noqa: F841
+
+
+_NO_Q = "no gradient comes from Q in the actor's loss: Q is missing, or what stands there does not depend on the policy"
 _THREE = "loss_of_critic", "loss_of_actor", "loss_of_alpha"
 _ORDER = "the three losses come back in another order: the critic's, the actor's and that of α are wanted"
 _STORED_ACTION = "the actor looks at the stored action: it learns from its own, drawn now"
@@ -428,6 +440,15 @@ sac_losses = Exercise(
         "constant, and only the third loss trains it",
         "(alpha * log_prob - critic(batch.obs, action)) → (critic(batch.obs, action) - alpha * log_prob)": "the sign "
         "of the actor's loss is flipped: an optimiser walks downhill",
+        "alpha * log_prob - critic(batch.obs, action) → alpha * log_prob + critic(batch.obs, action)": "the actor "
+        "makes Q smaller: the sign of Q in its loss is wrong",
+        "(alpha * log_prob - critic(batch.obs, action)) → (alpha * log_prob)": _NO_Q,
+        "(alpha * log_prob → (log_prob": "α is missing in the actor's loss: it says how many rewards one nat of "
+        "entropy is worth",
+        "critic(batch.obs, action)).mean(-1) → critic(batch.obs, action)).mean()": "the actor's loss: the mean runs "
+        "over the seeds, too. Each seed has a loss of its own",
+        "critic(batch.obs, action)).mean(-1) → critic(batch.obs, action)).sum(-1)": "the actor's loss adds up over the "
+        "states where their mean is wanted",
         "(alpha * log_prob - critic(batch.obs, action)) → (-critic(batch.obs, action))": "the actor's loss does not "
         "count the entropy: the term with α log π is missing",
         "(alpha * log_prob - critic(batch.obs, action)) → (-alpha * log_prob - critic(batch.obs, action))": "the "
@@ -443,6 +464,7 @@ sac_losses = Exercise(
     },
     only_gradients=True,
     generic=False,
+    stub=_stub_sac_losses,
     praise="right: this is one update of soft actor-critic",
 )
 
@@ -496,7 +518,8 @@ def _sum_over_actions(function: Callable, logits, q_table, states, alpha) -> Obs
     return {"the gradient with respect to the policy": gradient(told_apart, learned), "the loss": loss.detach()}
 
 
-_TABLES = resampling.LOGITS.double(), resampling.Q_TABLE.double(), _doubles(0.0, 1.0, 2.0)
+# 0.5: else the Qs of π's favourite actions add up to 0, as if Q were missing
+_TABLES = resampling.LOGITS.double(), resampling.Q_TABLE.double() + 0.5, _doubles(0.0, 1.0, 2.0)
 _TABLES_OF_SEEDS = [torch.stack([x, x.flip(-1), x.roll(1, -1)]) for x in _TABLES]  # as many as states: see the last
 discrete_sac_loss = Exercise(
     "discrete_sac_loss",
@@ -517,6 +540,8 @@ discrete_sac_loss = Exercise(
         "the sign of the term with log π is wrong",
         "alpha * log_prob - expected_q → -expected_q": "this does not count the entropy: the term with α log π is "
         "missing",
+        "alpha * log_prob - expected_q → alpha * log_prob": "no gradient comes from Q: it is missing, or what stands "
+        "there does not depend on π",
         "alpha * log_prob → log_prob": "α is missing: it says how many rewards one nat of entropy is worth",
         "(alpha * log_prob - expected_q) → (alpha * (log_prob - expected_q))": "α multiplies Q as well: it belongs to "
         "log π alone",
@@ -547,6 +572,8 @@ discrete_sac_loss = Exercise(
             "(pi.probs * q).sum(-1) → (pi.probs * q).mean(-1)",
         ): "the probabilities already make it an average: dividing by the number of actions once more is too much",
         ".mean(-1) → .mean()": "the mean runs over the seeds, too: each seed has a loss of its own",
+        "alpha * log_prob - expected_q → alpha * log_prob + expected_q": "the sign of Q is wrong: this makes good "
+        "actions rarer",
         ".mean(-1) → .sum(-1)": "you add up over the states where their mean is wanted",
         ("(pi.probs * pi.log_probs) → (alpha * pi.probs * pi.log_probs)", "(alpha * log_prob → (log_prob"): "α is "
         "(S, 1) and meets (S, B, A), so that it is counted along the states: add up over the actions first",

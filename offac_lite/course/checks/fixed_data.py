@@ -7,7 +7,7 @@ import torch
 from offac_lite import equations
 from offac_lite.course.checks import resampling
 from offac_lite.course.checks.exercise import Exercise
-from offac_lite.course.checks.observing import Observer, observer
+from offac_lite.course.checks.observing import Observer, Refused, observer
 from offac_lite.networks import Categorical, of_actions
 
 __all__ = ["awac_loss"]
@@ -25,6 +25,13 @@ def _awac_loss(policy, critic, obs, stored_action, temperature):
     weight = torch.softmax((q - value) / temperature, -1).detach()
     log_prob = pi.log_prob(stored_action)
     return -(weight * log_prob).sum(-1)
+
+
+class _Policy(Categorical):
+    """π of discrete actions, from which nothing is to be drawn."""
+
+    def sample(self, action_samples: int | None = None, *, generator: torch.Generator | None = None) -> torch.Tensor:
+        raise Refused("you draw an action: (F.1) has the stored action, and nothing is drawn")
 
 
 class _Critic:
@@ -45,7 +52,7 @@ def _of_tables(function: Callable) -> Callable:
 
     def of_tables(logits, q_table, states, stored_action, temperature):
         def policy(obs):
-            return Categorical(torch.take_along_dim(logits, obs.long(), -2))
+            return _Policy(torch.take_along_dim(logits, obs.long(), -2))
 
         loss = function(policy, _Critic(q_table), states.unsqueeze(-1), stored_action, temperature)
         one_for_each_seed = isinstance(loss, torch.Tensor) and states.ndim == 2 and loss.shape == states.shape[:1]

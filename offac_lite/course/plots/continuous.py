@@ -131,7 +131,7 @@ class ContinuousView:
         (self.pathwise,) = ax.plot([], [], color=PATHWISE, ls="--", lw=2, label="pathwise, one action")
         (self.here,) = ax.plot([], [], "o", color=RESAMPLED, ms=9, mec="black", label="you are here")
         (self.other,) = ax.plot([], [], "D", color=PATHWISE, ms=8, mec="black", label="and here")
-        ax.set(xscale="log", yscale="log", xlim=(0.9 * self.stds[0], 1.1 * self.stds[-1]), ylim=(1e-5, 1e3))
+        ax.set(xscale="log", yscale="log", xlim=(0.9 * self.stds[0], 1.1 * self.stds[-1]), ylim=(1e-5, 1e9))
         ax.set(xlabel="σ of the policy", title="variance of one estimate of ∂J/∂μ")
 
     def arrange(self, narrow: bool) -> None:
@@ -164,7 +164,7 @@ class ContinuousView:
         self.here.set_data([result.std], [max(result.score.variance, lowest_drawn)])
         self.other.set_data([result.std], [max(result.pathwise.variance, lowest_drawn)])
         lowest, highest = min(np.nanmin(score), np.nanmin(pathwise)), max(np.nanmax(score), np.nanmax(pathwise))
-        whole_decades(self.curve, lowest / 2, 2 * highest, at_least=(1e-5, 1e6), step=3)
+        whole_decades(self.curve, lowest / 2, 2 * highest, at_least=(1e-5, 1e9), step=3)
         rows = [
             ("exact ∂J/∂μ", result.gradient),
             ("", None),

@@ -105,7 +105,7 @@ class FixedDataView:
         ax.set_xticks(np.linspace(0, n_updates, 6))
 
     def _build_strip(self, ax, goal: float) -> None:
-        ax.axvline(goal, color=MUTED, ls=":", lw=1)
+        ax.vlines([goal, goal], [-0.27, 0.73], [0.3, 1.3], color=MUTED, ls=":", lw=1)  # the words above stay free
         (self.before,) = ax.plot([], [], "|", color="#8A8A8A", ms=26, mew=1.2)
         (self.agents,) = ax.plot([], [], "|", color=RESAMPLED, ms=26, mew=1.4)
         look = dict(fontsize=9.5, va="bottom")
