@@ -93,7 +93,7 @@ def test_charts_that_do_not_fit_are_refused(healthy):
     "letters, near, answers",
     [
         ("BDAH", dict(patient="H"), [dict(patient="B", instrument="cosine", step=100), dict(patient="H", step=300)]),
-        ("CEFGI", {}, [dict(patient="F", instrument="value", step=300), dict(patient="G", step=100)]),
+        ("CEFG", {}, [dict(patient="F", instrument="value", step=300), dict(patient="G", step=100)]),
     ],
 )
 def test_the_questions_about_the_patients_are_ticked_by_their_settings(healthy, letters, near, answers):
@@ -106,6 +106,14 @@ def test_the_questions_about_the_patients_are_ticked_by_their_settings(healthy, 
         ticked.append(sum(lab._checklist.ticked))
     assert ticked == [0, 1, 2]
     assert not labs.clinic_lab({"C": charts[letters[0]]}, healthy)._checklist.questions
+
+
+def test_the_words_of_a_chart_are_its_medians_and_no_diagnosis(healthy):
+    sick = chart(1)
+    words = plots.patient_words(sick, healthy)
+    ends = [f"{curves['value'][:, at].median():.3g}" for curves in (sick, healthy) for at in (0, -1)]
+    assert "; value {}, {} (healthy {}, {}); delivered".format(*ends) in words
+    assert "; critic's loss " in words and words.count("healthy") == len(INSTRUMENTS)
 
 
 def test_the_healthy_line_lies_over_the_patients_and_both_are_named(healthy):

@@ -113,6 +113,27 @@ def _planted_clipped_ratio(log_prob, behavior_log_prob, clip):
 
 
 _PROBS = torch.tensor([[0.9, 0.6, 0.9, 0.08, 0.5], [0.05, 0.4, 0.3, 0.4, 0.5]])  # π and β: ratios 18, 1.5, 3, 0.2, 1
+
+
+def _another_bound(seen, right):
+    """Say which bound is in place of c, where there is one: often a wrong one on the logarithm."""
+    ratio, largest = _PROBS[0] / _PROBS[1], []
+    for weights in (seen.get(f"the ratio (c = {c})") for c in ("2", "0.5")):
+        if weights is None or weights.shape != ratio.shape:
+            return None
+        if not torch.allclose(weights.double(), ratio.clamp(max=weights.max().item()).double(), rtol=1e-4):
+            return None
+        largest.append(weights.max().item())
+    if abs(largest[0] - largest[1]) < 1e-3:
+        return None  # no bound, or one that does not depend on c
+    words = (
+        f"your largest weight is {largest[0]:.3g} where c = 2, and {largest[1]:.3g} where c = 0.5: it has to be c; and "
+        "if you limit the logarithm, its limit is the logarithm of c"
+    )
+    leaks = any(values.any() for what, values in seen.items() if "gradient" in what)
+    return words + "; and besides, a gradient flows where a constant is wanted" * leaks
+
+
 clipped_ratio = Exercise(
     "clipped_ratio",
     doc="Check notebook 03's repaired `my_clipped_ratio(log_prob, behavior_log_prob, clip)`, min(c, π/β).",
@@ -147,6 +168,7 @@ clipped_ratio = Exercise(
     },
     praise="right: no weight is above c, and the others are unchanged",
     planted=_planted_clipped_ratio,
+    explain=_another_bound,
 )
 
 

@@ -103,7 +103,7 @@ def clinic_lab(charts: Mapping[str, Chart], healthy: Chart) -> Lab:
         row.style.button_width = "max-content"
     ranges = plots.clinic_ranges(dict(charts) | {"healthy": healthy}, SHOWN)
     view = plots.ClinicView(ranges, n_agents.pop(), model.steps.tolist())
-    about = {frozenset("ABDH"): _questions_of_four, frozenset("CEFGI"): _questions_of_five}.get(frozenset(charts))
+    about = {frozenset("ABDH"): _questions_of_four, frozenset("CEFG"): _questions_of_more}.get(frozenset(charts))
     questions = about(*model.steps[[0, -1]].tolist()) if about else ()
     return Lab(controls, model, view, _summary, questions=questions)
 
@@ -124,8 +124,8 @@ def _questions_of_four(first: int, last: int) -> list[Question]:
     ]
 
 
-def _questions_of_five(first: int, last: int) -> list[Question]:
-    """Return the questions about the five patients of the chapter on more patients."""
+def _questions_of_more(first: int, last: int) -> list[Question]:
+    """Return the questions about the four patients of the chapter on more patients."""
     return [
         Question(
             "At the end of training, go through the patients. Which one does the value not find?",

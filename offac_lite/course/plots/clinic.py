@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from offac_lite.course.clinic import POSSIBLE, Chart
-from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, apart, figure
+from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, apart, figure, short
 from offac_lite.course.plots.cloud import arrange_axes
 from offac_lite.course.plots.style import course_style
 
-__all__ = ["ClinicView", "clinic_ranges", "patient_chart"]
+__all__ = ["ClinicView", "clinic_ranges", "patient_chart", "patient_words"]
 
 RANDOM_RETURN = 22
 """The average return of uniformly random actions on CartPole."""
@@ -27,6 +28,9 @@ _TITLES = {  # the numbers are those of the questions in notebook 07, section 1
     "length": "4 · actor's gradient: length",
     "entropy": "5 · entropy of π, nats",
 }
+
+
+_WORDS = {"critic_loss": "critic's loss"}
 
 
 class _PaletteCanvas(FigureCanvasAgg):
@@ -55,6 +59,23 @@ def patient_chart(chart: Chart, healthy: Chart, name: str) -> Figure:
     words = f"thin: each of {len(chart['return'])} agents\nthick: their median\ndashed: the healthy median"
     axes[7].text(0.05, 0.62, words, fontsize=8.5, linespacing=1.6, va="top")
     return fig
+
+
+def patient_words(chart: Chart, healthy: Chart) -> str:
+    """Return what `patient_chart` shows in numbers: medians over the agents, at the first and at the last reading.
+
+    >>> from offac_lite.course.clinic import HEALTHY, train_patient
+    >>> chart = train_patient(HEALTHY, seeds=2, total_steps=1200, evaluations=3)
+    >>> patient_words(chart, chart).split("; ")[-1]
+    'entropy 0.693, 0.693 (healthy 0.693, 0.693).'
+    """
+
+    def of(name: str) -> str:
+        own, other = (", ".join(short(c[name][:, at].nanmedian().item()) for at in (0, -1)) for c in (chart, healthy))
+        return f"{_WORDS.get(name, name)} {own} (healthy {other})"
+
+    names = ("return", "value", "delivered", "critic_loss", "spread", "cosine", "length", "entropy")
+    return f"Medians of {len(chart['return'])} agents, first and last reading: {'; '.join(map(of, names))}."
 
 
 def _instrument(ax, chart: Chart, healthy: Chart, name: str, names: bool = True) -> None:
@@ -102,7 +123,8 @@ def _name_lines(ax, lines: dict[str, tuple[np.ndarray, str]]) -> None:
     over = max(0.0, max(shares) - 0.9)
     for (name, (_, color)), share in zip(lines.items(), shares, strict=True):
         place = dict(transform=ax.transAxes, ha="right", va="bottom", fontsize=8.5, color=color)
-        ax.text(0.99, share - over, name, fontweight="bold" if color == RESAMPLED else "normal", **place)
+        text = ax.text(0.99, share - over, name, fontweight="bold" if color == RESAMPLED else "normal", **place)
+        text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
 
 
 def _value_axis(ax, curves: np.ndarray) -> None:
