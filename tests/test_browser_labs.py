@@ -91,7 +91,7 @@ def test_every_control_of_every_lab_redraws_the_picture_and_a_hail_of_them_ends_
             button = row.locator("button:not(.mod-active):not([disabled])").first
             the_picture_changes(page, lab, button.click)
             expect(row.locator(".mod-active")).to_have_count(1)
-        hail(page, lab, random.Random(0), 40)
+        hail(page, lab, random.Random(0), 20)
         again, image, end = random.Random(1), lab.locator(PICTURE), time.monotonic() + PATIENCE
         while True:  # on a busy machine the last changes may still be under way
             lab.evaluate(SETTLED)

@@ -90,16 +90,6 @@ class Chart:
         _check.one_of("name", name, tuple(self.curves))
         return self[name][:, -max(1, len(self.steps) // 5) :].mean(1)
 
-    def summary(self) -> str:
-        """Return a line with the late values, medians over seeds."""
-        of = {name: self.late(name).nanmedian().item() for name in INSTRUMENTS}
-        return (
-            f"Late (the last fifth), medians of {len(self['return'])} seeds: return {of['return']:.0f}; "
-            f"value {of['value']:.3g}, where {of['delivered']:.3g} was delivered; "
-            f"critic's loss {of['critic_loss']:.2g}; spread {of['spread']:.2g}; "
-            f"actor's gradient: cosine {of['cosine']:.2f}, length {of['length']:.2g}; entropy {of['entropy']:.2f}."
-        )
-
 
 def train_patient(
     parts: Parts,

@@ -64,15 +64,17 @@ def patient_chart(chart: Chart, healthy: Chart, name: str) -> Figure:
 def patient_words(chart: Chart, healthy: Chart) -> str:
     """Return what `patient_chart` shows in numbers: medians over the agents, at the first and at the last reading.
 
+    Those of the healthy agent stand in brackets behind a patient's.
+
     >>> from offac_lite.course.clinic import HEALTHY, train_patient
     >>> chart = train_patient(HEALTHY, seeds=2, total_steps=1200, evaluations=3)
     >>> patient_words(chart, chart).split("; ")[-1]
-    'entropy 0.693, 0.693 (healthy 0.693, 0.693).'
+    'entropy 0.693, 0.693.'
     """
 
     def of(name: str) -> str:
         own, other = (", ".join(short(c[name][:, at].nanmedian().item()) for at in (0, -1)) for c in (chart, healthy))
-        return f"{_WORDS.get(name, name)} {own} (healthy {other})"
+        return f"{_WORDS.get(name, name)} {own}" + (f" (healthy {other})" if chart is not healthy else "")
 
     names = ("return", "value", "delivered", "critic_loss", "spread", "cosine", "length", "entropy")
     return f"Medians of {len(chart['return'])} agents, first and last reading: {'; '.join(map(of, names))}."
