@@ -32,7 +32,7 @@ class WatchView:
             self.cart_pole = CartPole(stage, color=MUTED, width=5, top=1.8)
             (self.push,) = stage.plot([], [], lw=3, marker=">", markersize=11, markevery=[1])
             self.title = stage.set_title("")
-            stage.set(ylim=(-0.5, 1.8), xlabel="position, m")
+            stage.set(ylim=(-0.5, 1.8), xlabel="position, m", xticks=(-2, 0, 2))
             stage.spines["left"].set_visible(False)
             self._build_course()
             self._build_pairs()
@@ -57,7 +57,8 @@ class WatchView:
         self.course.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         self.mark = self.course.axvline(0, color=EXACT, lw=1)
         for y, va, text, color in ((0.99, "top", "right is better", _RIGHT), (0.01, "bottom", "left is better", _LEFT)):
-            self.course.annotate(text, (0.02, y), xycoords="axes fraction", va=va, fontsize=9, color=color)
+            look = {"xycoords": "axes fraction", "ha": "right", "va": va, "fontsize": 9, "color": color}
+            self.course.annotate(text, (0.98, y), **look)
 
     def _build_pairs(self) -> None:
         for left, low in ((0.5, 0.5), (0.0, 0.0)):  # where the likelier action has the higher Q
@@ -65,7 +66,6 @@ class WatchView:
             self.pairs.add_patch(box)
         self.agreed = self.pairs.set_title("")
         self.pairs.set(ylim=(0, 1), xlabel="Q(s, right) − Q(s, left)", ylabel="π(right|s)")
-        self.pairs.xaxis.set_major_locator(MaxNLocator(4))
         note = {"xycoords": "axes fraction", "ha": "center", "fontsize": 8.5, "color": MUTED}
         self.pairs.annotate("as Q prefers", (0.75, 0.985), va="top", **note)
         self.pairs.annotate("as Q prefers", (0.25, 0.015), va="bottom", **note)
@@ -109,7 +109,7 @@ class WatchView:
         """Fit the axes to an episode. They stay while it plays."""
         if self.course.get_xlim()[1] != n_steps or self.course.get_ylim()[1] != edge:
             self.course.set(xlim=(-1, n_steps), ylim=(-edge, edge))
-            self.pairs.set(xlim=(-edge, edge))
+            self.pairs.set(xlim=(-edge, edge), xticks=(-edge, 0, edge))
 
 
 def _edge(differences) -> float:
