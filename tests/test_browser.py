@@ -54,7 +54,7 @@ def page_of(browser_and_lab, name: str):
     return opened(browser, address_of(name), name)
 
 
-COURSE = [ROOT / "notebooks" / "05_resampled_actions.ipynb"]
+COURSE = [ROOT / "notebooks" / "00_start_here.ipynb"]
 
 
 @pytest.mark.parametrize("path", ["demo.ipynb", *COURSE], ids=lambda path: Path(path).name)
