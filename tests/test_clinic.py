@@ -72,13 +72,12 @@ def test_a_patient_differs_from_the_healthy_agent_in_one_part():
 
 @pytest.mark.parametrize("letter", "ABCDEFGH")
 def test_the_notebooks_stub_is_the_patients_bug(letter):
-    """What a student is given to repair behaves as the patient whose chart they have read."""
+    """What a student is given to repair is the part of the patient whose chart they have read."""
     exercise = getattr(checks, f"patient_{letter.lower()}")
     (part,) = [f.name for f in fields(Parts) if getattr(patient(letter), f.name) is not getattr(HEALTHY, f.name)]
     lines = inspect.getsource(exercise.planted).split("\n", 1)[1].strip()
     assert [s for s in CODE if lines in s and f"checks.patient_{letter.lower()}(" in s]
-    ours, theirs = exercise.observe(getattr(patient(letter), part)), exercise.observe(exercise.planted)
-    assert ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    assert exercise.planted is getattr(patient(letter), part)
 
 
 def test_the_two_states_are_as_described():
