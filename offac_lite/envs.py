@@ -359,6 +359,17 @@ def recent_returns(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 10
     return torch.tensor([sum(r) / len(r) if r else float("nan") for r in returns], dtype=torch.float32, device="cpu")
 
 
+def recently_delivered(episodes: Sequence[Episode], n_seeds: int, gamma: float) -> torch.Tensor:
+    """Return `discounted_steps_left` of each seed's last 10 episodes, (n_seeds,): NaN for a seed without any.
+
+    >>> recently_delivered([Episode(0, 0, 2.0, 2)], n_seeds=2, gamma=0.5)
+    tensor([1.2500,    nan])
+    """
+    lengths = [[e.length for e in own] for own in latest_episodes(episodes, n_seeds)]
+    means = [discounted_steps_left(own, gamma) if own else float("nan") for own in lengths]
+    return torch.tensor(means, dtype=torch.float32, device="cpu")
+
+
 def latest_episodes(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 10) -> list[list[Episode]]:
     """Return each seed's `last` episodes, the newest first.
 

@@ -426,10 +426,3 @@ def test_any_buttons_and_sliders_in_any_order_leave_a_dashboard_that_works(dashb
     until(lambda: len(dashboard.run.steps) >= 1)
     dashboard.stop()
     assert dashboard.error is None and dashboard.run.interrupted and dashboard.history.steps
-
-
-def test_delivered_rewards():
-    from offac_lite.envs import Episode
-
-    found = labs.history.delivered([Episode(0, 0, 3.0, 3), Episode(2, 0, 1.0, 1)], seeds=3, gamma=0.5)
-    assert found[0] == pytest.approx((1.75 + 1.5 + 1) / 3) and found[1].isnan() and found[2] == 1

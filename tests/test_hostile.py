@@ -846,7 +846,9 @@ CALLS |= {
     "recent_returns": lambda: call(envs.recent_returns, episodes=Thing(EPISODES), n_seeds=Count(2), last=Count(3)),
     "latest_episodes": lambda: call(envs.latest_episodes, episodes=Thing(EPISODES), n_seeds=Count(2), last=Count(3)),
     "discounted_steps_left": lambda: call(envs.discounted_steps_left, lengths=Thing([3, 4]), gamma=Discount(0.9)),
-    "delivered": lambda: call(clinic.delivered, lengths=Thing([3, 4]), gamma=Discount(0.9)),
+    "recently_delivered": lambda: call(
+        envs.recently_delivered, episodes=Thing(EPISODES), n_seeds=Count(2), gamma=Discount(0.9)
+    ),
     "act in environments": lambda: acting(play.act, policy=weights(), generator=Thing(rng())),
     "act in environments, a network": lambda: acting(play.act, policy=Thing(policy(2), NONE), generator=rng()),
     "fill": fill,
@@ -991,6 +993,7 @@ PLAIN = (
     *("interval.statistic", "solved_at.returns", "share_at_goal.returns"),
     *("fill.env", "load_prefill.env", "evaluate.env", "evaluate.policy", "rollout.env", "rollout.policy"),
     "recent_returns.episodes",
+    "recently_delivered.episodes",
     "latest_episodes.episodes",
     "v_target",
     "q_target",

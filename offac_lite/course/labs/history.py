@@ -1,18 +1,18 @@
 """What the dashboard writes down of a training, at evenly spaced steps."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
 from offac_lite.config import Config
-from offac_lite.envs import Episode, discounted_steps_left, latest_episodes
+from offac_lite.envs import recently_delivered
 from offac_lite.exact.noise import gradient_noise
 from offac_lite.training import Learner
 
-__all__ = ["History", "delivered", "noise", "package_history"]
+__all__ = ["History", "noise", "package_history"]
 
 LOOKS = 50  # in a whole training
 N_STATES = 24  # of the last batch, for the noise of the gradient
@@ -67,7 +67,7 @@ class History:
         if not learner.n_done or steps in self.steps[-1:]:
             return
         rows = learner.measure()
-        rows["delivered"] = c.reward_scale * delivered(learner.episodes, c.seeds, c.gamma)
+        rows["delivered"] = c.reward_scale * recently_delivered(learner.episodes, c.seeds, c.gamma)
         rows |= {
             name: torch.full((c.seeds,), torch.nan, dtype=torch.float32, device="cpu") for name in ("states", "actions")
         }
@@ -107,14 +107,3 @@ def package_history(config: Config) -> History:
             history.look(learner, {})
     learner.close()
     return history
-
-
-def delivered(episodes: Sequence[Episode], seeds: int, gamma: float, last: int = 10) -> torch.Tensor:
-    """Average the discounted rewards to come over the states of each seed's `last` episodes, (seeds,), reward 1 a step.
-
-    >>> delivered([Episode(0, 0, 2.0, 2)], seeds=2, gamma=0.5)  # (1 + 0.5, then 1) / 2
-    tensor([1.2500,    nan])
-    """
-    latest = latest_episodes(episodes, seeds, last)
-    means = [discounted_steps_left([e.length for e in own], gamma) if own else float("nan") for own in latest]
-    return torch.tensor(means, dtype=torch.float32, device="cpu")
