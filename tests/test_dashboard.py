@@ -10,7 +10,7 @@ import PIL.Image
 import pytest
 import torch
 
-from offac_lite import equations
+from offac_lite import Config, equations
 from offac_lite.course import labs
 from offac_lite.course.labs.breaks import NextActions
 from offac_lite.course.labs.history import History
@@ -382,6 +382,11 @@ def test_the_noise_is_that_of_the_settings_of_now(dashboard):
     torch.testing.assert_close(dashboard.noise()["states"], four["states"])
     dashboard.controls["baseline"].value = "none"
     assert (dashboard.noise()["actions"] > four["actions"]).all()
+
+
+def test_the_exact_sum_over_the_actions_leaves_only_the_noise_of_the_states():
+    history = labs.history.package_history(Config(seeds=2, total_steps=1_200, action_samples="all", evaluations=1))
+    assert (history.curves("actions")[:, -1] == 0).all() and (history.curves("states")[:, -1] > 0).all()
 
 
 def test_what_goes_wrong_in_the_training_is_said(dashboard):

@@ -87,15 +87,14 @@ def noise(learner: Learner, broken: str = "nothing") -> dict[str, torch.Tensor]:
 
     On the first states of the last batch, with the networks as they are; see `noise.gradient_noise`. Leave-one-out is
     taken as Q − V, whose variance it approaches as K grows. The weight of a loss of the user's own is taken as Q.
+    With `action_samples="all"` no variance comes from the actions.
     """
     c = learner.config
     found = gradient_noise(learner.agent.policy, learner.agent.critic, learner.batch.obs[:, :N_STATES])
     actions = found.actions if c.baseline is None else found.actions_value
-    scale = (c.batch_size * c.action_samples) ** 2 if broken == "sum" else 1
-    return {
-        "states": scale * found.states / c.batch_size,
-        "actions": scale * actions / (c.batch_size * c.action_samples),
-    }
+    k, actions = (1, torch.zeros_like(actions)) if c.action_samples == "all" else (c.action_samples, actions)
+    scale = (c.batch_size * k) ** 2 if broken == "sum" else 1
+    return {"states": scale * found.states / c.batch_size, "actions": scale * actions / (c.batch_size * k)}
 
 
 @functools.lru_cache(4)
