@@ -30,7 +30,11 @@ from offac_lite.course.material import (
     kept_task_runs,
 )
 from offac_lite.envs import VectorEnv
+from offac_lite.exact import TabularMDP
+from offac_lite.exact.estimators import break_even_actions
+from offac_lite.networks import CategoricalPolicy, DiscreteQCritic
 from offac_lite.play import act
+from tests import rng
 from tests.hostile import RC_PARAMS
 
 ROOT = Path(__file__).parent.parent
@@ -59,6 +63,22 @@ def test_the_kept_runs_are_those_that_the_command_trains(runs):
         for run in kept.values() if group != "break-even" else ():
             seeds = 16 if group == "pendulum" else 32
             assert len(run["returns"]) == seeds and all(len(r) == len(run["steps"]) == 20 for r in run["returns"])
+
+
+def test_on_a_table_the_learned_break_even_is_the_exact_one():
+    """A linear policy on one-hot states without biases' help: every state alike, so uniform states weigh the same."""
+    mdp = TabularMDP([[[0.0, 1.0], [0.0, 0.5], [0.2, 0.3]]] * 2, [[1.0, 2.0, 0.5]] * 2, [0.5, 0.5], gamma=0.9)
+    policy = CategoricalPolicy(2, 3, (), generator=rng(), out_gain=1.0)
+    critic = DiscreteQCritic(2, 3, (), generator=rng())
+    logits = torch.tensor([0.4, -0.3, 0.1])
+    with torch.no_grad():
+        for net, row in ((policy.net, logits), (critic.net, None)):
+            ((weight, bias),) = net.layers()
+            weight.zero_()
+            q = mdp.action_values(torch.softmax(logits.double(), -1).expand(2, 3))
+            bias.copy_((q[0].float() if row is None else row)[:, None])
+    exact = break_even_actions(mdp, logits.double().expand(2, 3))
+    assert ablations.learned_break_even(policy, critic, torch.eye(2)).item() == pytest.approx(exact, rel=1e-4)
 
 
 def test_the_kept_runs_of_soft_actor_critic_are_those_that_the_command_trains():
