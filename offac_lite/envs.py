@@ -204,8 +204,8 @@ class VectorEnv:
 
         `action`: (*batch_shape, *action_shape), integers in [0, n_actions) or numbers in [action_low, action_high].
         A number that rounding to float32 has put outside is clipped. Where `valid` is False, the action was
-        ignored. Afterwards `env.obs` is the tensor `next_obs`. After an episode's end that is the final observation
-        once more, for the action that is ignored.
+        ignored. Afterwards `env.obs` is `next_obs`. Where the episode has ended, it is the final observation, and the
+        next action is ignored.
 
         Raises `RuntimeError` before the first `reset`, `TypeError` and `ValueError` for a wrong dtype, shape or range.
         """
