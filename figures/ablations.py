@@ -12,7 +12,7 @@ import torch
 
 from figures.keeping import finished, held, rounded, write
 from offac_lite.config import CARTPOLE, PENDULUM
-from offac_lite.exact.noise import learned_break_even
+from offac_lite.exact.noise import action_variance
 from offac_lite.sweep import sweep
 from offac_lite.training import Learner
 
@@ -64,6 +64,17 @@ PENDULUM_VARIANTS = {
         "K = 8, Q": {"action_samples": 8, "baseline": None},
     }
 }
+
+
+def learned_break_even(policy, critic, obs) -> torch.Tensor:
+    """Compute K* of trained networks at the states `obs`, (seeds,): see `estimators.break_even_actions`.
+
+    K* is infinite if Q − V leaves less than a millionth of Q's noise, which float32 does not resolve. K* is 1 if
+    neither leaves any noise.
+    """
+    with_q, with_value = action_variance(policy, critic, obs), action_variance(policy, critic, obs, "value")
+    with_value = with_value.where(with_value > 1e-6 * with_q, 0.0)  # less is rounding error, of either sign
+    return torch.where((with_q == 0) & (with_value == 0), 1.0, with_q / with_value)
 
 
 def break_even_through_training(n_seeds: int = 8) -> dict:

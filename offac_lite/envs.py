@@ -204,8 +204,8 @@ class VectorEnv:
 
         `action`: (*batch_shape, *action_shape), integers in [0, n_actions) or numbers in [action_low, action_high].
         A number that rounding to float32 has put outside is clipped. Where `valid` is False, the action was
-        ignored. Afterwards `env.obs` is the tensor `next_obs`. After an episode's end that is the final observation
-        once more, for the action that is ignored.
+        ignored. Afterwards `env.obs` is `next_obs`. Where the episode has ended, it is the final observation, and the
+        next action is ignored.
 
         Raises `RuntimeError` before the first `reset`, `TypeError` and `ValueError` for a wrong dtype, shape or range.
         """
@@ -357,6 +357,17 @@ def recent_returns(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 10
     """
     returns = [[e.episode_return for e in own] for own in latest_episodes(episodes, n_seeds, last)]
     return torch.tensor([sum(r) / len(r) if r else float("nan") for r in returns], dtype=torch.float32, device="cpu")
+
+
+def recently_delivered(episodes: Sequence[Episode], n_seeds: int, gamma: float) -> torch.Tensor:
+    """Return `discounted_steps_left` of each seed's last 10 episodes, (n_seeds,): NaN for a seed without any.
+
+    >>> recently_delivered([Episode(0, 0, 2.0, 2)], n_seeds=2, gamma=0.5)
+    tensor([1.2500,    nan])
+    """
+    lengths = [[e.length for e in own] for own in latest_episodes(episodes, n_seeds)]
+    means = [discounted_steps_left(own, gamma) if own else float("nan") for own in lengths]
+    return torch.tensor(means, dtype=torch.float32, device="cpu")
 
 
 def latest_episodes(episodes: Sequence[Episode], n_seeds: int = 1, last: int = 10) -> list[list[Episode]]:

@@ -20,13 +20,10 @@ from offac_lite.networks import (
     TwinQCritic,
     VCritic,
 )
+from tests import rng
 
 DISCRETE = Spaces((4,), (), 3)
 CONTINUOUS = Spaces((4,), (2,), None, (-1.0, 0.0), (1.0, 4.0))
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def agent_of(spaces, **options):

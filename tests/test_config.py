@@ -17,6 +17,7 @@ from offac_lite.envs import Spaces, VectorEnv
 from offac_lite.equations import q_target
 from offac_lite.networks import CategoricalPolicy
 from offac_lite.training import Learner, resolved
+from tests import rng
 
 PENDULUM, V = {"env_id": "Pendulum-v1"}, {"critic": "v", "action": "stored"}
 STORED = PENDULUM | {"action": "stored", "entropy_bonus": 0}
@@ -37,10 +38,6 @@ class Board(gymnasium.Env):
 
 gymnasium.register("Unbounded-v0", Unbounded)
 gymnasium.register("Board-v0", Board)
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def in_full(**options):

@@ -10,7 +10,7 @@ import PIL.Image
 import pytest
 import torch
 
-from offac_lite import equations
+from offac_lite import Config, equations
 from offac_lite.course import labs
 from offac_lite.course.labs.breaks import NextActions
 from offac_lite.course.labs.history import History
@@ -384,6 +384,11 @@ def test_the_noise_is_that_of_the_settings_of_now(dashboard):
     assert (dashboard.noise()["actions"] > four["actions"]).all()
 
 
+def test_the_exact_sum_over_the_actions_leaves_only_the_noise_of_the_states():
+    history = labs.history.package_history(Config(seeds=2, total_steps=1_200, action_samples="all", evaluations=1))
+    assert (history.curves("actions")[:, -1] == 0).all() and (history.curves("states")[:, -1] > 0).all()
+
+
 def test_what_goes_wrong_in_the_training_is_said(dashboard):
     def broken():
         raise RuntimeError("no more room")
@@ -426,10 +431,3 @@ def test_any_buttons_and_sliders_in_any_order_leave_a_dashboard_that_works(dashb
     until(lambda: len(dashboard.run.steps) >= 1)
     dashboard.stop()
     assert dashboard.error is None and dashboard.run.interrupted and dashboard.history.steps
-
-
-def test_delivered_rewards():
-    from offac_lite.envs import Episode
-
-    found = labs.history.delivered([Episode(0, 0, 3.0, 3), Episode(2, 0, 1.0, 1)], seeds=3, gamma=0.5)
-    assert found[0] == pytest.approx((1.75 + 1.5 + 1) / 3) and found[1].isnan() and found[2] == 1

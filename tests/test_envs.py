@@ -7,7 +7,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 
 from offac_lite.buffer import ReplayBuffer
-from offac_lite.envs import Episode, VectorEnv, recent_returns
+from offac_lite.envs import Episode, VectorEnv, recent_returns, recently_delivered
 
 
 def balance(obs):
@@ -210,6 +210,12 @@ def test_recent_returns_average_each_seed_s_last_episodes():
     assert recent_returns(episodes, n_seeds=2, last=2).tolist() == [5.0, 2.0]
     assert recent_returns(episodes, n_seeds=3, last=1)[:2].tolist() == [5.0, 3.0]
     assert recent_returns(episodes, n_seeds=3)[2].isnan()
+
+
+def test_what_was_delivered_is_the_mean_discounted_reward_of_each_seed_s_last_ten_episodes():
+    episodes = [Episode(0, 0, 99.0, 99), Episode(2, 0, 1.0, 1), *[Episode(0, 0, 3.0, 3)] * 10]
+    found = recently_delivered(episodes, n_seeds=3, gamma=0.5)
+    assert found[0] == pytest.approx((1.75 + 1.5 + 1) / 3) and found[1].isnan() and found[2] == 1
 
 
 def rollout(env, steps=40, reset_seed=None):

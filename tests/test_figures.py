@@ -22,15 +22,13 @@ from figures import (
     soft_actor_critic,
 )
 from offac_lite.course import plots
-from offac_lite.course.material import (
-    kept_fixed_data,
-    kept_many_updates,
-    kept_patients,
-    kept_sac_runs,
-    kept_task_runs,
-)
+from offac_lite.course.material import kept_runs
 from offac_lite.envs import VectorEnv
+from offac_lite.exact import TabularMDP
+from offac_lite.exact.estimators import break_even_actions
+from offac_lite.networks import CategoricalPolicy, DiscreteQCritic
 from offac_lite.play import act
+from tests import rng
 from tests.hostile import RC_PARAMS
 
 ROOT = Path(__file__).parent.parent
@@ -61,8 +59,24 @@ def test_the_kept_runs_are_those_that_the_command_trains(runs):
             assert len(run["returns"]) == seeds and all(len(r) == len(run["steps"]) == 20 for r in run["returns"])
 
 
+def test_on_a_table_the_learned_break_even_is_the_exact_one():
+    """A linear policy on one-hot states without biases' help: every state alike, so uniform states weigh the same."""
+    mdp = TabularMDP([[[0.0, 1.0], [0.0, 0.5], [0.2, 0.3]]] * 2, [[1.0, 2.0, 0.5]] * 2, [0.5, 0.5], gamma=0.9)
+    policy = CategoricalPolicy(2, 3, (), generator=rng(), out_gain=1.0)
+    critic = DiscreteQCritic(2, 3, (), generator=rng())
+    logits = torch.tensor([0.4, -0.3, 0.1])
+    with torch.no_grad():
+        for net, row in ((policy.net, logits), (critic.net, None)):
+            ((weight, bias),) = net.layers()
+            weight.zero_()
+            q = mdp.action_values(torch.softmax(logits.double(), -1).expand(2, 3))
+            bias.copy_((q[0].float() if row is None else row)[:, None])
+    exact = break_even_actions(mdp, logits.double().expand(2, 3))
+    assert ablations.learned_break_even(policy, critic, torch.eye(2)).item() == pytest.approx(exact, rel=1e-4)
+
+
 def test_the_kept_runs_of_soft_actor_critic_are_those_that_the_command_trains():
-    kept = kept_sac_runs()
+    kept = kept_runs("soft_actor_critic")
     for group, parts in soft_actor_critic.VARIANTS.items():
         assert list(kept[group]) == [name for _, variants in parts for name in variants]
         for run in kept[group].values():
@@ -75,7 +89,7 @@ def test_the_kept_runs_of_soft_actor_critic_are_those_that_the_command_trains():
 
 
 def test_the_kept_runs_with_many_updates_are_those_that_the_command_trains():
-    kept = kept_many_updates()
+    kept = kept_runs("many_updates")
     assert list(kept) == [*many_updates.VARIANTS, *many_updates.RESET]
     for run in kept.values():
         assert len(run["returns"]) == len(run["value"]) == many_updates.N_SEEDS
@@ -83,7 +97,7 @@ def test_the_kept_runs_with_many_updates_are_those_that_the_command_trains():
 
 
 def test_the_kept_runs_of_more_tasks_are_those_that_the_command_trains():
-    kept = kept_task_runs()
+    kept = kept_runs("more_tasks")
     assert {data: list(runs) for data, runs in kept.items()} == {
         f"{task}, {data}": list(more_tasks.VARIANTS[task])
         for task in more_tasks.TASKS
@@ -97,7 +111,7 @@ def test_the_kept_runs_of_more_tasks_are_those_that_the_command_trains():
 
 
 def test_the_kept_runs_on_fixed_data_are_those_that_the_command_trains():
-    kept = kept_fixed_data()
+    kept = kept_runs("fixed_data")
     assert list(kept.pop("data")) == list(kept) == list(fixed_data.DATA)
     for runs in kept.values():
         assert list(runs) == list(fixed_data.variants())
@@ -159,7 +173,7 @@ def test_what_is_kept_is_not_trained_again_and_stays_as_it_is(command, tmp_path,
 
 @pytest.mark.parametrize("group, name", [("cart-pole", "SAC, α = 1"), ("pendulum", "SAC")])
 def test_a_variant_that_is_missing_is_trained_alone(group, name, tmp_path, monkeypatch):
-    kept, copy = kept_sac_runs(), tmp_path / "kept.json"
+    kept, copy = kept_runs("soft_actor_critic"), tmp_path / "kept.json"
     copy.write_text(json.dumps(kept | {group: {n: run for n, run in kept[group].items() if n != name}}))
     asked = {}
 
@@ -184,7 +198,7 @@ def printed(number, digits=0):
 
 
 def test_the_rows_on_soft_actor_critic_are_those_of_the_kept_runs():
-    kept = kept_sac_runs()
+    kept = kept_runs("soft_actor_critic")
     peers = {f"{n} (8 seeds)": run for n, run in kept[soft_actor_critic.PEER].items() if n != "version"}
     assert all(len(run["returns"]) == 8 for run in peers.values())
     peers = {f"{soft_actor_critic.PEER}, {name}": run for name, run in peers.items()}
@@ -209,7 +223,7 @@ def test_the_rows_on_soft_actor_critic_are_those_of_the_kept_runs():
 
 
 def test_the_rows_on_many_updates_are_those_of_the_kept_runs():
-    for name, run in kept_many_updates().items():
+    for name, run in kept_runs("many_updates").items():
         returns = torch.tensor(run["returns"])
         whole = returns.mean(1)
         low, high = make.stats.interval(whole)
@@ -222,7 +236,7 @@ def test_the_rows_on_many_updates_are_those_of_the_kept_runs():
 
 
 def test_the_rows_on_more_tasks_are_those_of_the_kept_runs():
-    for data, runs in kept_task_runs().items():
+    for data, runs in kept_runs("more_tasks").items():
         digits = 2 if data.startswith("lake") else 0
         for name, run in runs.items():
             late = torch.tensor(run["returns"])[:, 4:].mean(1)
@@ -233,7 +247,7 @@ def test_the_rows_on_more_tasks_are_those_of_the_kept_runs():
 
 
 def test_the_rows_on_fixed_data_are_those_of_the_kept_runs():
-    kept = kept_fixed_data()
+    kept = kept_runs("fixed_data")
     for data in fixed_data.DATA:
         for name, run in kept[data].items():
             cells = []
@@ -248,7 +262,7 @@ def test_the_rows_on_fixed_data_are_those_of_the_kept_runs():
 
 
 def test_what_is_said_of_fixed_data():
-    kept = kept_fixed_data()
+    kept = kept_runs("fixed_data")
     (random, right), about = (kept[data] for data in fixed_data.DATA), kept["data"]["random"]
     both = torch.tensor(random["both fixes"]["returns"])
     said = [f"{make.stats.iqm(both[:, i]):.0f}" for i in (0, 3)]
@@ -280,7 +294,7 @@ def test_what_is_said_of_fixed_data():
 
 
 def test_the_numbers_on_bugs_outside_the_loss_are_those_of_the_kept_runs():
-    kept = kept_patients()
+    kept = kept_runs("more_patients")
     for name in ("healthy", "patient L", "first observation as s′"):
         last = torch.tensor(kept[name]["returns"])[:, -1]
         numbers = [make.stats.iqm(last), *make.stats.interval(last)]

@@ -34,6 +34,7 @@ from offac_lite.exact.weightings import weighting_moments
 from offac_lite.run import Run
 from offac_lite.sweep import Sweep, sweep
 from offac_lite.training import Learner
+from tests import rng
 from tests.hostile import (
     EITHER,
     PASSED,
@@ -68,10 +69,6 @@ from tests.hostile import (
 )
 
 B, K, OBS, A = 3, 2, 4, 2
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def randn(*shape, seed=0):
@@ -753,7 +750,6 @@ STOPPED = {"nan": None, "inf": None, "-inf": None}  # a stopped seed is below an
 BATCHES = {"batch_size": Count(3), "action_samples": Count(2), "baseline": Choice("value", NONE)}
 CALLS |= {
     "action_variance": lambda: call(noise.action_variance, called=STEP, **noisy(baseline=Choice("value", NONE))),
-    "learned_break_even": lambda: call(noise.learned_break_even, called=STEP, **noisy()),
     "gradient_noise": lambda: call(noise.gradient_noise, called=STEP, **noisy()),
     "GradientNoise.variance": lambda: call(four_parts().variance, **BATCHES),
     "GradientNoise.batches": lambda: call(four_parts().batches, **BATCHES),
@@ -846,7 +842,9 @@ CALLS |= {
     "recent_returns": lambda: call(envs.recent_returns, episodes=Thing(EPISODES), n_seeds=Count(2), last=Count(3)),
     "latest_episodes": lambda: call(envs.latest_episodes, episodes=Thing(EPISODES), n_seeds=Count(2), last=Count(3)),
     "discounted_steps_left": lambda: call(envs.discounted_steps_left, lengths=Thing([3, 4]), gamma=Discount(0.9)),
-    "delivered": lambda: call(clinic.delivered, lengths=Thing([3, 4]), gamma=Discount(0.9)),
+    "recently_delivered": lambda: call(
+        envs.recently_delivered, episodes=Thing(EPISODES), n_seeds=Count(2), gamma=Discount(0.9)
+    ),
     "act in environments": lambda: acting(play.act, policy=weights(), generator=Thing(rng())),
     "act in environments, a network": lambda: acting(play.act, policy=Thing(policy(2), NONE), generator=rng()),
     "fill": fill,
@@ -984,13 +982,14 @@ PLAIN = (
     *("Categorical", "Categorical.sample", "Categorical.log_prob"),
     *("TanhGaussian", "TanhGaussian.sample", "TanhGaussian.rsample", "TanhGaussian.log_prob"),
     "TwinQCritic.make",
-    *("action_variance.obs", "learned_break_even.obs", "gradient_noise.obs"),
+    *("action_variance.obs", "gradient_noise.obs"),
     "step",
     "act in environments",
     "store",
     *("interval.statistic", "solved_at.returns", "share_at_goal.returns"),
     *("fill.env", "load_prefill.env", "evaluate.env", "evaluate.policy", "rollout.env", "rollout.policy"),
     "recent_returns.episodes",
+    "recently_delivered.episodes",
     "latest_episodes.episodes",
     "v_target",
     "q_target",

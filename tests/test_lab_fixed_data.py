@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from offac_lite.course import labs, plots
-from offac_lite.course.material import kept_fixed_data
+from offac_lite.course.material import kept_runs
 from tests.lab_changes import assert_each_change_shows
 
 
 def test_it_shows_the_kept_runs():
-    model, kept = labs.FixedDataModel(), kept_fixed_data()
+    model, kept = labs.FixedDataModel(), kept_runs("fixed_data")
     for data in ("random", "mostly right"):
         for temperature in model.temperatures:
             name = "cloning" if math.isinf(temperature) else f"AWAC, λ = {temperature:g}"

@@ -19,10 +19,7 @@ from offac_lite.networks import (
     VCritic,
     of_actions,
 )
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests import rng
 
 
 def test_one_slice_of_a_stack_is_a_network_of_its_own():

@@ -1,14 +1,11 @@
-"""The noise of a network's gradient: against autograd one action at a time, and against the exact K* of a table."""
-
-import math
+"""The noise of a network's gradient: against autograd, one action at a time."""
 
 import pytest
 import torch
 
-from offac_lite.exact import TabularMDP
-from offac_lite.exact.estimators import break_even_actions
-from offac_lite.exact.noise import action_variance, gradient_noise, learned_break_even
+from offac_lite.exact.noise import action_variance, gradient_noise
 from offac_lite.networks import CategoricalPolicy, ContinuousQCritic, DiscreteQCritic, TanhGaussianPolicy
+from tests import rng
 
 
 def networks(n_seeds, n_actions=3):
@@ -75,10 +72,6 @@ def test_a_baseline_leaves_signal_and_states_alone():
     assert (raised.actions > 100 * noise.actions).all()
 
 
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
 @pytest.mark.parametrize("baseline", [None, "value"])
 def test_action_variance_is_that_of_listed_gradients(baseline):
     """Enumerate the actions of each state with autograd: Σ_a π |g_a|² − |Σ_a π g_a|²."""
@@ -101,31 +94,6 @@ def test_action_variance_is_that_of_listed_gradients(baseline):
             mean = p @ g
             expected[seed] += ((p @ g.square().sum(1)) - mean @ mean) / 5
     torch.testing.assert_close(action_variance(policy, critic, obs, baseline), expected, rtol=1e-4, atol=1e-6)
-
-
-def test_on_a_table_the_learned_break_even_is_the_exact_one():
-    """A linear policy on one-hot states without biases' help: every state alike, so uniform states weigh the same."""
-    mdp = TabularMDP([[[0.0, 1.0], [0.0, 0.5], [0.2, 0.3]]] * 2, [[1.0, 2.0, 0.5]] * 2, [0.5, 0.5], gamma=0.9)
-    policy = CategoricalPolicy(2, 3, (), generator=rng(), out_gain=1.0)
-    critic = DiscreteQCritic(2, 3, (), generator=rng())
-    logits = torch.tensor([0.4, -0.3, 0.1])
-    with torch.no_grad():
-        for net, row in ((policy.net, logits), (critic.net, None)):
-            ((weight, bias),) = net.layers()
-            weight.zero_()
-            q = mdp.action_values(torch.softmax(logits.double(), -1).expand(2, 3))
-            bias.copy_((q[0].float() if row is None else row)[:, None])
-    exact = break_even_actions(mdp, logits.double().expand(2, 3))
-    assert learned_break_even(policy, critic, torch.eye(2)).item() == pytest.approx(exact, rel=1e-4)
-
-
-def test_a_policy_without_any_noise_left_by_v_breaks_even_nowhere():
-    """Two actions, equally likely: Q − V is the same up to its sign, and its gradient has no variance."""
-    generator = rng()
-    policy = CategoricalPolicy(3, 2, (8,), generator=generator, out_gain=0.0)
-    for _ in range(4):
-        critic = DiscreteQCritic(3, 2, (8,), generator=generator)
-        assert learned_break_even(policy, critic, torch.randn(32, 3, generator=generator)).item() == math.inf
 
 
 def test_bad_input():

@@ -11,10 +11,7 @@ from offac_lite.buffer import ReplayBuffer
 from offac_lite.envs import VectorEnv
 from offac_lite.networks import CategoricalPolicy, TanhGaussianPolicy
 from offac_lite.play import act, evaluate, fill, flat
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests import rng
 
 
 def cartpole(n_envs, **options):

@@ -23,7 +23,7 @@ def figures():
     yield fig
     yield plots.data_flow("on-policy", "naive replay", "fix 1", "both fixes")
     fig, (ax,) = plots.figure()
-    plots.lake_policy(ax, np.full((4, 4), 0.25), ("SF", "HG"), "a small lake")
+    plots.lake_policy(ax, np.full((16, 4), 0.25), "the uniform policy")
     yield fig
     yield plots.variance_against_k([1, 2], [2.0, 1.0], [2.1, 0.9], floor=0.5, reference=1.5, k_star=1.3)
     yield plots.bias_against_age([0, 1], [0.0, 0.1], [0.0, 0.5])
@@ -129,7 +129,7 @@ def words(ax):
 def test_lakes_have_a_number_in_each_square_on_which_one_can_walk_and_one_scale():
     values = np.linspace(0, 0.3, 16)
     fig = plots.lake_values({"V": values, "error": -2 * values})
-    numbers = [f"{v:.2f}" for v, letter in zip(values, "".join(plots.LAKE_4X4), strict=True) if letter in "SF"]
+    numbers = [f"{v:.2f}" for v, letter in zip(values, "SFFFFHFHFFFHHFFG", strict=True) if letter in "SF"]
     written = [[word for word in words(ax) if word[-1].isdigit()] for ax in fig.axes]
     assert written[0] == numbers and written[1][1:] == [f"−{2 * float(v):.2f}" for v in numbers[1:]]
     _, (ax,) = plots.figure()

@@ -13,10 +13,7 @@ from offac_lite.exact.traces import (
     trace_operator,
     v_trace_operator,
 )
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests import rng
 
 
 def random_policy(seed, n_states=5, n_actions=3):

@@ -25,6 +25,7 @@ from offac_lite.networks import CategoricalPolicy
 from offac_lite.play import fill
 from offac_lite.run import Run
 from offac_lite.training import Learner, train
+from tests import rng
 
 
 class Corridor(gymnasium.Env):
@@ -91,10 +92,6 @@ SMALL = dict(
     eval_episodes=2,
 )
 ON_POLICY = dict(critic="v", action="stored", on_policy=True, random_steps=0)
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def small(progress=False, **options):

@@ -15,6 +15,7 @@ from offac_lite.networks import CategoricalPolicy, ContinuousQCritic, TanhGaussi
 from offac_lite.play import fill
 from offac_lite.run import Run
 from offac_lite.training import Learner, train
+from tests import rng
 
 SMALL = dict(
     seeds=2,
@@ -30,10 +31,6 @@ SMALL = dict(
 
 def small(progress=False, **options):
     return train(progress=progress, **SMALL | options)
-
-
-def rng():
-    return torch.Generator().manual_seed(0)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

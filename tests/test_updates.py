@@ -19,10 +19,7 @@ from offac_lite.networks import (
     VCritic,
     of_actions,
 )
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests import rng
 
 
 @pytest.fixture(scope="module")

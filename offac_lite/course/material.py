@@ -10,71 +10,21 @@ NOTEBOOKS = FOLDER / "notebooks"
 PAGES = ("glossary.md", "clinic_page.md")  # those that the notebooks link to
 
 
-def _kept(name: str) -> Any:
-    return json.loads((FOLDER / "figures" / name).read_text(encoding="utf-8"))
+def kept_runs(name: str = "ablations") -> dict[str, Any]:
+    """Return what `python -m figures.NAME` has trained and kept, with a row of numbers for each seed.
 
+    - "ablations", on CartPole: group → variant → steps and returns.
+    - "soft_actor_critic": group → variant → steps, returns and entropy.
+    - "many_updates", several replay ratios: variant → steps, returns and value.
+    - "more_tasks", FrozenLake and Acrobot: task and data → variant → steps and returns.
+    - "more_patients", bugs outside the loss: patient → steps, returns, promised and delivered.
+    - "fixed_data": data → variant → returns and what was measured of them.
+    - "episodes", played by three agents on CartPole: agent → position, angle and falls so far at each of 150 steps.
 
-def kept_runs() -> dict[str, Any]:
-    """Return the runs of CartPole that the course keeps: group → variant → steps and returns.
-
-    >>> len(kept_runs()["young"]["both"]["returns"])
-    32
+    >>> len(kept_runs()["young"]["both"]["returns"]), len(kept_runs("more_patients")["patient L"]["returns"])
+    (32, 16)
     """
-    return _kept("ablations.json")
-
-
-def kept_sac_runs() -> dict[str, Any]:
-    """Return the runs of soft actor-critic that the course keeps: group → variant → steps, returns and entropy.
-
-    >>> len(kept_sac_runs()["pendulum"]["SAC"]["returns"])
-    16
-    """
-    return _kept("soft_actor_critic.json")
-
-
-def kept_many_updates() -> dict[str, Any]:
-    """Return the runs at several replay ratios that the course keeps: variant → steps, returns and value.
-
-    >>> len(kept_many_updates()["4, layer norm"]["returns"])
-    16
-    """
-    return _kept("many_updates.json")
-
-
-def kept_task_runs() -> dict[str, Any]:
-    """Return the runs on FrozenLake and Acrobot that the course keeps: task and data → variant → steps and returns.
-
-    >>> len(kept_task_runs()["lake, young"]["both"]["returns"])
-    16
-    """
-    return _kept("more_tasks.json")
-
-
-def kept_patients() -> dict[str, Any]:
-    """Return the runs of the patients outside the loss: name → steps, returns, promised and delivered of every seed.
-
-    >>> len(kept_patients()["patient L"]["returns"])
-    16
-    """
-    return _kept("more_patients.json")
-
-
-def kept_fixed_data() -> dict[str, Any]:
-    """Return the runs on fixed data that the course keeps: data → variant → returns and what was measured of them.
-
-    >>> len(kept_fixed_data()["random"]["AWAC, λ = 1"]["returns"])
-    16
-    """
-    return _kept("fixed_data.json")
-
-
-def kept_episodes() -> dict[str, list[list[float]]]:
-    """Return the play of three CartPole agents: name → position, angle and falls so far at each of 150 steps.
-
-    >>> list(kept_episodes())
-    ['untrained', 'naive replay', 'both fixes']
-    """
-    return _kept("episodes.json")
+    return json.loads((FOLDER / "figures" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def notebooks() -> list[Path]:

@@ -96,22 +96,6 @@ def action_variance(
     return torch.stack([_action_variance(policy.of_seed(seed).net, *rest) for seed, *rest in seeds])
 
 
-def learned_break_even(policy: CategoricalPolicy, critic: Critic, obs: torch.Tensor) -> PerSeed:
-    """Compute K* of a trained policy and critic at the states `obs`: see `estimators.break_even_actions`.
-
-    K* resampled actions with Q itself are as noisy as one action with Q − V. K* is infinite if Q − V leaves less than a
-    millionth of Q's noise, which float32 does not resolve. K* is 1 if neither leaves any noise.
-
-    >>> gen = torch.Generator().manual_seed(0)
-    >>> policy, critic = CategoricalPolicy(4, 3, (8,), generator=gen), DiscreteQCritic(4, 3, (8,), generator=gen)
-    >>> bool(learned_break_even(policy, critic, torch.randn(16, 4, generator=gen)) > 1)
-    True
-    """
-    with_q, with_value = action_variance(policy, critic, obs), action_variance(policy, critic, obs, "value")
-    with_value = with_value.where(with_value > 1e-6 * with_q, 0.0)  # less is rounding error, of either sign
-    return torch.where((with_q == 0) & (with_value == 0), 1.0, with_q / with_value)
-
-
 def _probs_and_q(policy: CategoricalPolicy, critic: Critic, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return π(a|s), with its graph, and Q(s, a) of every action, without one; both (..., B, A)."""
     pi = policy(obs)

@@ -23,15 +23,21 @@ __all__ = [
     "wrong_rows",
 ]
 
+# the bugs, as the notebooks give them
+_A = clinic.patient("A").q_target
+_B = clinic.patient("B").actor_loss
+_C = clinic.patient("C").actor_loss
+_D = clinic.patient("D").critic_loss
+_E = clinic.patient("E").resample
+_F = clinic.patient("F").actor_loss
+_G = clinic.patient("G").next_value
+_H = clinic.patient("H").ended
+
 # ------------------------------------------------------------------------------------------------- A: the target
 
 
 def _q_target(reward, ended, next_value, gamma):
     return reward + gamma * next_value * ~ended
-
-
-def _planted_a(reward, ended, next_value, gamma):
-    return reward + gamma * next_value
 
 
 _REWARD, _NEXT_VALUE = torch.tensor([[1.0, -0.5, 2.0], [0.25, 3.0, 0.0]]), torch.tensor([[4, 6, -1.5], [5, 0.5, 7]])
@@ -49,7 +55,7 @@ patient_a = Exercise(
         "y",
     ),
     mistakes={
-        _planted_a: "y still bootstraps past the end: where d is true, nothing comes after r",
+        _A: "y still bootstraps past the end: where d is true, nothing comes after r",
         "~ended → ended": "the mask is inverted: you bootstrap only where the episode is over",
         "return (reward + gamma * next_value) * ~ended": "the last reward is lost: the mask takes away r as well, and "
         "r was really paid",
@@ -61,7 +67,7 @@ patient_a = Exercise(
         "it",
     },
     praise="healed: where the episode is over, y is r and nothing else",
-    planted=_planted_a,
+    planted=_A,
 )
 
 
@@ -70,18 +76,6 @@ patient_a = Exercise(
 
 def _actor_loss(log_prob, q, value):
     return -(log_prob * (q - value).detach()).mean()
-
-
-def _planted_b(log_prob, q, value):
-    return (log_prob * (q - value).detach()).mean()
-
-
-def _planted_c(log_prob, q, value):
-    return -(log_prob * (q - value)).mean()
-
-
-def _planted_f(log_prob, q, value):
-    return -(log_prob * (q - value).detach()).sum()
 
 
 _LOG_PROB = torch.tensor([[-0.3, -1.2, -0.7], [-2.0, -0.1, -0.4], [-0.9, -0.6, -1.7], [-1.1, -0.2, -0.5]])
@@ -97,9 +91,9 @@ _observe_actor_loss = observer(
     loss=True,
 )
 _ACTOR_MISTAKES = {
-    _planted_b: resampling.SIGN,
-    _planted_c: "a gradient flows into Q: the actor's loss moves the critic, which must learn from rewards alone",
-    _planted_f: "you add up over states and actions: the gradient is multiplied by the number of terms",
+    _B: resampling.SIGN,
+    _C: "a gradient flows into Q: the actor's loss moves the critic, which must learn from rewards alone",
+    _F: "you add up over states and actions: the gradient is multiplied by the number of terms",
     ("-(log_prob → (log_prob", ".detach() →"): "the sign is flipped, and besides a gradient flows into Q",
     **resampling.WEIGHTING,
     ".mean() → .mean(0).sum()": "you add up the states of the batch where their mean is wanted: a larger batch would "
@@ -129,7 +123,7 @@ patient_b, patient_c, patient_f = (
         praise="healed: the sign is right, no gradient reaches the critic, and the loss is a mean",
         planted=planted,
     )
-    for letter, planted in (("B", _planted_b), ("C", _planted_c), ("F", _planted_f))
+    for letter, planted in (("B", _B), ("C", _C), ("F", _F))
 )
 
 
@@ -138,11 +132,6 @@ patient_b, patient_c, patient_f = (
 
 def _critic_loss(q_all, action, target):
     q = q_all.gather(-1, action.unsqueeze(-1)).squeeze(-1)
-    return 0.5 * (q - target).square().mean()
-
-
-def _planted_d(q_all, action, target):
-    q = q_all.gather(-1, action.unsqueeze(-1))
     return 0.5 * (q - target).square().mean()
 
 
@@ -171,7 +160,7 @@ patient_d = Exercise(
         loss=True,
     ),
     mistakes={
-        _planted_d: "one of the two has shape (B, 1) and the other (B,): they still broadcast to (B, B), and every "
+        _D: "one of the two has shape (B, 1) and the other (B,): they still broadcast to (B, B), and every "
         "prediction is pulled to every target",
         "0.5 * →": "the factor ½ is missing: every step is twice as long",
         "(q - → (q_all.amax(-1) -": "you train the best action's Q; y belongs to the action that was taken",
@@ -189,7 +178,7 @@ patient_d = Exercise(
     },
     explain=_explain_d,
     praise="healed: every prediction is compared with its own target, and with no other",
-    planted=_planted_d,
+    planted=_D,
 )
 
 
@@ -199,12 +188,6 @@ patient_d = Exercise(
 def _resample(pi, q_all, action_samples, generator):
     action = pi.sample(action_samples, generator=generator)
     log_prob, q = pi.log_prob(action), of_actions(q_all, action)
-    return log_prob, q
-
-
-def _planted_e(pi, q_all, action_samples, generator):
-    log_prob = pi.log_prob(pi.sample(action_samples, generator=generator))
-    q = of_actions(q_all, pi.sample(action_samples, generator=generator))
     return log_prob, q
 
 
@@ -231,7 +214,7 @@ patient_e = Exercise(
         probes=False,
     ),
     mistakes={
-        _planted_e: resampling.TWO_DRAWS,
+        _E: resampling.TWO_DRAWS,
         "pi.log_prob(action) → pi.log_prob(pi.sample(action_samples, generator=generator))": resampling.TWO_DRAWS,
         **resampling.DRAWING,
         (*resampling.ONE_DRAW, "return log_prob.expand(action_samples, -1), q.expand(action_samples, -1)"): "you draw "
@@ -252,7 +235,7 @@ patient_e = Exercise(
         "return log_prob.detach(), q": resampling.DETACHED,
     },
     praise="healed: one draw, and both factors use it",
-    planted=_planted_e,
+    planted=_E,
 )
 
 
@@ -262,10 +245,6 @@ patient_e = Exercise(
 def _next_value(policy, target_critic, next_obs, stored_next_action):
     probs, q = policy(next_obs).probs, target_critic.all_actions(next_obs)
     return (probs * q).sum(-1)
-
-
-def _planted_g(policy, target_critic, next_obs, stored_next_action):
-    return target_critic(next_obs, stored_next_action)
 
 
 def _policy(obs: torch.Tensor) -> Categorical:
@@ -280,22 +259,18 @@ patient_g = Exercise(
     plain=_next_value,
     observe=observer({"": (_policy, clinic.TableCritic(resampling.Q_TABLE), _NEXT_OBS, _STORED)}, "V(s′)"),
     mistakes={
-        _planted_g: "a′ is still the stored one: the critic would learn the value of the policies that wrote the data",
+        _G: "a′ is still the stored one: the critic would learn the value of the policies that wrote the data",
         **resampling.MEAN_UNDER_PI,
         "return of_actions(probs * q, stored_next_action)": "only the stored action is in it, weighted by π: the "
         "others are missing",
     },
     extras=resampling.SOFT_VALUE,
     praise="healed: a′ comes from π as it is now, all of it at once",
-    planted=_planted_g,
+    planted=_G,
 )
 
 
 # --------------------------------------------------------------------------------------------------- H: the end
-
-
-def _planted_h(terminated, truncated):
-    return terminated | truncated
 
 
 _TERMINATED, _TRUNCATED = torch.tensor([[False, True], [False, True]]), torch.tensor([[False, False], [True, True]])
@@ -306,7 +281,7 @@ patient_h = Exercise(
     observe=observer({"": (_TERMINATED, _TRUNCATED)}, "d"),
     spoken={"terminated": "terminated"},
     mistakes={
-        _planted_h: "a time limit still counts as an end: the world would have gone on, only the recording stopped",
+        _H: "a time limit still counts as an end: the world would have gone on, only the recording stopped",
         "return truncated": "this is the time limit alone: falling is an end, and the limit is none",
         "return terminated & truncated": "only what ended for both reasons at once counts as an end now",
         "return terminated & ~truncated": "an episode that terminates in its last allowed step is over all the same",
@@ -315,7 +290,7 @@ patient_h = Exercise(
         "return torch.zeros_like(terminated)": "now no episode ends at all: that was the bug of patient A",
     },
     praise="healed: d is true where nothing can follow, and there alone",
-    planted=_planted_h,
+    planted=_H,
 )
 
 

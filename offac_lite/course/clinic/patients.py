@@ -40,7 +40,8 @@ def _broadcast(q_all, action, target):
 
 def _two_draws(pi, q_all, action_samples, generator):
     log_prob = pi.log_prob(pi.sample(action_samples, generator=generator))
-    return log_prob, of_actions(q_all, pi.sample(action_samples, generator=generator))
+    q = of_actions(q_all, pi.sample(action_samples, generator=generator))
+    return log_prob, q
 
 
 def _summed(log_prob, q, value):

@@ -1,7 +1,7 @@
 """The training of agents made of parts, and the chart of what the instruments show meanwhile."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,11 +13,11 @@ from offac_lite._check import Numbers
 from offac_lite.buffer import ReplayBuffer, Transition
 from offac_lite.course.clinic.parts import Parts
 from offac_lite.course.clinic.storing import Storing
-from offac_lite.envs import Episode, Step, VectorEnv, discounted_steps_left, latest_episodes, recent_returns
+from offac_lite.envs import Episode, Step, VectorEnv, recent_returns, recently_delivered
 from offac_lite.networks import Categorical, CategoricalPolicy, DiscreteQCritic
 from offac_lite.training import keep_freed_memory
 
-__all__ = ["INSTRUMENTS", "POSSIBLE", "REWARD_SCALE", "Chart", "Trained", "delivered", "train_patient"]
+__all__ = ["INSTRUMENTS", "POSSIBLE", "REWARD_SCALE", "Chart", "Trained", "train_patient"]
 
 GAMMA = 0.99
 REWARD_SCALE = 0.1
@@ -210,7 +210,7 @@ class _Agents:
         self.episodes = (self.episodes + self.env.pop_episodes())[-1000 * self.seeds :]
         reading = {
             "return": recent_returns(self.episodes, self.seeds),
-            "delivered": _recently_delivered(self.episodes, self.seeds),
+            "delivered": REWARD_SCALE * recently_delivered(self.episodes, self.seeds, GAMMA),
             "value": value.mean(-1),
             "critic_loss": critic_loss,
             "spread": value.std(-1),
@@ -227,19 +227,3 @@ def _for_each_seed(function: Callable[..., torch.Tensor], *arguments: torch.Tens
         return torch.vmap(function)(*arguments)
     except RuntimeError:  # vmap does not support everything that a student may write, such as .item()
         return torch.stack([function(*own) for own in zip(*arguments, strict=True)])
-
-
-def delivered(lengths: Sequence[int], gamma: float = GAMMA) -> float:
-    """Return the mean of r + γ r + …, a term for each step left, over all states of episodes of these lengths; r = 0.1.
-
-    >>> round(delivered([2], gamma=0.5), 3)  # (0.1 + 0.05 in the first state, 0.1 in the second) / 2
-    0.125
-    """
-    return REWARD_SCALE * discounted_steps_left(lengths, gamma)
-
-
-def _recently_delivered(episodes: Sequence[Episode], seeds: int, last: int = 10) -> torch.Tensor:
-    """Return `delivered` of each seed's `last` episodes, (S,): NaN for a seed that has finished none."""
-    latest = latest_episodes(episodes, seeds, last)
-    means = [delivered([e.length for e in own]) if own else torch.nan for own in latest]
-    return torch.tensor(means, dtype=torch.float32, device="cpu")

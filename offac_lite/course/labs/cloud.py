@@ -13,7 +13,7 @@ class Cloud:
 
     points: torch.Tensor  # (n, 2)
     distance: float  # the root mean square of all possible estimates' distances from ∇J, exactly
-    ring: float  # the same for one resampled action with Q − V, on the same data: what K has to reach
+    ring: float  # the root mean square distance with one resampled action and Q − V, on the same data
 
     @property
     def uphill(self) -> float:

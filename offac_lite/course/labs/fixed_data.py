@@ -10,7 +10,7 @@ import numpy as np
 
 from offac_lite import _check, stats
 from offac_lite.course import plots
-from offac_lite.course.material import kept_fixed_data
+from offac_lite.course.material import kept_runs
 from offac_lite.course.stage.lab import Lab
 from offac_lite.course.stage.question import Question
 
@@ -59,7 +59,7 @@ class FixedDataModel:
     """
 
     def __init__(self) -> None:
-        self.runs: dict[str, Any] = kept_fixed_data()
+        self.runs: dict[str, Any] = kept_runs("fixed_data")
         names = [name for name in self.runs["random"] if name.startswith("AWAC")]
         self.temperatures = (*(float(name.rpartition(" ")[2]) for name in names), math.inf)
 

@@ -1,18 +1,18 @@
 """What the dashboard writes down of a training, at evenly spaced steps."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
 from offac_lite.config import Config
-from offac_lite.envs import Episode, discounted_steps_left, latest_episodes
+from offac_lite.envs import recently_delivered
 from offac_lite.exact.noise import gradient_noise
 from offac_lite.training import Learner
 
-__all__ = ["History", "delivered", "noise", "package_history"]
+__all__ = ["History", "noise", "package_history"]
 
 LOOKS = 50  # in a whole training
 N_STATES = 24  # of the last batch, for the noise of the gradient
@@ -67,7 +67,7 @@ class History:
         if not learner.n_done or steps in self.steps[-1:]:
             return
         rows = learner.measure()
-        rows["delivered"] = c.reward_scale * delivered(learner.episodes, c.seeds, c.gamma)
+        rows["delivered"] = c.reward_scale * recently_delivered(learner.episodes, c.seeds, c.gamma)
         rows |= {
             name: torch.full((c.seeds,), torch.nan, dtype=torch.float32, device="cpu") for name in ("states", "actions")
         }
@@ -87,15 +87,14 @@ def noise(learner: Learner, broken: str = "nothing") -> dict[str, torch.Tensor]:
 
     On the first states of the last batch, with the networks as they are; see `noise.gradient_noise`. Leave-one-out is
     taken as Q − V, whose variance it approaches as K grows. The weight of a loss of the user's own is taken as Q.
+    With `action_samples="all"` no variance comes from the actions.
     """
     c = learner.config
     found = gradient_noise(learner.agent.policy, learner.agent.critic, learner.batch.obs[:, :N_STATES])
     actions = found.actions if c.baseline is None else found.actions_value
-    scale = (c.batch_size * c.action_samples) ** 2 if broken == "sum" else 1
-    return {
-        "states": scale * found.states / c.batch_size,
-        "actions": scale * actions / (c.batch_size * c.action_samples),
-    }
+    k, actions = (1, torch.zeros_like(actions)) if c.action_samples == "all" else (c.action_samples, actions)
+    scale = (c.batch_size * k) ** 2 if broken == "sum" else 1
+    return {"states": scale * found.states / c.batch_size, "actions": scale * actions / (c.batch_size * k)}
 
 
 @functools.lru_cache(4)
@@ -107,14 +106,3 @@ def package_history(config: Config) -> History:
             history.look(learner, {})
     learner.close()
     return history
-
-
-def delivered(episodes: Sequence[Episode], seeds: int, gamma: float, last: int = 10) -> torch.Tensor:
-    """Average the discounted rewards to come over the states of each seed's `last` episodes, (seeds,), reward 1 a step.
-
-    >>> delivered([Episode(0, 0, 2.0, 2)], seeds=2, gamma=0.5)  # (1 + 0.5, then 1) / 2
-    tensor([1.2500,    nan])
-    """
-    latest = latest_episodes(episodes, seeds, last)
-    means = [discounted_steps_left([e.length for e in own], gamma) if own else float("nan") for own in latest]
-    return torch.tensor(means, dtype=torch.float32, device="cpu")

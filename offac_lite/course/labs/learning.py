@@ -37,12 +37,12 @@ class LearningResult:
 
     setting: tuple  # of the controls: equal settings belong to one run
     words: str  # the setting in words
-    cloud: Cloud | None  # None where the first estimates say nothing of the setting
     learning: Learning
-    reference: Learning | None  # the same agents with the package's loss, where the student's is at work
-    reference_words: str  # what the reference is
-    stored: bool  # whether the gradient uses the stored actions
     done: bool
+    cloud: Cloud | None = None  # None where the first estimates say nothing of the setting
+    reference: Learning | None = None  # the same agents with the package's loss, where the student's is at work
+    reference_words: str = ""  # what the reference is
+    stored: bool = False  # whether the gradient uses the stored actions
 
     @property
     def policy(self) -> torch.Tensor:
@@ -52,9 +52,10 @@ class LearningResult:
 
 
 class _Lake:
-    """The task, and the run that both models have in common."""
+    """The task, and what the models have in common."""
 
-    def __init__(self) -> None:
+    def __init__(self, n_steps: int = N_STEPS):
+        self.n_steps = n_steps
         self.mdp = TabularMDP.from_gymnasium("FrozenLake-v1", gamma=0.99, map_name="4x4")
         self.uniform = torch.zeros(16, 4, **F64)
         self.best = (self.mdp.optimal_values() @ self.mdp.initial).item()
@@ -84,8 +85,8 @@ class LearningModel(_Lake):
     """
 
     def __init__(self, loss: Loss | None = None, n_steps: int = N_STEPS, weight: str | None = None):
-        super().__init__()
-        self.loss, self.n_steps, self.weight = loss, n_steps, weight
+        super().__init__(n_steps)
+        self.loss, self.weight = loss, weight
 
     def __call__(
         self, action_samples: int = 1, baseline: str | None = None, batch_size: int = 8, seed: int = 0
@@ -101,12 +102,11 @@ class LearningModel(_Lake):
             yield LearningResult(
                 setting=tuple(options.values()),
                 words=f"K = {action_samples}, {self.weight or named}, N = {batch_size}",
-                cloud=cloud,
                 learning=learning,
+                done=learning.steps[-1].item() == self.n_steps,
+                cloud=cloud,
                 reference=None if self.loss is None else next(runs[1]),
                 reference_words="the package's function" if self.weight is None else f"{named} itself",
-                stored=False,
-                done=learning.steps[-1].item() == self.n_steps,
             )
 
 
@@ -120,10 +120,6 @@ class FixesModel(_Lake):
     >>> result.stored, result.words
     (False, 'both fixes, old data, Q')
     """
-
-    def __init__(self, n_steps: int = N_STEPS):
-        super().__init__()
-        self.n_steps = n_steps
 
     def __call__(
         self, fixes: str = "none", data: str = "fresh", baseline: str | None = None, seed: int = 0
@@ -141,12 +137,9 @@ class FixesModel(_Lake):
             yield LearningResult(
                 setting=(fixes, data, weight, seed),
                 words=f"{words}, {data} data, {'Q' if weight is None else 'Q − V'}",
-                cloud=None,  # at the first step π is the policy that wrote the old data, too
                 learning=learning,
-                reference=None,
-                reference_words="",
-                stored=loss is stored_loss,
                 done=learning.steps[-1].item() == self.n_steps,
+                stored=loss is stored_loss,
             )
 
 
@@ -160,10 +153,6 @@ class GroupModel(_Lake):
     >>> result.words, round(GroupModel().length("GRPO"))
     ('GRPO, steps × 4', 185)
     """
-
-    def __init__(self, n_steps: int = N_STEPS):
-        super().__init__()
-        self.n_steps = n_steps
 
     def length(self, weight: str) -> float:
         """Return the length of the weight's mean gradient for the uniform policy, divided by that of ∇J."""
@@ -184,11 +173,7 @@ class GroupModel(_Lake):
             yield LearningResult(
                 setting=(weight, step, seed),
                 words=f"{weight}, steps × {step:g}",
-                cloud=None,
                 learning=learning,
-                reference=None,
-                reference_words="",
-                stored=False,
                 done=learning.steps[-1].item() == self.n_steps,
             )
 

@@ -55,12 +55,11 @@ class OldDataModel(FixesModel):
             yield LearningResult(
                 setting=(action_samples, seed),
                 words=f"K = {action_samples}, {_actions(all(stored), all(single) and action_samples > 1)}",
-                cloud=None,
                 learning=learning,
+                done=learning.steps[-1].item() == self.n_steps,
                 reference=reference,
                 reference_words="the package's function",
                 stored=all(stored),
-                done=learning.steps[-1].item() == self.n_steps,
             )
 
 

@@ -60,7 +60,7 @@ class Album:
     (tensor([ 800, 1600]), True)
     """
 
-    def __init__(self, run: Run, seed: int = 0):
+    def __init__(self, run: Run):
         if run.config.env_id != "CartPole-v1" or run.config.critic != "q":
             raise ValueError(
                 f'run must be a run of CartPole-v1 with critic="q", got {run.config.env_id} with '
@@ -70,7 +70,7 @@ class Album:
             raise ValueError("run has no checkpoints: train with train(..., checkpoints=True)")
         self.steps, self.checkpoints, self.n_agents = run.steps, run.checkpoints, run.config.seeds
         policies = _stacked([policy for policy, _ in run.checkpoints])
-        env = VectorEnv("CartPole-v1", 1, n_seeds=policies.net.n_seeds, seed=seed)
+        env = VectorEnv("CartPole-v1", 1, n_seeds=policies.net.n_seeds)
         self._rollout = rollout(policies, env)
         env.close()
         self._episodes: dict[tuple[int, int], PlayedEpisode] = {}

@@ -108,11 +108,12 @@ def apart(heights: Sequence[float], gap: float) -> list[float]:
 class NumberTable:
     """A table of names and numbers in the place of the axes `ax`. `artist` holds the numbers, which change.
 
-    `width`: characters from the left edge to the last digit. The names are an artist of their own, redrawn only when
-    they change, because drawing text takes most of a lab's time.
+    The names are an artist of their own, redrawn only when they change, because drawing text takes most of a lab's
+    time.
     """
 
-    def __init__(self, ax, width: int = 24, size: float = 9.0):
+    def __init__(self, ax):
+        size, width = 9.0, 24  # points, and characters from the left edge to the last digit
         ax.set_axis_off()
         look = dict(va="top", fontsize=size, family="monospace", linespacing=1.5, annotation_clip=False)
         place = dict(xy=(0, 1), xycoords="axes fraction", textcoords="offset points")

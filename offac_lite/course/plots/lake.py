@@ -1,6 +1,6 @@
 """FrozenLake as a world: ice, holes, start and goal; a policy's arrows, or a number in each square."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,27 +12,24 @@ from matplotlib.patches import Ellipse, FancyBboxPatch
 from offac_lite.course.plots.base import EXACT, RESAMPLED, figure, rounded
 from offac_lite.course.plots.style import course_style
 
-__all__ = ["LAKE_4X4", "LakePanel", "LakeValues", "lake_policy", "lake_values"]
+__all__ = ["LakePanel", "LakeValues", "lake_policy", "lake_values"]
 
-LAKE_4X4 = ("SFFF", "FHFH", "FFFH", "HFFG")
+LAKE_4X4 = "SFFFFHFHFFFHHFFG"  # start, frozen, hole, goal
 ICE, WATER, GOAL = "#E6F0F7", "#A9BECF", "#BFE3D0"  # pale: black words are readable on them, on dark pages as well
 TINTS = LinearSegmentedColormap.from_list("tints", ["#F3CEB1", ICE, "#8FBFDF"])  # from −1 to 1
 MOVES = np.array([(-1.0, 0.0), (0.0, 1.0), (1.0, 0.0), (0.0, -1.0)])  # left, down, right, up; y points down
 
 
 class LakePanel:
-    """The lake, and in each of its squares an arrow for each action, as long as its probability.
+    """The lake, and in each of its squares an arrow for each action, as long as its probability."""
 
-    `rows` is the map, as in `LAKE_4X4`: S start, F frozen, H hole, G goal.
-    """
-
-    def __init__(self, ax: Axes, rows: Sequence[str] = LAKE_4X4, color: str = RESAMPLED):
-        self.walkable, x, y, _ = _draw_map(ax, rows)
+    def __init__(self, ax: Axes):
+        self.walkable, x, y, _ = _draw_map(ax)
         at = np.stack([x, y], -1)[self.walkable].repeat(4, 0)
         look = dict(
             angles="xy", scale_units="xy", scale=1, width=0.016, headwidth=3.6, headlength=4, headaxislength=3.6
         )
-        self.arrows = ax.quiver(*at.T, *np.zeros((2, len(at))), color=color, zorder=3, minlength=0.4, **look)
+        self.arrows = ax.quiver(*at.T, *np.zeros((2, len(at))), color=RESAMPLED, zorder=3, minlength=0.4, **look)
         self.artists = [self.arrows]
 
     def update(self, probs) -> None:
@@ -48,11 +45,9 @@ class LakeValues:
     `shown`, (S,) bool, the squares where it is False stay empty.
     """
 
-    def __init__(
-        self, ax: Axes, top: float, rows: Sequence[str] = LAKE_4X4, digits: int = 2, shown: Any = None, size: float = 10
-    ):
+    def __init__(self, ax: Axes, top: float, digits: int = 2, shown: Any = None, size: float = 10):
         self.top, self.digits = top, digits
-        walkable, x, y, tiles = _draw_map(ax, rows)
+        walkable, x, y, tiles = _draw_map(ax)
         self.shown = np.flatnonzero(walkable if shown is None else walkable & np.asarray(shown))
         self.tiles = [tiles[state] for state in self.shown]
         look = dict(ha="center", va="center", fontsize=size, zorder=3)
@@ -69,40 +64,37 @@ class LakeValues:
 
 
 @course_style()
-def lake_values(
-    panels: Mapping[str, Any], rows: Sequence[str] = LAKE_4X4, top: float | None = None, digits: int = 2
-) -> Figure:
+def lake_values(panels: Mapping[str, Any], digits: int = 2) -> Figure:
     """Draw {title: numbers (S,)} on lakes side by side, with one scale for all: see `LakeValues`.
 
-    `top` is the number at the end of the scale, by default the largest in size. Holes and goal are no squares to walk
-    on; their numbers are not drawn.
+    The scale ends at the number that is largest in size. Holes and goal are no squares to walk on; their numbers are
+    not drawn.
 
     >>> fig = lake_values({"V": range(16), "error": [0.5] * 16})
     >>> [ax.get_title("left") for ax in fig.axes]
     ['V', 'error']
     """
-    top = top or max(np.abs(np.asarray(values)).max() for values in panels.values())
+    top = max(np.abs(np.asarray(values)).max() for values in panels.values())
     side = min(2.75, 9.8 / len(panels))
     fig, axes = figure(0.2 + side * len(panels), 0.45 + side, ncols=len(panels))
     for ax, (title, values) in zip(axes, panels.items(), strict=True):
-        LakeValues(ax, top, rows, digits, size=3.6 * side).update(values)
+        LakeValues(ax, top, digits, size=3.6 * side).update(values)
         ax.set_title(title, loc="left", fontsize=10.5)
     return fig
 
 
-def draw_map(ax: Axes, rows: Sequence[str] = LAKE_4X4) -> np.ndarray:
+def draw_map(ax: Axes) -> np.ndarray:
     """Draw the lake; return the place (x, y) of each state, (S, 2)."""
-    return np.stack(_draw_map(ax, rows)[1:3], -1)
+    return np.stack(_draw_map(ax)[1:3], -1)
 
 
-def _draw_map(ax: Axes, rows: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[FancyBboxPatch]]:
+def _draw_map(ax: Axes) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[FancyBboxPatch]]:
     """Draw the squares; return where one can walk, the columns and rows of the squares, and their tiles."""
-    letters = "".join(rows)
-    y, x = np.divmod(np.arange(len(letters)), len(rows[0]))
-    tiles = [_tile(ax, column, row, letter) for column, row, letter in zip(x, y, letters, strict=True)]
-    ax.set(xlim=(-0.52, len(rows[0]) - 0.48), ylim=(len(rows) - 0.48, -0.52), aspect="equal", xticks=[], yticks=[])
+    y, x = np.divmod(np.arange(16), 4)
+    tiles = [_tile(ax, column, row, letter) for column, row, letter in zip(x, y, LAKE_4X4, strict=True)]
+    ax.set(xlim=(-0.52, 3.52), ylim=(3.52, -0.52), aspect="equal", xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
-    return np.array([letter in "SF" for letter in letters]), x, y, tiles
+    return np.array([letter in "SF" for letter in LAKE_4X4]), x, y, tiles
 
 
 def _tile(ax: Axes, x: int, y: int, letter: str) -> FancyBboxPatch:
@@ -124,7 +116,7 @@ def _tile(ax: Axes, x: int, y: int, letter: str) -> FancyBboxPatch:
 
 
 @course_style()
-def lake_policy(ax: Axes, probs, rows: Sequence[str], title: str = "") -> None:
-    """Draw a FrozenLake policy (S, A) on the lake of `rows`: see `LakePanel`."""
-    LakePanel(ax, rows).update(probs)
+def lake_policy(ax: Axes, probs, title: str = "") -> None:
+    """Draw a FrozenLake policy (S, A) on the lake: see `LakePanel`."""
+    LakePanel(ax).update(probs)
     ax.set_title(title)
