@@ -256,7 +256,8 @@ class Learner:
         if not torch.isfinite(env.obs).all():  # the environment's fault, and no seed's
             raise error
         broken = self.agent.non_finite_seeds(flat(env.obs, env).to(self.config.device))
-        if isinstance(error, NotFiniteError):
+        if isinstance(error, NotFiniteError) and not (broken & self._alive().to(broken.device)).any():
+            # Only now: a loss of the user's own may be one number for all seeds, which is NaN when any of them breaks.
             broken |= error.seeds.reshape(broken.shape)
         if not broken.any():
             raise error

@@ -491,11 +491,25 @@ def test_a_run_interrupted_anywhere_is_whole_as_far_as_it_went(tmp_path):
     assert found == {0, 1}, "before and after the first of two evaluations"
 
 
+def one_number(policy, critic, obs, stored_action, action_samples, generator):
+    """A loss of the user's own, averaged over the seeds too: it is NaN where that of any seed is."""
+    pi = policy(obs)
+    action = pi.sample(action_samples, generator=generator)
+    return equations.policy_gradient_loss(pi.log_prob(action), critic(obs, action).detach()).mean()
+
+
 @pytest.mark.parametrize("where", ["policy", "critic"])
 @pytest.mark.parametrize(
     "options",
-    [{}, {"twin": False}, ON_POLICY, {"env_id": "Aim-v0"}, {"env_id": "Aim-v0", "gradient": "reparameterized"}],
-    ids=["twin", "single", "on-policy", "continuous", "reparameterized"],
+    [
+        {},
+        {"twin": False},
+        ON_POLICY,
+        {"env_id": "Aim-v0"},
+        {"env_id": "Aim-v0", "gradient": "reparameterized"},
+        {"resampled_loss": one_number},
+    ],
+    ids=["twin", "single", "on-policy", "continuous", "reparameterized", "one number"],
 )
 def test_a_seed_that_breaks_is_stopped_and_the_others_go_on(options, where):
     learner = Learner(**SMALL | {"seeds": 3, "evaluations": 4} | options)
