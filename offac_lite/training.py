@@ -84,7 +84,7 @@ class Learner:
     The same arguments as `train`, which makes one and runs it to its end. `run` is the run so far.
 
     `config` can be replaced while it trains; the new one is checked and takes effect at the next step. Options from
-    which networks, buffer or environments were made (`config.FIXED`) cannot change.
+    which networks, buffer or environments were made (`config.FIXED`) cannot change, nor can `batch_size` on-policy.
 
     >>> learner = Learner(seeds=2, total_steps=1600)
     >>> for iteration in learner:
@@ -143,7 +143,7 @@ class Learner:
     @config.setter
     def config(self, config: Config) -> None:
         before, config = self.agent.config, config.resolve(self.spaces)
-        for name in FIXED:
+        for name in (*FIXED, "batch_size") if before.on_policy else FIXED:  # an on-policy buffer holds one batch
             if getattr(config, name) != getattr(before, name):
                 raise ValueError(
                     f"{name} cannot change while training: it is {getattr(before, name)}, got {getattr(config, name)}"

@@ -236,6 +236,14 @@ def test_on_policy_data_are_fresh_and_used_once(n_envs):
     assert 10 <= n_batches <= 400 // 16
 
 
+@pytest.mark.parametrize("batch_size", [8, 32])
+def test_on_policy_the_batch_size_cannot_change(batch_size):
+    learner = Learner(**SMALL | ON_POLICY)
+    with pytest.raises(ValueError, match=f"batch_size cannot change while training: it is 16, got {batch_size}"):
+        learner.config = replace(learner.config, batch_size=batch_size)
+    learner.close()
+
+
 def test_collect_false_adds_nothing_and_the_environment_stands_still():
     learner = Learner(**SMALL | {"prefill": (None, 60), "collect": False})
     steps, before = recorded(learner), learner.buffer.all()
