@@ -11,7 +11,7 @@ import joblib
 from tqdm.auto import tqdm
 
 from offac_lite import _check, stats
-from offac_lite.config import CARTPOLE, Config, changed
+from offac_lite.config import CARTPOLE, OWN_FUNCTIONS, Config, changed
 from offac_lite.run import Run
 from offac_lite.training import resolved, train
 
@@ -92,8 +92,9 @@ def sweep(
 
     A variant that fails is a row with its error. Interrupting returns what is finished. With a `folder`, each run is
     saved there as NAME.run when it finishes, on the machine that ran it. A run that is there already is loaded instead
-    of repeated, unless it was interrupted or one of its options differs. Functions go by their name. What a file does
-    not hold is run again: checkpoints, and old data from a buffer or a network.
+    of repeated, unless it was interrupted or one of its options differs; a run of an older version of the package
+    counts. What a file does not hold is run again: checkpoints, functions of your own, and old data from a buffer or a
+    network.
 
     Raises `TypeError` or `ValueError` before anything runs where `variants` is no such mapping, and where nothing can
     be written to `folder`.
@@ -176,7 +177,7 @@ def _kept(config: Config | str, changes: dict[str, Any], path: Path) -> Run | No
 
 
 def _known_by_value(config: Config) -> bool:
-    """Tell whether what `to_json` writes of a config says all of it: no buffer, network or nameless function."""
+    """Tell whether what `to_json` writes of a config says all of it: no buffer, network or function."""
     old = config.prefill
     by_value = old is None or (isinstance(old, tuple) and not callable(old[0]))
-    return by_value and "<lambda>" not in config.to_json().values()
+    return by_value and all(getattr(config, name) is None for name in OWN_FUNCTIONS)

@@ -11,7 +11,7 @@ import joblib
 import pytest
 import torch
 
-from offac_lite import ReplayBuffer, train
+from offac_lite import ReplayBuffer, equations, train
 from offac_lite import sweep as module
 from offac_lite.networks import CategoricalPolicy
 from offac_lite.sweep import sweep
@@ -105,6 +105,13 @@ def filled(value):
     return buffer
 
 
+def scaled(scale):
+    def q_target(reward, terminated, next_q, gamma):
+        return scale * equations.q_target(reward, terminated, next_q, gamma)
+
+    return q_target
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -112,11 +119,11 @@ def filled(value):
         (dict(obs_scale=7.0), {}),
         (dict(next_action_samples=1, random_steps=0), dict(random_steps=0)),
         (dict(prefill=filled(1.0)), dict(prefill=filled(2.0))),
-        (dict(q_target=lambda r, d, v, gamma: r), dict(q_target=lambda r, d, v, gamma: r + gamma * v * ~d)),
+        (dict(q_target=scaled(1.0)), dict(q_target=scaled(0.0))),
         (dict(prefill=(CategoricalPolicy(4, 2, generator=torch.Generator()), 300)),) * 2,
         (dict(checkpoints=True),) * 2,
     ],
-    ids=["baseline", "obs_scale", "next_action_samples", "buffer", "lambda", "network", "checkpoints"],
+    ids=["baseline", "obs_scale", "next_action_samples", "buffer", "function", "network", "checkpoints"],
 )
 def test_a_run_of_other_options_or_with_more_than_a_file_holds_is_not_taken_from_the_folder(first, second, tmp_path):
     common = SHORT | dict(seeds=1, total_steps=400, random_steps=0, n_jobs=1, folder=tmp_path)
