@@ -188,7 +188,7 @@ class Config:
     """Environments per seed."""
     random_steps: int | Literal["auto"] = option("auto", either("auto", _from_zero))
     """Number of first steps per seed with uniform random actions. Learning starts after them. "auto": 1000, or a
-    quarter of a short run; 0 with `prefill` or `on_policy`."""
+    quarter of a short run; 0 with `prefill` or `on_policy`. With collect=False there are none."""
     prefill: Prefill | None = option(None, _prefill, fixed=True)
     """Old data to start from. A `ReplayBuffer` (unscaled rewards): with one ring every seed gets a copy, with S rings
     each seed gets its own. Or (policy, count): `count` transitions per seed of a policy that never learns, given as

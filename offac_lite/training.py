@@ -204,7 +204,7 @@ class Learner:
 
     def _acts_at_random(self) -> bool:
         """Tell whether this step is one of the first `random_steps`."""
-        return self.n_done * self.config.n_envs < int(self.config.random_steps)
+        return self.config.collect and self.n_done * self.config.n_envs < int(self.config.random_steps)
 
     def _scaled(self, batch: Transition) -> Transition:
         self.has_learned = True
