@@ -78,6 +78,15 @@ def resolved(config: Config, spaces: Spaces) -> Config:
     return config.resolve(spaces)
 
 
+def due(done: int, total: int, times: int) -> bool:
+    """Tell whether one of `times` events, evenly spread over `total` steps, falls on step `done`; the last ends them.
+
+    >>> [step for step in range(1, 11) if due(step, 10, 3)]
+    [4, 7, 10]
+    """
+    return done * times // total > (done - 1) * times // total
+
+
 class Learner:
     """A training in progress: each iteration takes one step in every environment, and then makes the updates.
 
@@ -162,7 +171,7 @@ class Learner:
         while self.n_done < self.n_iterations:
             with torch_threads(self.config.threads):
                 self._step()
-                if evaluated := self._evaluation_is_due():
+                if evaluated := due(self.n_done, self.n_iterations, self.config.evaluations):
                     self._evaluate()
             if evaluated and len(self.run.stopped) == self.config.seeds:
                 return
@@ -210,11 +219,6 @@ class Learner:
         self.has_learned = True
         self.batch = scaled = batch._replace(reward=self.config.reward_scale * batch.reward)
         return scaled
-
-    def _evaluation_is_due(self) -> bool:
-        """Tell whether the step just done is one of `evaluations`, evenly spread, the last at the end."""
-        n = self.config.evaluations
-        return self.n_done * n // self.n_iterations > (self.n_done - 1) * n // self.n_iterations
 
     def _evaluate(self) -> None:
         """Play with the most probable actions, and write the returns and what the last batch shows into the run."""
