@@ -160,7 +160,8 @@ def v_critic_loss(
     value = critic(batch.obs)
     if weight is not None:
         _check.same_shape(value=value, weight=weight)
-        value, target = weight.sqrt() * value, weight.sqrt() * target
+        root = weight.detach().sqrt()
+        value, target = root * value, root * target
     return equations.critic_loss(value, target)
 
 
