@@ -181,7 +181,7 @@ class Config:
     """Normalise each hidden layer of the critic over its units, before the ReLU; the policy's stay as they are."""
     obs_scale: float | tuple[float, ...] | Literal["auto"] = option("auto", either("auto", _scale), fixed=True)
     """Factor of the observations, or one per feature. "auto": half over each feature's standard deviation under random
-    play; for CartPole four numbers of that size."""
+    play; for CartPole the constants (0.5, 0.5, 5, 0.5)."""
     reward_scale: float = option(0.1, _check.positive)
     """Factor of the rewards that the critic learns from."""
     n_envs: int = option(8, _whole, fixed=True)
