@@ -57,7 +57,7 @@ class Sweep(dict):
         return rows
 
     def __repr__(self) -> str:
-        """The table, for a goal of 475."""
+        """The table, for a goal of 475 on CartPole-v1. Other environments have no such goal."""
         width = max(map(len, self), default=4)
         lines = [f"{'':{width}}   solved  second half: at goal   mean return [95%]        seconds"]
         for row in self.table():
@@ -66,9 +66,11 @@ class Sweep(dict):
                 continue
             mean = "—" if row["iqm"] is None else f"{row['iqm']:.0f}"
             mean += "" if row["low"] is None else f" [{row['low']:.0f}, {row['high']:.0f}]"
-            solved = f"{row['solved']}/{row['seeds']}"
+            solved, at_goal = f"{row['solved']}/{row['seeds']}", f"{row['at_goal']:.2f}"
+            if self[row["name"]].run.config.env_id != "CartPole-v1":
+                solved, at_goal = "—", "—"
             lines.append(
-                f"{row['name']:{width}}   {solved:>6}   {row['at_goal']:19.2f}   {mean:21} {row['seconds']:10.1f}"
+                f"{row['name']:{width}}   {solved:>6}   {at_goal:>19}   {mean:21} {row['seconds']:10.1f}"
                 + (f"   {row['error']}" if row["error"] else "")
             )
         return "\n".join(lines)

@@ -47,6 +47,12 @@ def test_a_failed_variant_is_a_row_with_its_error(alone):
     assert len(lines) == 5 and "ValueError" in lines[3] and "0/2" in lines[1]
 
 
+def test_only_cart_pole_is_said_to_be_solved_at_475():
+    options = SHORT | dict(total_steps=80, random_steps=0, batch_size=16, n_jobs=1)
+    lines = repr(sweep({"a": dict(env_id="Pendulum-v1"), "b": {}}, **options)).splitlines()
+    assert [line.split()[:3] for line in lines[1:]] == [["a", "—", "—"], ["b", "0/2", "0.00"]]
+
+
 def test_options_reach_the_run(alone):
     assert alone["all"].run.config.action_samples == "all" and alone["tau 1"].run.config.tau == 1.0
     assert alone["all"].run.config.seeds == 2
