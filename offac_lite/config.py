@@ -181,14 +181,14 @@ class Config:
     """Normalise each hidden layer of the critic over its units, before the ReLU; the policy's stay as they are."""
     obs_scale: float | tuple[float, ...] | Literal["auto"] = option("auto", either("auto", _scale), fixed=True)
     """Factor of the observations, or one per feature. "auto": half over each feature's standard deviation under random
-    play; for CartPole four numbers of that size."""
+    play; for CartPole the constants (0.5, 0.5, 5, 0.5)."""
     reward_scale: float = option(0.1, _check.positive)
     """Factor of the rewards that the critic learns from."""
     n_envs: int = option(8, _whole, fixed=True)
     """Environments per seed."""
     random_steps: int | Literal["auto"] = option("auto", either("auto", _from_zero))
     """Number of first steps per seed with uniform random actions. Learning starts after them. "auto": 1000, or a
-    quarter of a short run; 0 with `prefill` or `on_policy`."""
+    quarter of a short run; 0 with `prefill` or `on_policy`. With collect=False there are none."""
     prefill: Prefill | None = option(None, _prefill, fixed=True)
     """Old data to start from. A `ReplayBuffer` (unscaled rewards): with one ring every seed gets a copy, with S rings
     each seed gets its own. Or (policy, count): `count` transitions per seed of a policy that never learns, given as

@@ -25,8 +25,8 @@ class Run:
     - `returns` (S, E): the mean undiscounted return of each evaluation's episodes, played with the most probable
       actions. NaN after a seed was stopped.
     - `log`: more curves (S, E). "exploring_return": the mean of the last ten training episodes. Of the last batch:
-      "critic_loss"; "value", the critic's mean estimate of the states' value, in scaled rewards; "entropy" of the
-      policy, in nats. NaN where there was none yet.
+      "critic_loss", with twins (the default) the sum of both; "value", the critic's mean estimate of the states' value,
+      in scaled rewards; "entropy" of the policy, in nats. NaN where there was none yet.
     - `policy`, `critic`: the networks at the end; `policy.act(obs)` acts.
     - `checkpoints`: (policy, critic) at each evaluation, with `train(checkpoints=True)`; not saved.
     - `stopped`: {seed: environment steps} of the seeds whose numbers were no longer finite.

@@ -11,7 +11,7 @@ import joblib
 from tqdm.auto import tqdm
 
 from offac_lite import _check, stats
-from offac_lite.config import CARTPOLE, Config, changed
+from offac_lite.config import CARTPOLE, OWN_FUNCTIONS, Config, changed
 from offac_lite.run import Run
 from offac_lite.training import resolved, train
 
@@ -57,7 +57,7 @@ class Sweep(dict):
         return rows
 
     def __repr__(self) -> str:
-        """The table, for a goal of 475."""
+        """The table, for a goal of 475 on CartPole-v1. Other environments have no such goal."""
         width = max(map(len, self), default=4)
         lines = [f"{'':{width}}   solved  second half: at goal   mean return [95%]        seconds"]
         for row in self.table():
@@ -66,9 +66,11 @@ class Sweep(dict):
                 continue
             mean = "—" if row["iqm"] is None else f"{row['iqm']:.0f}"
             mean += "" if row["low"] is None else f" [{row['low']:.0f}, {row['high']:.0f}]"
-            solved = f"{row['solved']}/{row['seeds']}"
+            solved, at_goal = f"{row['solved']}/{row['seeds']}", f"{row['at_goal']:.2f}"
+            if self[row["name"]].run.config.env_id != "CartPole-v1":
+                solved, at_goal = "—", "—"
             lines.append(
-                f"{row['name']:{width}}   {solved:>6}   {row['at_goal']:19.2f}   {mean:21} {row['seconds']:10.1f}"
+                f"{row['name']:{width}}   {solved:>6}   {at_goal:>19}   {mean:21} {row['seconds']:10.1f}"
                 + (f"   {row['error']}" if row["error"] else "")
             )
         return "\n".join(lines)
@@ -92,8 +94,9 @@ def sweep(
 
     A variant that fails is a row with its error. Interrupting returns what is finished. With a `folder`, each run is
     saved there as NAME.run when it finishes, on the machine that ran it. A run that is there already is loaded instead
-    of repeated, unless it was interrupted or one of its options differs. Functions go by their name. What a file does
-    not hold is run again: checkpoints, and old data from a buffer or a network.
+    of repeated, unless it was interrupted or one of its options differs; a run of an older version of the package
+    counts. What a file does not hold is run again: checkpoints, functions of your own, and old data from a buffer or a
+    network.
 
     Raises `TypeError` or `ValueError` before anything runs where `variants` is no such mapping, and where nothing can
     be written to `folder`.
@@ -176,7 +179,7 @@ def _kept(config: Config | str, changes: dict[str, Any], path: Path) -> Run | No
 
 
 def _known_by_value(config: Config) -> bool:
-    """Tell whether what `to_json` writes of a config says all of it: no buffer, network or nameless function."""
+    """Tell whether what `to_json` writes of a config says all of it: no buffer, network or function."""
     old = config.prefill
     by_value = old is None or (isinstance(old, tuple) and not callable(old[0]))
-    return by_value and "<lambda>" not in config.to_json().values()
+    return by_value and all(getattr(config, name) is None for name in OWN_FUNCTIONS)

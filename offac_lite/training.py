@@ -78,13 +78,22 @@ def resolved(config: Config, spaces: Spaces) -> Config:
     return config.resolve(spaces)
 
 
+def due(done: int, total: int, times: int) -> bool:
+    """Tell whether one of `times` events, evenly spread over `total` steps, falls on step `done`; the last ends them.
+
+    >>> [step for step in range(1, 11) if due(step, 10, 3)]
+    [4, 7, 10]
+    """
+    return done * times // total > (done - 1) * times // total
+
+
 class Learner:
     """A training in progress: each iteration takes one step in every environment, and then makes the updates.
 
     The same arguments as `train`, which makes one and runs it to its end. `run` is the run so far.
 
     `config` can be replaced while it trains; the new one is checked and takes effect at the next step. Options from
-    which networks, buffer or environments were made (`config.FIXED`) cannot change.
+    which networks, buffer or environments were made (`config.FIXED`) cannot change, nor can `batch_size` on-policy.
 
     >>> learner = Learner(seeds=2, total_steps=1600)
     >>> for iteration in learner:
@@ -143,7 +152,7 @@ class Learner:
     @config.setter
     def config(self, config: Config) -> None:
         before, config = self.agent.config, config.resolve(self.spaces)
-        for name in FIXED:
+        for name in (*FIXED, "batch_size") if before.on_policy else FIXED:  # an on-policy buffer holds one batch
             if getattr(config, name) != getattr(before, name):
                 raise ValueError(
                     f"{name} cannot change while training: it is {getattr(before, name)}, got {getattr(config, name)}"
@@ -162,7 +171,7 @@ class Learner:
         while self.n_done < self.n_iterations:
             with torch_threads(self.config.threads):
                 self._step()
-                if evaluated := self._evaluation_is_due():
+                if evaluated := due(self.n_done, self.n_iterations, self.config.evaluations):
                     self._evaluate()
             if evaluated and len(self.run.stopped) == self.config.seeds:
                 return
@@ -204,17 +213,12 @@ class Learner:
 
     def _acts_at_random(self) -> bool:
         """Tell whether this step is one of the first `random_steps`."""
-        return self.n_done * self.config.n_envs < int(self.config.random_steps)
+        return self.config.collect and self.n_done * self.config.n_envs < int(self.config.random_steps)
 
     def _scaled(self, batch: Transition) -> Transition:
         self.has_learned = True
         self.batch = scaled = batch._replace(reward=self.config.reward_scale * batch.reward)
         return scaled
-
-    def _evaluation_is_due(self) -> bool:
-        """Tell whether the step just done is one of `evaluations`, evenly spread, the last at the end."""
-        n = self.config.evaluations
-        return self.n_done * n // self.n_iterations > (self.n_done - 1) * n // self.n_iterations
 
     def _evaluate(self) -> None:
         """Play with the most probable actions, and write the returns and what the last batch shows into the run."""
@@ -256,7 +260,8 @@ class Learner:
         if not torch.isfinite(env.obs).all():  # the environment's fault, and no seed's
             raise error
         broken = self.agent.non_finite_seeds(flat(env.obs, env).to(self.config.device))
-        if isinstance(error, NotFiniteError):
+        if isinstance(error, NotFiniteError) and not (broken & self._alive().to(broken.device)).any():
+            # Only now: a loss of the user's own may be one number for all seeds, which is NaN when any of them breaks.
             broken |= error.seeds.reshape(broken.shape)
         if not broken.any():
             raise error

@@ -54,7 +54,8 @@ def critic_step(
     current policy; the stored ones are not used. `target_critic` is Q̄, a slowly moving copy (see `polyak_update`).
 
     `next_action_samples` is M, the number of a′ per state, or "all": the exact sum Σ π(a′|s′) Q̄(s′, a′) instead of
-    samples (discrete actions). Twin critics both learn from one y, made with the smaller Q̄. `q_target` computes y.
+    samples (discrete actions). Twin critics both learn from one y, made with the smaller Q̄, and the loss is the sum of
+    both. `q_target` computes y.
     With `alpha`, a number or (S, 1), Q̄ is `equations.soft_q`: the target of soft actor-critic.
     Raises `NotFiniteError`, a `ValueError`, where a loss is not finite.
 
@@ -160,7 +161,8 @@ def v_critic_loss(
     value = critic(batch.obs)
     if weight is not None:
         _check.same_shape(value=value, weight=weight)
-        value, target = weight.sqrt() * value, weight.sqrt() * target
+        root = weight.detach().sqrt()
+        value, target = root * value, root * target
     return equations.critic_loss(value, target)
 
 

@@ -108,6 +108,12 @@ def test_the_curves_come_in_parts_of_one_run(lake):
     assert len(again) == 1 and torch.equal(again[0].returns, parts[-1].returns)
 
 
+@pytest.mark.parametrize(("n_steps", "reports"), [(5, 1), (25, 3), (50, 5), (405, 10)])
+def test_the_last_curves_are_those_of_the_last_step(lake, n_steps, reports):
+    parts = list(learn(lake, agents=2, n_steps=n_steps, batch_size=1))
+    assert len(parts) == reports and parts[-1].steps[-1] == n_steps
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [(dict(baseline="leave-one-out"), "baseline must be"), (dict(critic_of="β"), "critic_of must be")],

@@ -110,6 +110,8 @@ def test_learning_curves_with_the_interquartile_mean_and_its_interval():
     _, (stopped,) = plots.figure()
     plots.learning_curves(stopped, [1, 2, 3], np.vstack([returns, [[0.0, np.nan, np.nan]]]), centre="iqm")
     np.testing.assert_allclose(stopped.lines[-1].get_ydata(), stats.iqm(returns))
+    labels = [axes.lines[-1].get_label() for axes in (ax, stopped)]
+    assert labels == ["interquartile mean of 12 seeds", "interquartile mean of 13 seeds, without 1 that stopped"]
     with pytest.raises(ValueError, match="centre must be 'median' or 'iqm'"):
         plots.learning_curves(ax, [1, 2, 3], returns, centre="mean")
 

@@ -11,7 +11,7 @@ import joblib
 import pytest
 import torch
 
-from offac_lite import ReplayBuffer, train
+from offac_lite import ReplayBuffer, equations, train
 from offac_lite import sweep as module
 from offac_lite.networks import CategoricalPolicy
 from offac_lite.sweep import sweep
@@ -45,6 +45,12 @@ def test_a_failed_variant_is_a_row_with_its_error(alone):
     assert [row["error"] is None for row in alone.table()] == [True, True, False, True]
     lines = repr(alone).splitlines()
     assert len(lines) == 5 and "ValueError" in lines[3] and "0/2" in lines[1]
+
+
+def test_only_cart_pole_is_said_to_be_solved_at_475():
+    options = SHORT | dict(total_steps=80, random_steps=0, batch_size=16, n_jobs=1)
+    lines = repr(sweep({"a": dict(env_id="Pendulum-v1"), "b": {}}, **options)).splitlines()
+    assert [line.split()[:3] for line in lines[1:]] == [["a", "—", "—"], ["b", "0/2", "0.00"]]
 
 
 def test_options_reach_the_run(alone):
@@ -105,6 +111,13 @@ def filled(value):
     return buffer
 
 
+def scaled(scale):
+    def q_target(reward, terminated, next_q, gamma):
+        return scale * equations.q_target(reward, terminated, next_q, gamma)
+
+    return q_target
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -112,11 +125,11 @@ def filled(value):
         (dict(obs_scale=7.0), {}),
         (dict(next_action_samples=1, random_steps=0), dict(random_steps=0)),
         (dict(prefill=filled(1.0)), dict(prefill=filled(2.0))),
-        (dict(q_target=lambda r, d, v, gamma: r), dict(q_target=lambda r, d, v, gamma: r + gamma * v * ~d)),
+        (dict(q_target=scaled(1.0)), dict(q_target=scaled(0.0))),
         (dict(prefill=(CategoricalPolicy(4, 2, generator=torch.Generator()), 300)),) * 2,
         (dict(checkpoints=True),) * 2,
     ],
-    ids=["baseline", "obs_scale", "next_action_samples", "buffer", "lambda", "network", "checkpoints"],
+    ids=["baseline", "obs_scale", "next_action_samples", "buffer", "function", "network", "checkpoints"],
 )
 def test_a_run_of_other_options_or_with_more_than_a_file_holds_is_not_taken_from_the_folder(first, second, tmp_path):
     common = SHORT | dict(seeds=1, total_steps=400, random_steps=0, n_jobs=1, folder=tmp_path)

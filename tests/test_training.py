@@ -233,11 +233,19 @@ def test_on_policy_data_are_fresh_and_used_once(n_envs):
     assert 10 <= n_batches <= 400 // 16
 
 
+@pytest.mark.parametrize("batch_size", [8, 32])
+def test_on_policy_the_batch_size_cannot_change(batch_size):
+    learner = Learner(**SMALL | ON_POLICY)
+    with pytest.raises(ValueError, match=f"batch_size cannot change while training: it is 16, got {batch_size}"):
+        learner.config = replace(learner.config, batch_size=batch_size)
+    learner.close()
+
+
 def test_collect_false_adds_nothing_and_the_environment_stands_still():
     learner = Learner(**SMALL | {"prefill": (None, 60), "collect": False})
     steps, before = recorded(learner), learner.buffer.all()
     for _ in learner:
-        pass
+        assert learner.batch is not None, "there are no random steps to wait for"
     assert steps == [] and learner.buffer.capacity == 60
     assert all(torch.equal(old, new) for old, new in zip(before, learner.buffer.all(), strict=True))
     assert learner.run.steps.tolist() == [200, 400] and learner.run.log["exploring_return"].isnan().all()
@@ -488,11 +496,25 @@ def test_a_run_interrupted_anywhere_is_whole_as_far_as_it_went(tmp_path):
     assert found == {0, 1}, "before and after the first of two evaluations"
 
 
+def one_number(policy, critic, obs, stored_action, action_samples, generator):
+    """A loss of the user's own, averaged over the seeds too: it is NaN where that of any seed is."""
+    pi = policy(obs)
+    action = pi.sample(action_samples, generator=generator)
+    return equations.policy_gradient_loss(pi.log_prob(action), critic(obs, action).detach()).mean()
+
+
 @pytest.mark.parametrize("where", ["policy", "critic"])
 @pytest.mark.parametrize(
     "options",
-    [{}, {"twin": False}, ON_POLICY, {"env_id": "Aim-v0"}, {"env_id": "Aim-v0", "gradient": "reparameterized"}],
-    ids=["twin", "single", "on-policy", "continuous", "reparameterized"],
+    [
+        {},
+        {"twin": False},
+        ON_POLICY,
+        {"env_id": "Aim-v0"},
+        {"env_id": "Aim-v0", "gradient": "reparameterized"},
+        {"resampled_loss": one_number},
+    ],
+    ids=["twin", "single", "on-policy", "continuous", "reparameterized", "one number"],
 )
 def test_a_seed_that_breaks_is_stopped_and_the_others_go_on(options, where):
     learner = Learner(**SMALL | {"seeds": 3, "evaluations": 4} | options)

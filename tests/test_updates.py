@@ -448,7 +448,7 @@ def test_both_twins_learn_from_the_one_target_that_the_smaller_makes(n_seeds, tw
 def test_v_critic_step_is_one_step_down_its_equation(n_seeds, weighted):
     critic, target = (VCritic(4, (16,), n_seeds=n_seeds, generator=rng(s)) for s in (1, 2))
     batch = batch_of(n_seeds)
-    weight = 3 * torch.rand(batch.reward.shape, generator=rng(3)) if weighted else None
+    weight = (3 * torch.rand(batch.reward.shape, generator=rng(3))).requires_grad_() if weighted else None
     with torch.no_grad():
         y = batch.reward + 0.9 * ~batch.terminated * target(batch.next_obs)
     loss = 0.5 * ((weight if weighted else 1.0) * (critic(batch.obs) - y).square()).mean(-1)
@@ -457,6 +457,7 @@ def test_v_critic_step_is_one_step_down_its_equation(n_seeds, weighted):
     said, gradient = gradient_of(critic, lambda sgd: up.v_critic_step(critic, target, sgd, batch, **how))
     torch.testing.assert_close(said, loss.detach())
     torch.testing.assert_close(gradient, list(wanted), atol=1e-6, rtol=1e-4)
+    assert weight is None or weight.grad is None, "the critic's loss reaches the policy through ρ"
 
 
 @pytest.mark.parametrize("bonus", [0.0, 0.3])

@@ -5,6 +5,7 @@ visitation. So all that separates the agents from exact gradient ascent is the n
 wrong with their loss.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from offac_lite.equations import policy_gradient_loss
 from offac_lite.exact._types import F64, Logits, PerStateAction, Probs, ValueBaseline
 from offac_lite.exact.mdp import TabularMDP, advantages
 from offac_lite.networks import Categorical, of_actions
+from offac_lite.training import due
 
 Loss = Callable[..., Tensor]
 """`loss(policy, critic, obs, stored_action, action_samples, generator)`, as in notebook 05: a number, or (agents,)."""
@@ -123,7 +125,9 @@ def learn(
     seed: int = 0,
     **options: Any,
 ) -> Iterator[Learning]:
-    """Let agents learn from uniform policies, and yield their curves so far, `reports` times.
+    """Let agents learn from uniform policies, and yield their curves so far, `reports` times, the last at the end.
+
+    J is computed every `evaluate_every` steps and at the end. Where this is less often than `reports`, each yields.
 
     Each step adds `step_size` times the agent's own gradient estimate to its logits. `options` are those of
     `gradient_estimates`: batch_size, action_samples, baseline, behavior and critic_of.
@@ -133,15 +137,15 @@ def learn(
     >>> last.steps, last.returns.shape
     (tensor([ 0, 10, 20]), torch.Size([24, 3]))
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator, n_evaluations = torch.Generator().manual_seed(seed), math.ceil(n_steps / evaluate_every)
     logits = torch.zeros(agents, mdp.n_states, mdp.n_actions, **F64)
     steps, returns = [], []
     for step in range(n_steps + 1):
-        if step % evaluate_every == 0:
+        if step % evaluate_every == 0 or step == n_steps:
             probs = torch.softmax(logits, -1)
             steps.append(step)
             returns.append(mdp.expected_return(probs))
-            if step and step * reports // n_steps > (step - evaluate_every) * reports // n_steps:
+            if step and due(len(steps) - 1, n_evaluations, reports):
                 yield Learning(torch.tensor(steps, device="cpu"), torch.stack(returns, -1), probs)
         if step < n_steps:
             logits = logits + step_size * gradient_estimates(mdp, logits, loss, generator=generator, **options)

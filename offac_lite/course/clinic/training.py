@@ -15,7 +15,7 @@ from offac_lite.course.clinic.parts import Parts
 from offac_lite.course.clinic.storing import Storing
 from offac_lite.envs import Episode, Step, VectorEnv, recent_returns, recently_delivered
 from offac_lite.networks import Categorical, CategoricalPolicy, DiscreteQCritic
-from offac_lite.training import keep_freed_memory
+from offac_lite.training import due, keep_freed_memory
 
 __all__ = ["INSTRUMENTS", "POSSIBLE", "REWARD_SCALE", "Chart", "Trained", "train_patient"]
 
@@ -121,17 +121,12 @@ def train_patient(
             continue
         batch = agents.buffer.sample(BATCH_SIZE)
         loss = agents.update(batch)
-        if _is_due(t, n_rounds, evaluations):
+        if due(t, n_rounds, evaluations):
             steps.append(t * N_ENVS)
             rows.append(agents.measure(batch, loss))
     agents.env.close()
     curves = {name: torch.stack([row[name] for row in rows], 1) for name in INSTRUMENTS}
     return Chart(torch.tensor(steps, device="cpu"), curves, agents)
-
-
-def _is_due(t: int, n_rounds: int, times: int) -> bool:
-    """Return whether one of `times` evenly spaced measurements falls on round t; the last falls on the last round."""
-    return t * times % n_rounds < times
 
 
 class _Agents:

@@ -10,7 +10,7 @@ import torch
 from offac_lite.config import Config
 from offac_lite.envs import recently_delivered
 from offac_lite.exact.noise import gradient_noise
-from offac_lite.training import Learner
+from offac_lite.training import Learner, due
 
 __all__ = ["History", "noise", "package_history"]
 
@@ -78,8 +78,7 @@ class History:
 
 def is_due(learner: Learner) -> bool:
     """Return whether the step just done is one of the `LOOKS` steps at which a training is looked at."""
-    done, n = learner.n_done, learner.n_iterations
-    return done * LOOKS // n > (done - 1) * LOOKS // n
+    return due(learner.n_done, learner.n_iterations, LOOKS)
 
 
 def noise(learner: Learner, broken: str = "nothing") -> dict[str, torch.Tensor]:

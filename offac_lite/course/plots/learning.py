@@ -20,7 +20,8 @@ def learning_curves(
     """Draw returns (S, E) over steps (E,): every seed as a thin line, and their centre as a thick one.
 
     `centre`: "median", with the middle half of the seeds shaded, or "iqm", the interquartile mean, with its 95%
-    bootstrap interval. NaN, where a seed was stopped, is left out of both.
+    bootstrap interval. A seed that was stopped, and so ends in NaN, is left out of the median from there on, and of the
+    interquartile mean altogether; the label says how many were.
     """
     steps, returns = np.asarray(steps), np.asarray(returns)
     ax.plot(steps, returns.T, color=color, alpha=0.25, linewidth=0.7)
@@ -35,7 +36,8 @@ def learning_curves(
     else:
         raise ValueError(f"centre must be 'median' or 'iqm', got {centre!r}")
     ax.fill_between(steps, low, high, color=color, alpha=0.15 if centre == "median" else 0.3, linewidth=0)
-    label = label or f"{name} of {len(returns)} seeds"
+    n_stopped = np.isnan(returns).any(1).sum()
+    label = label or f"{name} of {len(returns)} seeds" + f", without {n_stopped} that stopped" * bool(n_stopped)
     ax.plot(steps, middle, color=color, linewidth=2.2, linestyle=linestyle, label=label)
     if goal is not None:
         ax.axhline(goal, color=MUTED, linestyle=":", linewidth=1)
