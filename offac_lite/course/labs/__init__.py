@@ -1,4 +1,4 @@
-"""The course's interactive labs, one module each: a computation, a view from `plots`, and controls for both."""
+"""The course's interactive labs: each is a computation, a view from `plots`, and controls for both."""
 
 # ruff: noqa: F403
 from offac_lite.course.labs.baseline import *
