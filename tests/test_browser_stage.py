@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import expect, sync_playwright
 
 from tests.browser import (
+    ASK,
     CRISP,
     PATIENCE,
     PICTURE,
@@ -36,7 +37,8 @@ from tests.test_stage import QUESTIONS, ghost_lab, training
 
 ghost_lab(training, presets={"many actions": {"k": 64}, "one action in a large batch": {"k": 1, "n": 9}},
           questions=QUESTIONS, sample=None)"""
-CELLS = ["from tests.demo_lab import demo_lab\n\ndemo_lab()", GHOST]
+VARIANCE = "from offac_lite.course import labs\n\nlab = labs.variance_lab()\nlab"
+CELLS = ["from tests.demo_lab import demo_lab\n\ndemo_lab()", GHOST, VARIANCE]
 SHOWN = 'lab => lab.querySelector(".offac-picture img")'
 CORNER = f"""lab => {{
     const [image, canvas] = [({SHOWN})(lab), document.createElement("canvas")];
@@ -44,6 +46,18 @@ CORNER = f"""lab => {{
     const context = canvas.getContext("2d");
     context.drawImage(image, 0, 0);
     return context.getImageData(1, 1, 1, 1).data[0];
+}}"""
+SPREAD = f"""lab => {{  // how far the green of the cloud and its half circle reaches to both sides, in pixels
+    const [image, canvas] = [({SHOWN})(lab), document.createElement("canvas")];
+    const width = canvas.width = Math.round(0.6 * image.naturalWidth);  // without the numbers beside it
+    canvas.height = image.naturalHeight;
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    const [colors, across] = [context.getImageData(0, 0, width, canvas.height).data, []];
+    for (let at = 0; at < colors.length; at += 4)
+        if (colors[at + 1] - colors[at] > 60) across.push(at / 4 % width);
+    const mean = across.reduce((sum, x) => sum + x, 0) / across.length;
+    return Math.sqrt(across.reduce((sum, x) => sum + (x - mean) ** 2, 0) / across.length);
 }}"""
 BLANKS = """lab => {
     const seen = window.seen = {frames: 0, blank: 0, pictures: new Set(), watching: true};
@@ -132,6 +146,19 @@ def test_no_frame_is_blank_while_a_slider_is_dragged(page_and_errors):
             drag_until_the_picture_changes(page, lab, lab.locator(".widget-slider").first)
         seen = page.evaluate("() => { seen.watching = false; return [seen.frames, seen.blank, seen.pictures.size]; }")
         assert seen[0] > 50 and seen[2] > 5 and seen[1] == 0, "frames, blank ones, pictures"
+
+
+def test_the_cloud_in_the_page_shrinks_as_the_standard_deviation_does(page_and_errors):
+    page, errors = page_and_errors
+    with watched(page, errors, "cloud"):
+        lab = live(run(page, 2))
+        deviation = "print(lab.result.moments.variance ** 0.5, end='')"
+        seen, exact = [lab.evaluate(SPREAD)], [float(page.evaluate(ASK, deviation))]
+        for _ in range(2):  # from K = 1 to 4
+            press_until_the_picture_changes(page, lab, "K, actions per state")
+        seen.append(lab.evaluate(SPREAD))
+        exact.append(float(page.evaluate(ASK, deviation)))
+        assert exact[0] / exact[1] > 1.9 and seen[0] / seen[1] == pytest.approx(exact[0] / exact[1], rel=0.15)
 
 
 def test_on_a_narrow_page_panels_are_stacked_and_labels_stand_above(browser_and_new_address):
