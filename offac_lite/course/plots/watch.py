@@ -57,8 +57,8 @@ class WatchView:
         self.course.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         self.mark = self.course.axvline(0, color=EXACT, lw=1)
         for y, va, text, color in ((0.99, "top", "right is better", _RIGHT), (0.01, "bottom", "left is better", _LEFT)):
-            look = {"xycoords": "axes fraction", "ha": "right", "va": va, "fontsize": 9, "color": color}
-            self.course.annotate(text, (0.98, y), **look)
+            look = {"xycoords": "axes fraction", "va": va, "fontsize": 9, "color": color}
+            self.course.annotate(text, (0.14, y), **look)  # right of step 0, also in a short episode
 
     def _build_pairs(self) -> None:
         for left, low in ((0.5, 0.5), (0.0, 0.0)):  # where the likelier action has the higher Q
