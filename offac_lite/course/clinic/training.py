@@ -135,9 +135,10 @@ class _Agents:
     def __init__(self, parts: Parts, seed: int, seeds: int, total_steps: int, max_episode_steps: int | None):
         self.parts, self.seeds = parts, _check.count("seeds", seeds)
         limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
-        self.env = VectorEnv("CartPole-v1", N_ENVS, n_seeds=seeds, seed=seed, **limit)
-        self.buffer = ReplayBuffer(total_steps, (4,), (2,), n_seeds=seeds, action_dtype=torch.int64, seed=seed)
-        self.generator = torch.Generator().manual_seed(int(seed))
+        env_seed, batch_seed, own_seed = np.random.SeedSequence(seed).generate_state(3).tolist()  # a stream for each
+        self.env = VectorEnv("CartPole-v1", N_ENVS, n_seeds=seeds, seed=env_seed, **limit)
+        self.buffer = ReplayBuffer(total_steps, (4,), (2,), n_seeds=seeds, action_dtype=torch.int64, seed=batch_seed)
+        self.generator = torch.Generator().manual_seed(own_seed)
         nets = {"in_scale": (0.5, 0.5, 5.0, 0.5), "n_seeds": seeds, "generator": self.generator}
         self.policy = CategoricalPolicy(4, 2, (32, 32), **nets)
         self.critic = DiscreteQCritic(4, 2, (32, 32), **nets)

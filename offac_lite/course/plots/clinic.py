@@ -73,7 +73,7 @@ def patient_words(chart: Chart, healthy: Chart) -> str:
     """
 
     def of(name: str) -> str:
-        own, other = (", ".join(short(c[name][:, at].nanmedian().item()) for at in (0, -1)) for c in (chart, healthy))
+        own, other = (", ".join(short(float(np.nanmedian(c[name][:, at]))) for at in (0, -1)) for c in (chart, healthy))
         return f"{_WORDS.get(name, name)} {own}" + (f" (healthy {other})" if chart is not healthy else "")
 
     names = ("return", "value", "delivered", "critic_loss", "spread", "cosine", "length", "entropy")
