@@ -135,6 +135,7 @@ class _Agents:
     def __init__(self, parts: Parts, seed: int, seeds: int, total_steps: int, max_episode_steps: int | None):
         self.parts, self.seeds = parts, _check.count("seeds", seeds)
         limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
+        seed = _check.count("seed", seed, at_least=0)
         env_seed, batch_seed, own_seed = np.random.SeedSequence(seed).generate_state(3).tolist()  # a stream for each
         self.env = VectorEnv("CartPole-v1", N_ENVS, n_seeds=seeds, seed=env_seed, **limit)
         self.buffer = ReplayBuffer(total_steps, (4,), (2,), n_seeds=seeds, action_dtype=torch.int64, seed=batch_seed)
