@@ -15,6 +15,7 @@ from figures.ablations import CART_POLE, SEED
 from figures.fixed_data import SEED as FIXED_SEED
 from offac_lite import stats
 from offac_lite.course import plots
+from offac_lite.course.material import kept_runs as kept
 from offac_lite.exact import TabularMDP
 from offac_lite.exact.estimators import gradient_moments
 from offac_lite.exact.groups import GROUP_WEIGHTS, group_moments
@@ -30,11 +31,6 @@ TITLES = {
     "four times the updates": "four times the updates",
     "random data only": "random data only, nothing fresh",
 }
-
-
-def kept(name: str) -> dict:
-    """Return the contents of a file in this folder that a training has written."""
-    return json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def bias_data() -> dict:

@@ -40,19 +40,16 @@ ghost_lab(training, presets={"many actions": {"k": 64}, "one action in a large b
 VARIANCE = "from offac_lite.course import labs\n\nlab = labs.variance_lab()\nlab"
 CELLS = ["from tests.demo_lab import demo_lab\n\ndemo_lab()", GHOST, VARIANCE]
 SHOWN = 'lab => lab.querySelector(".offac-picture img")'
-CORNER = f"""lab => {{
+DRAWN = f"""
     const [image, canvas] = [({SHOWN})(lab), document.createElement("canvas")];
     [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
     const context = canvas.getContext("2d");
-    context.drawImage(image, 0, 0);
+    context.drawImage(image, 0, 0);"""
+CORNER = f"""lab => {{{DRAWN}
     return context.getImageData(1, 1, 1, 1).data[0];
 }}"""
-SPREAD = f"""lab => {{  // how far the green of the cloud and its half circle reaches to both sides, in pixels
-    const [image, canvas] = [({SHOWN})(lab), document.createElement("canvas")];
-    const width = canvas.width = Math.round(0.6 * image.naturalWidth);  // without the numbers beside it
-    canvas.height = image.naturalHeight;
-    const context = canvas.getContext("2d");
-    context.drawImage(image, 0, 0);
+SPREAD = f"""lab => {{  // how far the green of the cloud and its half circle reaches to both sides, in pixels{DRAWN}
+    const width = Math.round(0.6 * canvas.width);  // without the numbers beside it
     const [colors, across] = [context.getImageData(0, 0, width, canvas.height).data, []];
     for (let at = 0; at < colors.length; at += 4)
         if (colors[at + 1] - colors[at] > 60) across.push(at / 4 % width);

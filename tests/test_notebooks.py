@@ -96,6 +96,8 @@ BAD = {
     "memory address": with_data(text_plain="<object at 0x7f8c65da6250>"),
     "that no text": with_data(image_png=PNG, text_plain="<Figure size 640x480 with 1 Axes>"),
     "a picture that no text": with_data(image_png=PNG),
+    "more than one picture": new_code_cell("1", outputs=2 * with_data(image_png=PNG, text_plain="It falls.").outputs),
+    "its source is not folded": new_code_cell("assert True", metadata={"tags": ["hide-input"]}),
     "not below": with_output("1", "stream", text="x" * 1_000_000),
 }
 

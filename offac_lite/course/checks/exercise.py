@@ -174,7 +174,7 @@ def _wrong(exercise: Exercise, function: Callable, seen: Observations, right: Ob
         right,
         _until_wrong(exercise, seen, right, watch),
     ):  # a later case may not hide what an earlier one shows
-        for watched, also in ((scope, ""), ({k: scope[k] for k in scope.keys() & learned.keys()}, _LEAK)):
+        for watched, also in ((scope, ""), ({k: scope[k] for k in scope.keys() & learned.keys()}, LEAK)):
             for wrong, words in exercise.mistakes:
                 known = _all(exercise, wrong)
                 if _is(seen, known, watched) and not _refuted(seen, known, right, watch):
@@ -190,7 +190,7 @@ def _wrong(exercise: Exercise, function: Callable, seen: Observations, right: Ob
                 what = "other gradients" if exercise.only_gradients else "numbers"
                 return f"the {what} are correct, but {where} is not zero: a constant is wanted"
         known = {k: scope[k] for k in scope.keys() & watch.keys()}
-        for watched, also in ((known, ""), ({k: known[k] for k in known.keys() & learned.keys()}, _LEAK)):
+        for watched, also in ((known, ""), ({k: known[k] for k in known.keys() & learned.keys()}, LEAK)):
             few = sum(v.numel() for v in watched.values()) < 3 or not any(
                 v.is_floating_point() for v in watched.values()
             )
@@ -344,4 +344,4 @@ def _of_itself(
 
 _COME_OUT = " are what you get if "
 _NOT_ATTEMPTED = "not attempted yet (nothing is returned)"
-_LEAK = "; and besides, a gradient flows where a constant is wanted"
+LEAK = "; and besides, a gradient flows where a constant is wanted"

@@ -3,7 +3,7 @@
 import torch
 
 from offac_lite import equations
-from offac_lite.course.checks.exercise import Exercise
+from offac_lite.course.checks.exercise import LEAK, Exercise
 from offac_lite.course.checks.observing import observer
 from offac_lite.exact import trajectories
 
@@ -131,7 +131,7 @@ def _another_bound(seen, right):
         "if you limit the logarithm, its limit is the logarithm of c"
     )
     leaks = any(values.any() for what, values in seen.items() if "gradient" in what)
-    return words + "; and besides, a gradient flows where a constant is wanted" * leaks
+    return words + LEAK * leaks
 
 
 clipped_ratio = Exercise(
