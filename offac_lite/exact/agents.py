@@ -80,13 +80,14 @@ def gradient_estimates(
         raise ValueError(f"logits has shape {tuple(theta.shape)}, wanted (agents, S, A)")
     with torch.no_grad():
         probs = torch.softmax(theta, -1)
-        beta = probs if behavior is None else torch.as_tensor(behavior, **F64).expand_as(probs)
+        beta = probs if behavior is None else torch.as_tensor(behavior, **F64)
         owner = probs if critic_of == "π" else beta
         q = mdp.action_values(owner)
-        weight = q if baseline is None else advantages(owner, q)
+        weight = (q if baseline is None else advantages(owner, q)).expand_as(probs)
         visits = mdp.occupancy(beta).clamp_min(0.0)  # a state that is never visited may be off 0 by rounding
+        visits = visits.expand(probs.shape[:-1])
         states = torch.multinomial(visits, batch_size, replacement=True, generator=generator)
-        stored_action = Categorical(_rows(beta, states).log()).sample(generator=generator)
+        stored_action = Categorical(_rows(beta.expand_as(probs), states).log()).sample(generator=generator)
 
     def policy(obs: Tensor) -> Categorical:
         return Categorical(_rows(theta, obs.squeeze(-1)))

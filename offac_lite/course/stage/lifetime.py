@@ -10,7 +10,6 @@ import ipywidgets
 from IPython.core.getipython import get_ipython
 
 _shown: dict[str, tuple[int, list[Any]]] = {}  # cell → the number of its last run, and what that run has shown
-_made: list[bool] = []  # one entry for each lab
 
 
 def hold(owner: Any) -> None:
@@ -47,11 +46,13 @@ def collect() -> None:
     """Free the memory of earlier labs that nothing needs any more.
 
     Figures, caches and Matplotlib's parser of formulas leave objects that refer to each other, and to what was running.
-    Python would find them much later.
+    Python would find them much later. It does not search what there was before the first lab: all that was imported,
+    which stays anyway, and takes longer to search than a lab takes to draw.
     """
-    if _made:
+    if gc.get_freeze_count():
         gc.collect()
-    _made.append(True)
+    else:
+        gc.freeze()
 
 
 def close_with(owner: Any, widget: ipywidgets.Widget) -> None:

@@ -89,7 +89,7 @@ class Screen:
             self._view.arrange(narrow)
         for artist in figure.findobj():
             artist.set_animated(False)
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         figure.set_layout_engine("none")
 
     def _fit(self, page: dict[str, Any]) -> None:
