@@ -61,7 +61,8 @@ def observer(
         for position in gradients or ():
             arguments[position].requires_grad_()
         result = (call_loss if loss else call)(function, *arguments)
-        reached = {what: gradient(result, arguments[position]) for position, what in (gradients or {}).items()}
+        sources = [arguments[position] for position in gradients or ()]
+        reached = dict(zip((gradients or {}).values(), gradients_at(result, sources), strict=True))
         return reached | {value: result.detach()} if loss else {value: result.detach()} | reached
 
     return Observer(cases, one)
@@ -181,12 +182,12 @@ def words_of(error: BaseException) -> str:
         return "(its text cannot be printed)"
 
 
-def gradient(output: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
-    """Return d(sum of output)/d(source), zero where no gradient flows."""
-    if not output.requires_grad:
-        return torch.zeros_like(source)
-    (gradient,) = torch.autograd.grad(output.sum(), source, retain_graph=True, allow_unused=True)
-    return torch.zeros_like(source) if gradient is None else gradient
+def gradients_at(output: torch.Tensor, sources: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Return d(sum of output)/d(source) for each source, zero where no gradient flows."""
+    found: Sequence[torch.Tensor | None] = [None] * len(sources)
+    if sources and output.requires_grad:
+        found = torch.autograd.grad(output.sum(), sources, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(s) if g is None else g for s, g in zip(sources, found, strict=True)]
 
 
 def same(one: Observations, two: Observations) -> bool:
