@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from offac_lite import __version__, _check
+from offac_lite import __version__, _check, stats
 from offac_lite.config import PENDULUM
 from offac_lite.exact.estimators import break_even_actions, gradient_moments, sample_gradients
 from offac_lite.exact.mdp import TabularMDP
@@ -109,8 +109,6 @@ def _save(mdp: TabularMDP, logits: torch.Tensor, batch_size: int, k_star: float,
 
 def report(run: Run, goal: float | None) -> str:
     """Sum up a run in a few lines of text."""
-    from offac_lite import stats  # here, because SciPy's statistics take long to import
-
     n_seeds, last = len(run.returns), run.returns[:, -1]
     lines = [f"{'seeds':28}{n_seeds}" + f", {len(run.stopped)} of them stopped" * bool(run.stopped)]
     if goal is not None:

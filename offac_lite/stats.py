@@ -1,10 +1,12 @@
-"""Statistics over seeds: the interquartile mean, bootstrap intervals, and how many seeds solved the task."""
+"""Statistics over seeds: the interquartile mean, bootstrap intervals, and how many seeds solved the task.
+
+SciPy's statistics are imported where they are used, because they load slowly.
+"""
 
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from scipy import stats
 
 from offac_lite import _check
 from offac_lite._check import Numbers
@@ -27,7 +29,7 @@ def iqm(values: Numbers) -> np.ndarray:
     >>> iqm([0.0, 1.0, 2.0, 300.0])
     array(1.5)
     """
-    return np.asarray(stats.trim_mean(_by_seed(values), 0.25, axis=0))
+    return _trimmed(_by_seed(values), axis=0)
 
 
 def interval(
@@ -49,6 +51,8 @@ def interval(
     >>> bool(1 < low < 3 < high < 5)
     True
     """
+    from scipy import stats
+
     by_seed = _by_seed(values)
     if len(by_seed) < 2:
         raise ValueError("values holds 1 seed, wanted at least 2: one seed does not show how much seeds differ")
@@ -72,7 +76,9 @@ def _level(level: float) -> float:
 
 
 def _trimmed(values: np.ndarray, axis: int) -> np.ndarray:
-    return stats.trim_mean(values, 0.25, axis=axis)
+    from scipy import stats
+
+    return np.asarray(stats.trim_mean(values, 0.25, axis=axis))
 
 
 def solved_at(steps: Numbers, returns: Numbers, goal: float, in_a_row: int = 2) -> torch.Tensor:
@@ -113,6 +119,8 @@ def proportion_interval(count: int, total: int, level: float = 0.95) -> tuple[fl
     >>> [round(bound, 2) for bound in proportion_interval(32, 32)]
     [0.89, 1.0]
     """
+    from scipy import stats
+
     count, total = _check.count("count", count, at_least=0), _check.count("total", total)
     if count > total:
         raise ValueError(f"count = {count} is more than total = {total}")

@@ -397,6 +397,7 @@ NEXT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # PyTorch and NumPy dislike some of the styles
 @pytest.mark.parametrize("exercise, function", ACCEPTED, ids=lambda value: getattr(value, "name", ""))
 def test_what_is_accepted_works_in_the_lines_that_use_it_next(exercise, function):

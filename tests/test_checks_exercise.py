@@ -233,6 +233,7 @@ def in_another_dtype(right, dtype):
     return lambda *given: change(right(*given))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", checks.EXERCISES)
 def test_wrong_numbers_of_another_dtype_get_words(name):
     exercise = checks.EXERCISES[name]

@@ -1,6 +1,7 @@
 """Mistakes of one exercise, as edits of the source of its right answer."""
 
 import ast
+import functools
 import inspect
 import textwrap
 import warnings
@@ -38,8 +39,9 @@ def _edited(right: Callable, edit: str | tuple[str, ...]) -> Callable:
     return compiled(right, source, str(edit))
 
 
+@functools.cache
 def source_of(function: Callable) -> str:
-    """Return the source of a function, from the margin on."""
+    """Return the source of a function, from the margin on. It is read once for all edits."""
     return textwrap.dedent(inspect.getsource(function))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from offac_lite import stats
 from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, STATES, STORED, figure, rounded
 from offac_lite.course.plots.cloud import GHOST, arrange_axes
 from offac_lite.course.plots.style import course_style
@@ -37,8 +38,6 @@ def belief_and_truth(runs: Mapping[str, Mapping]) -> Figure:
 
     Interquartile means over seeds, with their intervals.
     """
-    from offac_lite import stats  # imported here, because SciPy's statistics load slowly
-
     fig, axes = figure(2.9 * len(runs) + 0.9, 3.1, ncols=len(runs), sharey=True)
     for ax, (title, run) in zip(axes, runs.items(), strict=True):
         for name, color, style in (("believed", STATES, "--"), ("earned", EXACT, "-")):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from offac_lite import stats
 from offac_lite.course.plots.base import MUTED, RESAMPLED
 
 __all__ = ["learning_curves", "seed_strips"]
@@ -29,8 +30,6 @@ def learning_curves(
         low, middle, high = np.nanquantile(returns, [0.25, 0.5, 0.75], axis=0)
         name = "median"
     elif centre == "iqm":
-        from offac_lite import stats  # imported here, because SciPy's statistics load slowly
-
         alive = returns[~np.isnan(returns).any(1)]
         middle, (low, high), name = stats.iqm(alive), stats.interval(alive), "interquartile mean"
     else:
@@ -52,8 +51,6 @@ def seed_strips(ax, values: dict, goal: float | None = None, colors: dict | None
 
     `colors` is {name: color}; the default is the green of resampled actions. The first name is at the top.
     """
-    from offac_lite import stats  # imported here, because SciPy's statistics load slowly
-
     for row, (name, seeds) in enumerate(values.items()):
         seeds, color = np.asarray(seeds), (colors or {}).get(name, RESAMPLED)
         low, high = stats.interval(seeds)
