@@ -12,7 +12,7 @@ import torch
 
 from figures.keeping import finished, held, rounded, write
 from offac_lite.config import CARTPOLE, PENDULUM
-from offac_lite.exact.noise import action_variance
+from offac_lite.exact.noise import gradient_noise
 from offac_lite.sweep import sweep
 from offac_lite.training import Learner
 
@@ -72,7 +72,8 @@ def learned_break_even(policy, critic, obs) -> torch.Tensor:
     K* is infinite if Q − V leaves less than a millionth of Q's noise, which float32 does not resolve. K* is 1 if
     neither leaves any noise.
     """
-    with_q, with_value = action_variance(policy, critic, obs), action_variance(policy, critic, obs, "value")
+    noise = gradient_noise(policy, critic, obs)
+    with_q, with_value = noise.actions, noise.actions_value
     with_value = with_value.where(with_value > 1e-6 * with_q, 0.0)  # less is rounding error, of either sign
     return torch.where((with_q == 0) & (with_value == 0), 1.0, with_q / with_value)
 

@@ -749,7 +749,6 @@ SEEDS_BY = free("(B, 1)", "one fewer", "one", "empty", "flat", "row 0", "swapped
 STOPPED = {"nan": None, "inf": None, "-inf": None}  # a stopped seed is below any goal
 BATCHES = {"batch_size": Count(3), "action_samples": Count(2), "baseline": Choice("value", NONE)}
 CALLS |= {
-    "action_variance": lambda: call(noise.action_variance, called=STEP, **noisy(baseline=Choice("value", NONE))),
     "gradient_noise": lambda: call(noise.gradient_noise, called=STEP, **noisy()),
     "GradientNoise.variance": lambda: call(four_parts().variance, **BATCHES),
     "GradientNoise.batches": lambda: call(four_parts().batches, **BATCHES),
@@ -982,7 +981,7 @@ PLAIN = (
     *("Categorical", "Categorical.sample", "Categorical.log_prob"),
     *("TanhGaussian", "TanhGaussian.sample", "TanhGaussian.rsample", "TanhGaussian.log_prob"),
     "TwinQCritic.make",
-    *("action_variance.obs", "gradient_noise.obs"),
+    "gradient_noise.obs",
     "step",
     "act in environments",
     "store",

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from offac_lite.exact.noise import action_variance, gradient_noise
+from offac_lite.exact.noise import GradientNoise, gradient_noise
 from offac_lite.networks import CategoricalPolicy, ContinuousQCritic, DiscreteQCritic, TanhGaussianPolicy
 from tests import rng
 
@@ -73,7 +73,7 @@ def test_a_baseline_leaves_signal_and_states_alone():
 
 
 @pytest.mark.parametrize("baseline", [None, "value"])
-def test_action_variance_is_that_of_listed_gradients(baseline):
+def test_the_variance_across_actions_is_that_of_listed_gradients(baseline):
     """Enumerate the actions of each state with autograd: Σ_a π |g_a|² − |Σ_a π g_a|²."""
     policy = CategoricalPolicy(3, 4, (6,), n_seeds=2, generator=rng(), out_gain=3.0)
     critic = DiscreteQCritic(3, 4, (6,), n_seeds=2, generator=rng(1))
@@ -93,12 +93,14 @@ def test_action_variance_is_that_of_listed_gradients(baseline):
             g, p = torch.stack(gradients), probs[seed, b]
             mean = p @ g
             expected[seed] += ((p @ g.square().sum(1)) - mean @ mean) / 5
-    torch.testing.assert_close(action_variance(policy, critic, obs, baseline), expected, rtol=1e-4, atol=1e-6)
+    noise = gradient_noise(policy, critic, obs)
+    found = noise.actions if baseline is None else noise.actions_value
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_bad_input():
     policy = TanhGaussianPolicy(2, [-1.0], [1.0], generator=rng())
     with pytest.raises(ValueError, match="only discrete actions allow"):
-        action_variance(policy, ContinuousQCritic(2, 1, generator=rng()), torch.zeros(3, 2))
+        gradient_noise(policy, ContinuousQCritic(2, 1, generator=rng()), torch.zeros(3, 2))
     with pytest.raises(ValueError, match="baseline must be one of"):
-        action_variance(policy, None, torch.zeros(3, 2), "leave-one-out")
+        GradientNoise(*torch.ones(4)).variance(32, 1, "leave-one-out")
