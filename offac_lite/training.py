@@ -327,8 +327,8 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def keep_freed_memory(n_bytes: int = 2**28) -> None:
-    """Ask glibc to keep up to `n_bytes` of freed memory, instead of returning it after each batch.
+def keep_freed_memory() -> None:
+    """Ask glibc to keep up to 256 MB of freed memory, instead of returning it after each batch.
 
     Getting returned memory back can take as long as the computation. Without glibc nothing happens.
     """
@@ -337,5 +337,5 @@ def keep_freed_memory(n_bytes: int = 2**28) -> None:
     except (AttributeError, OSError, TypeError):
         return
     trim_threshold, mmap_threshold = -1, -3
-    mallopt(trim_threshold, n_bytes)
+    mallopt(trim_threshold, 2**28)
     mallopt(mmap_threshold, 2**25)  # the largest allowed

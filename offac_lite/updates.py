@@ -6,7 +6,6 @@ gradient in both.
 
 A step that needs actions of the current policy draws them itself. Losses are summed over the seeds, so that no
 gradient crosses seeds. A step returns the losses (...), detached, and updates nothing if one of them is not finite.
-`alive` (...), bool, is False for seeds that were stopped: their losses do not count, and their gradients are 0.
 A step takes gradients also where `torch.set_grad_enabled(False)` is on.
 """
 
@@ -46,7 +45,6 @@ def critic_step(
     generator: torch.Generator,
     q_target: Callable[..., Tensor] = equations.q_target,
     alpha: float | Tensor | None = None,
-    alive: Tensor | None = None,
 ) -> Tensor:
     """Take one step on ½ (Q(s, a) − y)² with y = r + γ (1 − d) Q̄(s′, a′), a′ ~ π(·|s′) now.  (notebook 04)
 
@@ -83,7 +81,7 @@ def critic_step(
         q_target=q_target,
         alpha=alpha,
     )
-    return descend(optimizer, loss, alive)
+    return descend(optimizer, loss)
 
 
 def q_critic_loss(
@@ -125,7 +123,6 @@ def v_critic_step(
     gamma: float,
     weight: Tensor | None = None,
     v_target: Callable[..., Tensor] = equations.v_target,
-    alive: Tensor | None = None,
 ) -> Tensor:
     """Take one step on ½ ρ (V(s) − y)² with y = r + γ (1 − d) V̄(s′).                 Equation (3.8)
 
@@ -144,7 +141,7 @@ def v_critic_step(
     >>> torch.allclose(critic(obs), torch.ones(8), atol=0.01)  # s′ is terminal: V(s) = r
     True
     """
-    return descend(optimizer, v_critic_loss(critic, target_critic, batch, gamma, weight, v_target), alive)
+    return descend(optimizer, v_critic_loss(critic, target_critic, batch, gamma, weight, v_target))
 
 
 def v_critic_loss(
@@ -179,7 +176,6 @@ def actor_step(
     generator: torch.Generator,
     policy_gradient_loss: Callable[..., Tensor] = equations.policy_gradient_loss,
     leave_one_out: Callable[[Tensor], Tensor] = equations.leave_one_out,
-    alive: Tensor | None = None,
 ) -> Tensor:
     """Take one step up 1/N Σ 1/K Σ ∇log π(aᵖ_k|s) Â(s, aᵖ_k), with aᵖ_k ~ π(·|s) resampled now.   Equation (5.1)
 
@@ -213,7 +209,7 @@ def actor_step(
         policy_gradient_loss=policy_gradient_loss,
         leave_one_out=leave_one_out,
     )
-    return descend(optimizer, loss, alive)
+    return descend(optimizer, loss)
 
 
 def resampled_actor_loss(
@@ -295,7 +291,6 @@ def reparameterized_actor_step(
     entropy_bonus: float | Tensor = 0.0,
     generator: torch.Generator,
     reparameterized_loss: Callable[[Tensor], Tensor] = equations.reparameterized_loss,
-    alive: Tensor | None = None,
 ) -> Tensor:
     """Take one step up 1/N Σ 1/K Σ ∇_θ [Q(s, a_θ(s, ε_k)) − α log π(a_θ|s)]: *through* the action.   Equation (C.5)
 
@@ -318,7 +313,7 @@ def reparameterized_actor_step(
     loss = reparameterized_actor_loss(
         pi, critic, obs, action_samples, entropy_bonus, generator=generator, reparameterized_loss=reparameterized_loss
     )
-    return descend(optimizer, loss, alive)
+    return descend(optimizer, loss)
 
 
 def reparameterized_actor_loss(
@@ -365,7 +360,6 @@ def stored_actor_step(
     weight: Tensor | None = None,
     entropy_bonus: float | Tensor = 0.0,
     policy_gradient_loss: Callable[..., Tensor] = equations.policy_gradient_loss,
-    alive: Tensor | None = None,
 ) -> Tensor:
     """Take one step up 1/N Σ ρ ∇log π(a|s) Â(s, a) at the actions of `batch` itself.        (notebooks 01 to 03)
 
@@ -386,7 +380,7 @@ def stored_actor_step(
     True
     """
     loss = stored_actor_loss(policy(batch.obs), batch, advantage, weight, entropy_bonus, policy_gradient_loss)
-    return descend(optimizer, loss, alive)
+    return descend(optimizer, loss)
 
 
 def stored_actor_loss(
@@ -434,7 +428,8 @@ def descend(optimizer: torch.optim.Optimizer, loss: Tensor, alive: Tensor | None
     """Take one optimiser step down `loss` (...), summed over seeds, and return the loss detached.
 
     Each seed's loss depends on its own parameters alone, and Adam works element by element. So one optimiser on the
-    stacked parameters equals one for each seed. `alive` (...): see the module.
+    stacked parameters equals one for each seed. `alive` (...), bool, is False for seeds that were stopped: their losses
+    do not count, and their gradients are 0.
 
     Raises `NotFiniteError`, a `ValueError`, where the loss is NaN or infinite, and `ValueError` where it depends on no
     parameter of the optimiser. Nothing is updated then.

@@ -10,15 +10,7 @@ from offac_lite import equations, networks, updates
 from offac_lite.buffer import Transition
 from offac_lite.course.checks import resampling
 from offac_lite.course.checks.exercise import Exercise
-from offac_lite.course.checks.observing import (
-    Observations,
-    Observer,
-    Refused,
-    call_loss,
-    gradients_at,
-    observer,
-    something,
-)
+from offac_lite.course.checks.observing import Observations, Observer, Refused, call_loss, observer, slopes, something
 from offac_lite.equations import critic_loss, entropy_weight_loss, leave_one_out, q_target
 
 __all__ = [
@@ -144,7 +136,7 @@ def _one_loss(function: Callable, action_samples: int, sign: int, marked: bool, 
     if not critic.weights.requires_grad:
         raise Refused("your function freezes the critic and leaves it frozen: after it, the critic learns no more")
     loss = loss.mean() if lead and loss.shape == lead else loss  # train takes one number for each seed, too
-    *of_policy, of_critic = gradients_at(loss, [*parameters, critic.weights])
+    *of_policy, of_critic = slopes(loss, [*parameters, critic.weights])
     return {
         "the gradient with respect to the policy": torch.stack(of_policy),
         "the gradient that reaches Q": of_critic,
@@ -408,15 +400,15 @@ def _three_losses(function: Callable, factors: tuple[float, ...]) -> Observation
     if not isinstance(losses, tuple | list) or len(losses) != 3:
         raise Refused("return three losses: the critic's, the actor's and that of α, in this order")
     of_critic, of_actor, of_alpha = (call_loss(lambda loss=loss: loss) for loss in losses)
-    to_critic, to_policy, to_alpha = gradients_at(of_critic, [critic.weights, policy.parameters_, log_alpha])
-    actor_to_policy, actor_to_alpha = gradients_at(of_actor, [policy.parameters_, log_alpha])
+    to_critic, to_policy, to_alpha = slopes(of_critic, [critic.weights, policy.parameters_, log_alpha])
+    actor_to_policy, actor_to_alpha = slopes(of_actor, [policy.parameters_, log_alpha])
     return {
         "the gradient of the critic's loss": to_critic,
         "the gradient of the critic's loss that reaches the policy": to_policy,
         "the gradient of the critic's loss that reaches α": to_alpha,
         "the gradient of the actor's loss": actor_to_policy,
         "the gradient of the actor's loss that reaches α": actor_to_alpha,
-        "the gradient of α's loss": gradients_at(of_alpha, [log_alpha])[0],
+        "the gradient of α's loss": slopes(of_alpha, [log_alpha])[0],
         "the actor's loss": of_actor.detach().sum(),
     }
 
@@ -526,7 +518,7 @@ def _sum_over_actions(function: Callable, logits, q_table, states, alpha) -> Obs
 
     loss = call_loss(lambda *given: function(policy, _TableCritic(q_table), *given), states.unsqueeze(-1), alpha)
     told_apart = loss * torch.arange(1.0, loss.numel() + 1).reshape(loss.shape)  # the seeds' losses
-    (to_policy,) = gradients_at(told_apart, [learned])
+    (to_policy,) = slopes(told_apart, [learned])
     return {"the gradient with respect to the policy": to_policy, "the loss": loss.detach()}
 
 

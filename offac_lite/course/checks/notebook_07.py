@@ -8,15 +8,7 @@ from offac_lite import equations
 from offac_lite.course import clinic
 from offac_lite.course.checks import resampling
 from offac_lite.course.checks.exercise import Exercise
-from offac_lite.course.checks.observing import (
-    Observations,
-    Observer,
-    Refused,
-    gradients_at,
-    observer,
-    something,
-    to_tensor,
-)
+from offac_lite.course.checks.observing import Observations, Observer, Refused, observer, slopes, something, to_tensor
 from offac_lite.networks import Categorical, of_actions
 
 __all__ = [
@@ -207,7 +199,7 @@ def _one_resample(function: Callable, k: int, size: int, lead: tuple[int, ...] =
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise Refused("two tensors are wanted: log π of the actions, and Q of the actions")
     log_prob, q = map(to_tensor, pair)
-    (to_policy,) = gradients_at(log_prob, [logits])
+    (to_policy,) = slopes(log_prob, [logits])
     return {"log π": log_prob.detach(), "Q": q.detach(), "the gradient of log π": to_policy}
 
 

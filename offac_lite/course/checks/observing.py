@@ -62,7 +62,7 @@ def observer(
             arguments[position].requires_grad_()
         result = (call_loss if loss else call)(function, *arguments)
         sources = [arguments[position] for position in gradients or ()]
-        reached = dict(zip((gradients or {}).values(), gradients_at(result, sources), strict=True))
+        reached = dict(zip((gradients or {}).values(), slopes(result, sources), strict=True))
         return reached | {value: result.detach()} if loss else {value: result.detach()} | reached
 
     return Observer(cases, one)
@@ -182,8 +182,8 @@ def words_of(error: BaseException) -> str:
         return "(its text cannot be printed)"
 
 
-def gradients_at(output: torch.Tensor, sources: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """Return d(sum of output)/d(source) for each source, zero where no gradient flows."""
+def slopes(output: torch.Tensor, sources: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Return the gradient of the sum of `output` with respect to each source, zero where none flows."""
     found: Sequence[torch.Tensor | None] = [None] * len(sources)
     if sources and output.requires_grad:
         found = torch.autograd.grad(output.sum(), sources, retain_graph=True, allow_unused=True)

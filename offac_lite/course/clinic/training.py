@@ -23,7 +23,7 @@ GAMMA = 0.99
 REWARD_SCALE = 0.1
 POSSIBLE = (REWARD_SCALE, REWARD_SCALE / (1 - GAMMA))
 """The least and the largest value that a state of CartPole can have: one reward, and one in every step without end."""
-INSTRUMENTS = ("return", "delivered", "value", "critic_loss", "spread", "cosine", "length", "entropy")
+INSTRUMENTS = ("return", "value", "delivered", "critic_loss", "spread", "cosine", "length", "entropy")
 BATCH_SIZE, N_ENVS, ACTION_SAMPLES = 64, 8, 4
 FIRST_UPDATE = 1000
 """The environment steps before the first update."""

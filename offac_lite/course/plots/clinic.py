@@ -10,7 +10,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from offac_lite.course.clinic import POSSIBLE, Chart
+from offac_lite.course.clinic import INSTRUMENTS, POSSIBLE, Chart
 from offac_lite.course.plots.base import EXACT, MUTED, RESAMPLED, apart, figure, short
 from offac_lite.course.plots.cloud import arrange_axes
 from offac_lite.course.plots.style import course_style
@@ -76,8 +76,7 @@ def patient_words(chart: Chart, healthy: Chart) -> str:
         own, other = (", ".join(short(float(np.nanmedian(c[name][:, at]))) for at in (0, -1)) for c in (chart, healthy))
         return f"{_WORDS.get(name, name)} {own}" + (f" (healthy {other})" if chart is not healthy else "")
 
-    names = ("return", "value", "delivered", "critic_loss", "spread", "cosine", "length", "entropy")
-    return f"Medians of {len(chart['return'])} agents, first and last reading: {'; '.join(map(of, names))}."
+    return f"Medians of {len(chart['return'])} agents, first and last reading: {'; '.join(map(of, INSTRUMENTS))}."
 
 
 def _instrument(ax, chart: Chart, healthy: Chart, name: str, names: bool = True) -> None:
