@@ -101,6 +101,25 @@ def test_a_computation_that_goes_on_ends_with_its_lab():
     assert not worker.is_alive() and gone() is None and len(seen) < 3
 
 
+FIRST = """
+import gc, weakref
+from offac_lite.course import labs
+
+lab = labs.reward_lab()
+gone = weakref.ref(lab), weakref.ref(lab._view.figure)
+del lab
+gc.collect()
+assert [reference() for reference in gone] == [None, None]
+"""
+
+
+@pytest.mark.slow
+def test_the_first_lab_is_freed_like_every_other():
+    """The collector passes over what was there before the labs were imported, and over nothing else."""
+    out = subprocess.run([sys.executable, "-c", FIRST], cwd=ROOT, capture_output=True, text=True)
+    assert out.returncode == 0, out.stderr
+
+
 COUNT = "import gc; from offac_lite.course.stage.screen import Screen; "
 COUNT += "print(sum(type(one) is Screen for one in gc.get_objects()))"
 SHOWN = {

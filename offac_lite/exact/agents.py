@@ -84,8 +84,8 @@ def gradient_estimates(
         owner = probs if critic_of == "π" else beta
         q = mdp.action_values(owner)
         weight = (q if baseline is None else advantages(owner, q)).expand_as(probs)
-        visits = mdp.occupancy(beta).clamp_min(0.0)  # a state that is never visited may be off 0 by rounding
-        visits = visits.expand(probs.shape[:-1])
+        visits = mdp.occupancy(beta).expand(probs.shape[:-1])
+        visits = visits.clamp_min(0.0)  # a state that is never visited may be off 0 by rounding
         states = torch.multinomial(visits, batch_size, replacement=True, generator=generator)
         stored_action = Categorical(_rows(beta.expand_as(probs), states).log()).sample(generator=generator)
 

@@ -12,11 +12,11 @@ from torch.func import functional_call, jacrev, vmap
 
 from offac_lite import _check
 from offac_lite.exact._types import ValueBaseline
+from offac_lite.exact.mdp import advantages
 from offac_lite.networks import Categorical, CategoricalPolicy, DiscreteQCritic, TwinQCritic
 
 PerSeed = torch.Tensor  # (seeds,), or () without seeds
 Critic = DiscreteQCritic | TwinQCritic
-BASELINES = (None, "value")
 
 
 class GradientNoise(NamedTuple):
@@ -33,7 +33,7 @@ class GradientNoise(NamedTuple):
 
     def variance(self, batch_size: int, action_samples: int, baseline: ValueBaseline = None) -> PerSeed:
         """Compute 1/N [Var_s(E_a g) + E_s(Var_a g)/K]: a batch of N states with K resampled actions each."""
-        _check.one_of("baseline", baseline, BASELINES)
+        _check.one_of("baseline", baseline, (None, "value"))
         n, k = _check.count("batch_size", batch_size), _check.count("action_samples", action_samples)
         return (self.states + (self.actions if baseline is None else self.actions_value) / k) / n
 
@@ -53,9 +53,6 @@ def gradient_noise(policy: CategoricalPolicy, critic: Critic, obs: torch.Tensor)
     is ∇_θ Σ_a π(a|s) Q(s, a), with or without a baseline. Raises `ValueError` for a policy of continuous actions, and
     where Q is NaN or infinite.
 
-    With J the Jacobian of a state's logits and M = I − 1πᵀ, whose row a is the score of action a with respect to the
-    logits, M J Jᵀ Mᵀ holds the products of the scores of each pair of actions with respect to θ.
-
     >>> gen = torch.Generator().manual_seed(0)
     >>> policy, critic = (net(4, 3, (8,), n_seeds=2, generator=gen) for net in (CategoricalPolicy, DiscreteQCritic))
     >>> noise = gradient_noise(policy, critic, torch.randn(2, 16, 4, generator=gen))
@@ -63,7 +60,7 @@ def gradient_noise(policy: CategoricalPolicy, critic: Critic, obs: torch.Tensor)
     True
     """
     (probs, q), jacobian = _probs_and_q(policy, critic, obs), _jacobian(policy, obs)
-    advantage = q - (probs * q).sum(-1, keepdim=True)
+    advantage = advantages(probs, q)
     each = ((probs * advantage).unsqueeze(-2) @ jacobian).squeeze(-2)  # (seeds, B, P): the mean gradient of each state
     signal = each.mean(-2).square().sum(-1)
     states = each.square().sum(-1).mean(-1) - signal
@@ -95,7 +92,10 @@ def _jacobian(policy: CategoricalPolicy, obs: torch.Tensor) -> torch.Tensor:
 
 
 def _gram(probs: torch.Tensor, jacobian: torch.Tensor) -> torch.Tensor:
-    """Return the products of the scores of each pair of actions, M J Jᵀ Mᵀ, (..., B, A, A)."""
+    """Return the products of the scores of each pair of actions with respect to θ, M J Jᵀ Mᵀ, (..., B, A, A).
+
+    J is the Jacobian of a state's logits. Row a of M = I − 1πᵀ is the score of action a with respect to the logits.
+    """
     score = torch.eye(probs.shape[-1], dtype=probs.dtype, device=probs.device) - probs.unsqueeze(-2)  # M
     return score @ (jacobian @ jacobian.mT) @ score.mT
 

@@ -56,13 +56,13 @@ def observer(
     {'the square (a pair)': tensor([1., 4.]), 'the gradient (a pair)': tensor([2., 4.])}
     """
 
+    gradients = gradients or {}
+
     def one(function: Callable, *given) -> Observations:
         arguments = [a.clone() if isinstance(a, torch.Tensor) else a for a in given]
-        for position in gradients or ():
-            arguments[position].requires_grad_()
+        sources = [arguments[position].requires_grad_() for position in gradients]
         result = (call_loss if loss else call)(function, *arguments)
-        sources = [arguments[position] for position in gradients or ()]
-        reached = dict(zip((gradients or {}).values(), slopes(result, sources), strict=True))
+        reached = dict(zip(gradients.values(), slopes(result, sources), strict=True))
         return reached | {value: result.detach()} if loss else {value: result.detach()} | reached
 
     return Observer(cases, one)

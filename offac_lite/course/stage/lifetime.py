@@ -9,6 +9,7 @@ from typing import Any
 import ipywidgets
 from IPython.core.getipython import get_ipython
 
+gc.freeze()  # what was imported before this module stays, and is not searched for what to free
 _shown: dict[str, tuple[int, list[Any]]] = {}  # cell → the number of its last run, and what that run has shown
 
 
@@ -46,13 +47,9 @@ def collect() -> None:
     """Free the memory of earlier labs that nothing needs any more.
 
     Figures, caches and Matplotlib's parser of formulas leave objects that refer to each other, and to what was running.
-    Python would find them much later. It does not search what there was before the first lab: all that was imported,
-    which stays anyway, and takes longer to search than a lab takes to draw.
+    Python would find them much later.
     """
-    if gc.get_freeze_count():
-        gc.collect()
-    else:
-        gc.freeze()
+    gc.collect()
 
 
 def close_with(owner: Any, widget: ipywidgets.Widget) -> None:
