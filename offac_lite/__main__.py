@@ -118,8 +118,8 @@ def report(run: Run, goal: float | None) -> str:
         lines.append(f"{'solved':28}{n_solved}  (95% of such seeds: between {low:.0%} and {high:.0%})")
         if n_solved:
             lines.append(f"{'solved after':28}{when.nanmedian():.0f} steps, in the median of those")
-        late = run.returns[:, run.returns.shape[1] // 2 :]
-        lines.append(f"{'evaluations at goal':28}{(late >= goal).double().mean():.0%} of those in the second half")
+        at_goal = stats.share_at_goal(run.returns, goal)
+        lines.append(f"{'evaluations at goal':28}{at_goal:.0%} of those in the second half")
     if last.isfinite().all():
         lines.append(f"{'return at the end':28}{stats.iqm(last):.1f}, interquartile mean")
         if n_seeds > 1:

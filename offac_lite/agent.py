@@ -93,7 +93,7 @@ class Agent:
         return equations.entropy_weight_loss(self.log_alpha, self._entropy(pi, self.generator), target)
 
     def critic_loss(self, pi: Pi, critic: Any, batch: Transition) -> Tensor:
-        """Return the critic's loss (S,) that the options ask for; see `updates.critic_step`, `updates.v_critic_step`.
+        """Return the critic's loss (S,) that the options ask for; see `updates.q_critic_loss`, `updates.v_critic_loss`.
 
         `pi` and `critic` are π(·|s) and this agent's critic at the states of the batch, see `evaluate_together`.
         """
@@ -119,8 +119,8 @@ class Agent:
     def actor_loss(self, pi: Pi, critic: Any, batch: Transition) -> Tensor:
         """Return the actor's loss (S,) that the options ask for; only its gradient has a meaning.
 
-        Arguments as in `critic_loss`. See `updates.actor_step`, `updates.stored_actor_step` and
-        `updates.reparameterized_actor_step`.
+        Arguments as in `critic_loss`. See `updates.resampled_actor_loss`, `updates.stored_actor_loss` and
+        `updates.reparameterized_actor_loss`.
         """
         c = self.config
         if c.uses_stored_actions:

@@ -193,11 +193,11 @@ class Config:
     """Old data to start from. A `ReplayBuffer` (unscaled rewards): with one ring every seed gets a copy, with S rings
     each seed gets its own. Or (policy, count): `count` transitions per seed of a policy that never learns, given as
     one probability per action, as a network, or as None for uniform."""
-    collect: bool = option(True, _flag)
+    collect: bool = option(True, _flag, fixed=True)
     """False: take no step, and learn from the old data alone. `total_steps` then sets only the number of updates."""
     on_policy: bool = option(False, _flag, fixed=True)
     """Learn from each batch once: wait until the buffer holds only new transitions, learn from them, discard them. It
-    needs critic="v" and action="stored"; `updates_per_step` and `capacity` are not used."""
+    needs critic="v" and action="stored"; `updates_per_step` is not used."""
     capacity: int | None = option(None, either(None, _whole), fixed=True)
     """Transitions that the buffer keeps, per seed; None keeps all."""
     newest: int | None = option(None, either(None, _whole))

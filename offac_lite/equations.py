@@ -1,6 +1,8 @@
 """The equations that are learned from, a pure function for each: targets, losses, weights and ratios.
 
-Equation (N.k) of a docstring, here and in every module, is the one with that number in notebook N.
+Equation (N.k) of a docstring, here and in every module, has that number in notebook N or, with a letter, in the chapter
+Continuous actions (C), Fixed data (F) or Stability (S). (3.5) and (3.8) stand in the chapter Variance and learning,
+(6.2) and (6.3) in Evidence.
 
 Shapes: B is the batch, K the actions per state. Leading axes (...) are seeds: losses average over everything but
 those. Every function checks its shapes and never broadcasts (B,) against (B, 1). Targets and losses let NaN and
@@ -89,8 +91,9 @@ def critic_loss(prediction: Tensor, target: Tensor) -> Tensor:
 def policy_gradient_loss(log_prob: Tensor, advantage: Tensor) -> Tensor:
     """Return −mean of log π(a|s) · Â(s, a), whose gradient is minus the estimate of ∇J.     Equation (1.4)
 
-    *Data*: a ~ π(·|s), the *current* policy: fresh data, or actions resampled now at replayed states. With stored
-    actions of an older policy this is not the gradient of J.
+    *Data*: s from the visitation of π, for ∇J up to the factor Z of (1.4); replayed s, for the gradient under the
+    buffer's states. a ~ π(·|s), the *current* policy: fresh data, or actions resampled now. With stored actions of an
+    older policy this is not the gradient of J.
 
     log_prob, advantage (..., K, B): mean over K and B, shape (...). For one action per state add the axis K = 1 with
     `log_prob.unsqueeze(-2)`: otherwise the seeds of (S, B) are averaged as actions. The gradient flows through log π
@@ -153,6 +156,8 @@ def entropy_weight_loss(log_alpha: Tensor, entropy: Tensor, target_entropy: floa
 
 def times(alpha: float | Tensor, x: Tensor) -> Tensor:
     """Return α x for x (S, ...): α is one number, or one per seed, (S, 1)."""
+    if isinstance(alpha, Tensor) and alpha.numel() != 1 and (x.ndim < 2 or alpha.shape != (len(x), 1)):
+        raise ValueError(f"alpha has shape {tuple(alpha.shape)}, wanted () or (S, 1) for values {tuple(x.shape)}")
     return (alpha.reshape(-1, *[1] * (x.ndim - 1)) if isinstance(alpha, Tensor) else alpha) * x
 
 

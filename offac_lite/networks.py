@@ -64,7 +64,7 @@ class Categorical:
         >>> Categorical(torch.zeros(2, 3)).sample(4, generator=torch.Generator().manual_seed(0)).shape
         torch.Size([4, 2])
         """
-        k = 1 if action_samples is None else action_samples
+        k = 1 if action_samples is None else _check.count("action_samples", action_samples)
         _check.generator("generator", generator)
         probs = self.probs.detach()
         flat = torch.multinomial(probs.reshape(-1, probs.shape[-1]), k, replacement=True, generator=generator)
@@ -223,6 +223,11 @@ class MLP(nn.Module):
         y = _through(self.layers(), x.mT, self.layer_norm)  # features before batch: the faster way round
         return y.mT.reshape(*lead, y.shape[1])
 
+    def goes_with(self, other: "MLP") -> bool:
+        """Tell whether `forward_with` can compute both: of S and n · S seeds, with equal layers and scale."""
+        alike = self.shapes == other.shapes and self.n_seeds is not None and other.n_seeds is not None
+        return alike and (self.in_scale is other.in_scale or torch.equal(self.in_scale, other.in_scale))
+
     def forward_with(self, other: "MLP", x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return `self(x)`, (S, B, out), and the outputs of `other`, (n, S, B, out), computed at once.
 
@@ -233,7 +238,8 @@ class MLP(nn.Module):
             return self(x), other(x.repeat(len(other.theta) // len(x), 1, 1)).unflatten(0, (-1, len(x)))
         theta = torch.cat([self.theta, other.theta])
         copies = len(theta) // len(x)
-        y = _through(self.layers(theta), (x * self.in_scale).mT.repeat(copies, 1, 1), self.layer_norm).mT
+        x_scaled = (x.to(theta.dtype) * self.in_scale).mT
+        y = _through(self.layers(theta), x_scaled.repeat(copies, 1, 1), self.layer_norm).mT
         return y[: len(x)], y[len(x) :].unflatten(0, (-1, len(x)))
 
     def layers(self, theta: torch.Tensor | None = None) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -552,8 +558,8 @@ class EvaluatedQCritic:
 def evaluate_together(policy: Policy, critic: nn.Module, obs: torch.Tensor) -> tuple[Pi, Any]:
     """Return π(·|s) and a critic to use at obs (S, B, obs_size), from one forward pass where that is possible.
 
-    It is possible where both have the same layers: for discrete actions and Q-critics. Other critics are returned as
-    they are, to be evaluated later.
+    It is possible for discrete actions and Q-critics, where both have seeds, the same layers and the same `in_scale`.
+    Other critics are returned as they are, to be evaluated later.
 
     >>> gen = torch.Generator().manual_seed(0)
     >>> policy = CategoricalPolicy(4, 2, (8,), n_seeds=3, generator=gen)
@@ -563,7 +569,9 @@ def evaluate_together(policy: Policy, critic: nn.Module, obs: torch.Tensor) -> t
     (True, True)
     """
     single = critic.both if isinstance(critic, TwinQCritic) else critic
-    if not (isinstance(policy, CategoricalPolicy) and isinstance(single, DiscreteQCritic)):
+    if not isinstance(policy, CategoricalPolicy) or not isinstance(single, DiscreteQCritic) or obs.ndim != 3:
+        return policy(obs), critic
+    if not policy.net.goes_with(single.net):
         return policy(obs), critic
     logits, q = policy.net.forward_with(single.net, obs)
     return Categorical(logits), EvaluatedQCritic(obs, q)

@@ -102,10 +102,10 @@ def fill(buffer: ReplayBuffer, env: VectorEnv, policy: Behavior, count: int, gen
 
 @dataclass(frozen=True, eq=False)
 class Rollout:
-    """One episode of each of S agents, T steps at most: `obs` (S, T, obs_size), `action` (S, T), `lengths` (S,).
+    """One episode of each of S agents, T steps at most: `obs` (S, T, obs_size), `action` (S, T, *shape of one).
 
-    `terminated` (S,) is True where the episode ended, and False where it was cut off. An agent's rows from its length
-    on have no meaning.
+    `lengths` (S,) are the episodes' numbers of steps. `terminated` (S,) is True where the episode ended, and False
+    where it was cut off. An agent's rows from its length on have no meaning.
     """
 
     obs: Tensor

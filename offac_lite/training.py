@@ -157,6 +157,7 @@ class Learner:
                 raise ValueError(
                     f"{name} cannot change while training: it is {getattr(before, name)}, got {getattr(config, name)}"
                 )
+        check_prefill(config, self.spaces)
         self.agent.config = config
         try:
             self.agent.try_own_functions()

@@ -1,8 +1,8 @@
 """The steps of the algorithm, made of `equations`: critic, actor, target network.
 
-Each step is a loss and `descend`. `train` adds the two losses and descends once, so both are made with the networks
-before the update; here the actor step that follows a critic step sees the critic after it. Each loss has the same
-gradient in both.
+Each step is a loss and `descend`. `train` adds the losses of critic and actor and descends once: both are made with the
+networks before the update. An actor step that is taken after a critic step learns from the critic after its step. The
+losses say what they compute; the steps, which are easier to read, take them one at a time.
 
 A step that needs actions of the current policy draws them itself. Losses are summed over the seeds, so that no
 gradient crosses seeds. A step returns the losses (...), detached, and updates nothing if one of them is not finite.
@@ -46,16 +46,7 @@ def critic_step(
     q_target: Callable[..., Tensor] = equations.q_target,
     alpha: float | Tensor | None = None,
 ) -> Tensor:
-    """Take one step on ½ (Q(s, a) − y)² with y = r + γ (1 − d) Q̄(s′, a′), a′ ~ π(·|s′) now.  (notebook 04)
-
-    *Data*: `batch` holds replayed transitions of any behaviour policy. The next actions a′ are drawn here from the
-    current policy; the stored ones are not used. `target_critic` is Q̄, a slowly moving copy (see `polyak_update`).
-
-    `next_action_samples` is M, the number of a′ per state, or "all": the exact sum Σ π(a′|s′) Q̄(s′, a′) instead of
-    samples (discrete actions). Twin critics both learn from one y, made with the smaller Q̄, and the loss is the sum of
-    both. `q_target` computes y.
-    With `alpha`, a number or (S, 1), Q̄ is `equations.soft_q`: the target of soft actor-critic.
-    Raises `NotFiniteError`, a `ValueError`, where a loss is not finite.
+    """Take one step down `q_critic_loss`, and return it, (...). Raises `NotFiniteError` where it is not finite.
 
     >>> from offac_lite.networks import CategoricalPolicy, DiscreteQCritic
     >>> gen = torch.Generator().manual_seed(0)
@@ -96,14 +87,25 @@ def q_critic_loss(
     q_target: Callable[..., Tensor] = equations.q_target,
     alpha: float | Tensor | None = None,
 ) -> Tensor:
-    """Return the loss of `critic_step`, (...), with `next_pi` = π(·|s′)."""
+    """Return ½ mean (Q(s, a) − y)² with y = r + γ (1 − d) Q̄(s′, a′), a′ ~ π(·|s′) now: (...).  (notebook 04)
+
+    *Data*: `batch` holds replayed transitions of any behaviour policy. The next actions a′ are drawn here from the
+    current policy, `next_pi` = π(·|s′); the stored ones are not used. `target_critic` is Q̄, a slowly moving copy (see
+    `polyak_update`).
+
+    `next_action_samples` is M, the number of a′ per state, or "all": the exact sum Σ π(a′|s′) Q̄(s′, a′) instead of
+    samples (discrete actions). Twin critics both learn from one y, made with the smaller Q̄, and the loss is the sum of
+    both. `q_target` computes y. With `alpha`, a number or (S, 1), Q̄ is `equations.soft_q`: the target of soft
+    actor-critic.
+    """
     with torch.no_grad():
         if next_action_samples == "all":
             next_q = expected_q(next_pi, target_critic.all_actions(batch.next_obs))
             if alpha is not None:
                 next_q = equations.soft_q(next_q, -_discrete(next_pi).entropy(), alpha)
         else:
-            next_action = next_pi.sample(next_action_samples, generator=generator)  # a′ ~ π(·|s′), drawn now
+            m = _check.count("next_action_samples", next_action_samples)
+            next_action = next_pi.sample(m, generator=generator)  # a′ ~ π(·|s′), drawn now
             next_q = target_critic(batch.next_obs, next_action)
             if alpha is not None:
                 next_q = equations.soft_q(next_q, next_pi.log_prob(next_action), alpha)
@@ -124,13 +126,7 @@ def v_critic_step(
     weight: Tensor | None = None,
     v_target: Callable[..., Tensor] = equations.v_target,
 ) -> Tensor:
-    """Take one step on ½ ρ (V(s) − y)² with y = r + γ (1 − d) V̄(s′).                 Equation (3.8)
-
-    *Data*: fresh transitions of π itself. From old ones V learns the value of the policies that wrote them, unless
-    `weight` (..., B) holds ρ = π(a|s) / β(a|s). It corrects the distribution of the actions, not that of the states.
-
-    `v_target` computes y. Raises `NotFiniteError`, a `ValueError`, where a loss is not finite. Degris et al. (2012),
-    section 2.1, with λ = 0 and without the correction of the gradient.
+    """Take one step down `v_critic_loss`, and return it, (...). Raises `NotFiniteError` where it is not finite.
 
     >>> critic = VCritic(4, generator=torch.Generator().manual_seed(0))
     >>> obs, end = torch.ones(8, 4), torch.ones(8, dtype=torch.bool)
@@ -152,7 +148,15 @@ def v_critic_loss(
     weight: Tensor | None = None,
     v_target: Callable[..., Tensor] = equations.v_target,
 ) -> Tensor:
-    """Return the loss of `v_critic_step`, (...)."""
+    """Return ½ mean ρ (V(s) − y)² with y = r + γ (1 − d) V̄(s′): (...).
+
+    The V at which learning from it comes to rest is that of Equation (3.8).
+
+    *Data*: fresh transitions of π itself. From old ones V learns the value of the policies that wrote them, unless
+    `weight` (..., B) holds ρ = π(a|s) / β(a|s). It corrects the distribution of the actions, not that of the states.
+
+    `v_target` computes y. Degris et al. (2012), section 2.1, with λ = 0 and without the correction of the gradient.
+    """
     with torch.no_grad():
         target = v_target(batch.reward, batch.terminated, target_critic(batch.next_obs), gamma)
     value = critic(batch.obs)
@@ -177,17 +181,7 @@ def actor_step(
     policy_gradient_loss: Callable[..., Tensor] = equations.policy_gradient_loss,
     leave_one_out: Callable[[Tensor], Tensor] = equations.leave_one_out,
 ) -> Tensor:
-    """Take one step up 1/N Σ 1/K Σ ∇log π(aᵖ_k|s) Â(s, aᵖ_k), with aᵖ_k ~ π(·|s) resampled now.   Equation (5.1)
-
-    *Data*: replayed states `obs` (..., B, obs_size). The actions are drawn here from the current policy; those that
-    were stored with the states are not used. Â is Q itself unless `baseline` says otherwise, see `actor_weight`.
-
-    `action_samples` is K, or "all": Σ_a ∇π(a|s) Q(s, a), the limit of large K (discrete actions; a baseline then
-    changes nothing). `entropy_bonus` (reward units per nat) adds that many times the
-    gradient of the mean entropy of π(·|s), which keeps the policy from settling on one action too soon: exactly for
-    discrete actions, for others through the weight. `policy_gradient_loss` and `leave_one_out` are the functions of
-    these names in `equations`, or your own. Only the gradient of the loss has a meaning. Raises `NotFiniteError`, a
-    `ValueError`, where it is not finite.
+    """Take one step down `resampled_actor_loss`, and return it, (...). Raises `NotFiniteError` where it is not finite.
 
     >>> from offac_lite.networks import CategoricalPolicy, DiscreteQCritic
     >>> gen = torch.Generator().manual_seed(0)
@@ -224,17 +218,31 @@ def resampled_actor_loss(
     policy_gradient_loss: Callable[..., Tensor] = equations.policy_gradient_loss,
     leave_one_out: Callable[[Tensor], Tensor] = equations.leave_one_out,
 ) -> Tensor:
-    """Return the loss of `actor_step`, (...), with `pi` = π(·|s), which carries gradient.
+    """Return a loss whose gradient is −1/N Σ 1/K Σ ∇log π(aᵖ_k|s) Â(s, aᵖ_k), aᵖ_k ~ π(·|s) now.   Equation (5.1)
+
+    *Data*: replayed states `obs` (..., B, obs_size), and `pi` = π(·|s) there, which carries gradient. The actions are
+    drawn here from the current policy; those that were stored with the states are not used. Â is Q itself unless
+    `baseline` says otherwise, see `actor_weight`. Shape (...); only the gradient has a meaning.
+
+    `action_samples` is K, or "all": Σ_a ∇π(a|s) Q(s, a), the limit of large K (discrete actions; a baseline then
+    changes nothing). `entropy_bonus` (reward units per nat) adds that many times the gradient of the mean entropy of
+    π(·|s), which keeps the policy from settling on one action too soon: exactly for discrete actions, for others
+    through the weight. `policy_gradient_loss` and `leave_one_out` are the functions of these names in `equations`, or
+    your own.
 
     With `action_samples="all"` and `entropy_bonus` α it is mean_s Σ_a π(a|s) [α log π(a|s) − Q(s, a)], the actor's loss
     of discrete soft actor-critic, Equation (C.8). *Data*: replayed s. Christodoulou (2019).
     """
+    _check.one_of("baseline", baseline, (None, "value", "leave-one-out"))
     if action_samples == "all":
+        if policy_gradient_loss is not equations.policy_gradient_loss:
+            raise ValueError('policy_gradient_loss would not be called: action_samples="all" draws no action')
         with torch.no_grad():
             q_all = critic.all_actions(obs)
         loss = -expected_q(pi, q_all).mean(-1)
     else:
-        action_resampled = pi.sample(action_samples, generator=generator)  # aᵖ ~ π(·|s), drawn now
+        k = _check.count("action_samples", action_samples)
+        action_resampled = pi.sample(k, generator=generator)  # aᵖ ~ π(·|s), drawn now
         log_prob = pi.log_prob(action_resampled)
         weight = actor_weight(
             pi,
@@ -270,7 +278,6 @@ def actor_weight(
     subtracts Σ_a π(a|s) Q(s, a) (discrete actions); "leave-one-out" subtracts the mean Q of the other K − 1 actions.
     For continuous actions the factor includes the entropy bonus, −α log π(a|s).
     """
-    _check.one_of("baseline", baseline, (None, "value", "leave-one-out"))
     if baseline == "value":
         q_all = critic.all_actions(obs)
         return of_actions(q_all - expected_q(pi, q_all).unsqueeze(-1), action)
@@ -290,13 +297,8 @@ def reparameterized_actor_step(
     action_samples: int = 1,
     entropy_bonus: float | Tensor = 0.0,
     generator: torch.Generator,
-    reparameterized_loss: Callable[[Tensor], Tensor] = equations.reparameterized_loss,
 ) -> Tensor:
-    """Take one step up 1/N Σ 1/K Σ ∇_θ [Q(s, a_θ(s, ε_k)) − α log π(a_θ|s)]: *through* the action.   Equation (C.5)
-
-    *Data*: replayed states `obs` (..., B, obs_size); continuous actions, drawn here from the current policy with
-    `rsample`. α is `entropy_bonus`. The critic's parameters receive no gradient. Raises `NotFiniteError`, a
-    `ValueError`, where the loss is not finite. Haarnoja et al. (2018), section 4.2.
+    """Take one step down `reparameterized_actor_loss`, and return it, (...). Raises `NotFiniteError` as the others do.
 
     >>> from offac_lite.networks import ContinuousQCritic, TanhGaussianPolicy
     >>> gen = torch.Generator().manual_seed(0)
@@ -310,9 +312,7 @@ def reparameterized_actor_step(
     True
     """
     pi: Pi = policy(obs)
-    loss = reparameterized_actor_loss(
-        pi, critic, obs, action_samples, entropy_bonus, generator=generator, reparameterized_loss=reparameterized_loss
-    )
+    loss = reparameterized_actor_loss(pi, critic, obs, action_samples, entropy_bonus, generator=generator)
     return descend(optimizer, loss)
 
 
@@ -324,9 +324,13 @@ def reparameterized_actor_loss(
     entropy_bonus: float | Tensor = 0.0,
     *,
     generator: torch.Generator,
-    reparameterized_loss: Callable[[Tensor], Tensor] = equations.reparameterized_loss,
 ) -> Tensor:
-    """Return the loss of `reparameterized_actor_step`, (...), with `pi` = π(·|s), which carries gradient."""
+    """Return −mean of Q(s, a_θ(s, ε_k)) − α log π(a_θ|s), the gradient going *through* the action.   Equation (C.5)
+
+    *Data*: replayed states `obs` (..., B, obs_size), and `pi` = π(·|s) there, which carries gradient; K continuous
+    actions, drawn here from the current policy with `rsample`. α is `entropy_bonus`. The critic's parameters receive no
+    gradient. Shape (...). Haarnoja et al. (2018), section 4.2.
+    """
     if isinstance(pi, Categorical):
         raise ValueError("a discrete action has no derivative: the reparameterised gradient needs continuous actions")
     action_resampled = pi.rsample(action_samples, generator=generator)
@@ -334,7 +338,7 @@ def reparameterized_actor_loss(
         objective = critic(obs, action_resampled)
     if _counts(entropy_bonus):
         objective = objective - equations.times(entropy_bonus, pi.log_prob(action_resampled))
-    return reparameterized_loss(objective)
+    return equations.reparameterized_loss(objective)
 
 
 @contextmanager
@@ -361,13 +365,7 @@ def stored_actor_step(
     entropy_bonus: float | Tensor = 0.0,
     policy_gradient_loss: Callable[..., Tensor] = equations.policy_gradient_loss,
 ) -> Tensor:
-    """Take one step up 1/N Σ ρ ∇log π(a|s) Â(s, a) at the actions of `batch` itself.        (notebooks 01 to 03)
-
-    *Data*: fresh transitions of π. With replayed ones and no `weight` this is not the gradient of J: the actions are
-    β's (notebook 02). `weight` (..., B) holds ρ = π(a|s) / β(a|s), see `equations.importance_ratio` (notebook 03).
-
-    `advantage` (..., B) is that of the stored action, such as `equations.td_advantage`. `entropy_bonus` as in
-    `actor_step`, for discrete actions only. Raises `NotFiniteError`, a `ValueError`, where the loss is not finite.
+    """Take one step down `stored_actor_loss`, and return it, (...). Raises `NotFiniteError` where it is not finite.
 
     >>> from offac_lite.networks import CategoricalPolicy
     >>> policy = CategoricalPolicy(4, 2, generator=torch.Generator().manual_seed(0))
@@ -391,7 +389,14 @@ def stored_actor_loss(
     entropy_bonus: float | Tensor = 0.0,
     policy_gradient_loss: Callable[..., Tensor] = equations.policy_gradient_loss,
 ) -> Tensor:
-    """Return the loss of `stored_actor_step`, (...), with `pi` = π(·|s), which carries gradient."""
+    """Return a loss whose gradient is −1/N Σ ρ ∇log π(a|s) Â(s, a), a the actions of `batch`.   (notebooks 01 to 03)
+
+    *Data*: fresh transitions of π. With replayed ones and no `weight` this is not the gradient of J: the actions are
+    β's (notebook 02). `weight` (..., B) holds ρ = π(a|s) / β(a|s), see `equations.importance_ratio` (notebook 03).
+
+    `pi` = π(·|s) carries gradient. `advantage` (..., B) is that of the stored action, such as `equations.td_advantage`.
+    `entropy_bonus` as in `resampled_actor_loss`, for discrete actions only. Shape (...).
+    """
     log_prob = pi.log_prob(batch.action)
     _check.same_shape(log_prob=log_prob, advantage=advantage)
     if weight is not None:

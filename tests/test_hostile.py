@@ -25,7 +25,7 @@ from offac_lite.buffer import ReplayBuffer, Transition
 from offac_lite.config import Config
 from offac_lite.course import clinic
 from offac_lite.course.stage.controls import selected_controls, steps_slider
-from offac_lite.exact import estimators, gaussian, groups, mdp, noise, td
+from offac_lite.exact import agents, estimators, gaussian, groups, mdp, noise, td
 from offac_lite.exact import replay_bias as replayed
 from offac_lite.exact import trajectories as tr
 from offac_lite.exact.mdp import TabularMDP
@@ -486,11 +486,7 @@ CALLS |= {
     "actor_step, value": lambda: actor_step(baseline="value"),
     "actor_step, all": lambda: actor_step(action_samples=ALL, generator=rng()),
     "actor_step, a box": lambda: actor_step(nets=(box_policy(), box_critic())),
-    "reparameterized_actor_step": lambda: actor_step(
-        up.reparameterized_actor_step,
-        (box_policy(), box_critic()),
-        reparameterized_loss=Function(eq.reparameterized_loss),
-    ),
+    "reparameterized_actor_step": lambda: actor_step(up.reparameterized_actor_step, (box_policy(), box_critic())),
     "stored_actor_step": stored_actor_step,
     "critic_step, the batch": lambda: whole_batch(up.critic_step, "critic_step"),
     "v_critic_step, the batch": lambda: whole_batch(up.v_critic_step, "v_critic_step"),
@@ -558,7 +554,7 @@ CALLS |= {
     "expected_return": of_tiny("expected_return", probs=Probs(pi2())),
     "occupancy": of_tiny("occupancy", probs=Probs(pi2())),
     "policy_gradient": of_tiny("policy_gradient", logits=Table(table2())),
-    "policy_path": of_tiny("policy_path", n_steps=Natural(2), step_size=1.0),
+    "policy_path": of_tiny("policy_path", n_steps=Natural(2), step_size=Number(1.0)),
     "gradient_moments": lambda: call(estimators.gradient_moments, **sized()),
     "break_even_actions": lambda: call(estimators.break_even_actions, **problem()),
     "sample_gradients": lambda: call(estimators.sample_gradients, **sized(n_samples=Count(5), generator=Thing(rng()))),
@@ -567,6 +563,26 @@ CALLS |= {
         called={"state_uniforms": "state_uniforms|action_uniforms"},
         state_uniforms=Table(uniforms()[..., 0]),
         action_uniforms=Table(uniforms()),
+    ),
+    "agents.gradient_estimates": lambda: call(
+        agents.gradient_estimates,
+        mdp=tiny(),
+        logits=Table(uniforms()[:, :2]),
+        batch_size=Count(3),
+        action_samples=Count(2),
+        baseline=Choice("value", NONE),
+        behavior=Probs(pi2(), NONE),
+        critic_of=Choice("buffer"),
+        generator=Thing(rng()),
+    ),
+    "learn": lambda: call(
+        lambda **given: [one.returns for one in agents.learn(tiny(), **given)],
+        agents=Count(3),
+        n_steps=Count(2),
+        step_size=Number(1.0),
+        evaluate_every=Count(1),
+        reports=Count(2),
+        seed=Natural(0),
     ),
     "buffer_policy": lambda: call(
         replayed.buffer_policy,
@@ -703,7 +719,7 @@ CALLS |= {
         td.value_and_spread, probs=Real(pi2(), {"bool": None}), q=Real(table2(), {"bool": None})
     ),
     "target_variance": lambda: call(td.target_variance, **told()),
-    "target_distribution": lambda: call(td.target_distribution, **told(obs=1, action=1)),
+    "target_distribution": lambda: call(td.target_distribution, **told(obs=Natural(1), action=Natural(1))),
     "td_path": lambda: call(
         td.td_path,
         outcomes=outcomes(),

@@ -211,9 +211,9 @@ def test_bad_policies_are_refused():
         mdp.policy_gradient(np.zeros(3))
     with pytest.raises(ValueError, match="n_steps must be at least 0"):
         mdp.policy_path(-1, 1.0)
-    with pytest.raises(ValueError, match="probs holds NaN"):
+    with pytest.raises(ValueError, match="step_size must be finite"):
         mdp.policy_path(2, float("nan"))
-    with pytest.raises(ValueError, match="reward holds NaN"):
+    with pytest.raises(ValueError, match="offset must be finite"):
         mdp.with_reward_offset(float("nan"))
 
 

@@ -17,6 +17,7 @@ from offac_lite.networks import (
     TanhGaussianPolicy,
     TwinQCritic,
     VCritic,
+    evaluate_together,
     of_actions,
 )
 from tests import rng
@@ -211,8 +212,8 @@ def test_nothing_touches_the_global_random_state():
         (lambda: Categorical(torch.zeros(3)), ValueError, r"logits has shape \(3,\), wanted \(..., B, A\)"),
         (
             lambda: Categorical(torch.zeros(3, 2)).sample(0, generator=rng()),
-            RuntimeError,
-            "cannot sample n_sample <= 0",
+            ValueError,
+            "action_samples must be at least 1",
         ),
         (lambda: TanhGaussianPolicy(3, [1.0], [-1.0], generator=rng()), ValueError, "wanted .* with low < high"),
         (
@@ -391,3 +392,22 @@ def test_observations_of_any_dtype_give_float32(dtype):
     critic = ContinuousQCritic(3, 1, generator=rng(), obs_scale=[1.0, 2.0, 3.0])
     action = torch.ones(2, 1, dtype=torch.float64)
     assert torch.equal(critic(obs, action), critic(obs.float(), action.float()))
+
+
+@pytest.mark.parametrize(
+    "other", [dict(), dict(in_scale=10.0), dict(hidden=(9,)), dict(layer_norm=True), dict(n_seeds=None)]
+)
+def test_networks_that_differ_are_evaluated_together_as_they_are_apart(other):
+    same = dict(hidden=(8,), n_seeds=2, in_scale=1.0)
+    if other == dict(n_seeds=None):
+        same |= other
+    policy = CategoricalPolicy(4, 2, **same, generator=rng())
+    options = same | other
+    n_seeds = options.pop("n_seeds")
+    make = partial(DiscreteQCritic, 4, 2, **options, generator=rng(1))
+    for critic in (make(n_seeds=n_seeds), TwinQCritic(make, n_seeds)):
+        obs = torch.randn(*(() if n_seeds is None else (2,)), 5, 4, generator=rng(2))
+        for given in (obs, obs.double(), obs.unsqueeze(-3).expand(*obs.shape[:-2], 3, 5, 4)):
+            pi, evaluated = evaluate_together(policy, critic, given)
+            torch.testing.assert_close(evaluated.all_actions(given), critic.all_actions(given))
+            torch.testing.assert_close(pi.probs, policy(given).probs)

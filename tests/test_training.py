@@ -5,7 +5,6 @@ place, which must fail what the right ones pass.
 """
 
 import copy
-import functools
 import math
 import sys
 from dataclasses import replace
@@ -346,6 +345,18 @@ def test_a_change_that_cannot_be_is_refused_and_the_training_goes_on_as_it_was(c
     learner.close()
 
 
+def test_changes_that_do_not_fit_the_old_data_are_refused():
+    old = ReplayBuffer(100, (4,))
+    old.add(
+        torch.zeros(100, 4), torch.zeros(100, dtype=torch.int64), torch.zeros(100), torch.zeros(100, 4), [False] * 100
+    )
+    learner = Learner(**SMALL | dict(prefill=old, collect=False))
+    for change, words in ((dict(collect=True), "collect cannot change"), (dict(action="importance"), "log_prob")):
+        with pytest.raises(ValueError, match=words):
+            learner.config = replace(learner.config, **change)
+    learner.close()
+
+
 # ---------------------------------------------------------------- old data
 
 
@@ -657,7 +668,12 @@ def time_limit_as_end(buffer, step, *given):
 
 
 real_store = training.store
-downhill = functools.partial(updates.reparameterized_actor_loss, reparameterized_loss=lambda q: q.mean((-2, -1)))
+real_reparameterized = updates.reparameterized_actor_loss
+
+
+def downhill(*given, **options):
+    return -real_reparameterized(*given, **options)
+
 
 TINY = dict(
     seeds=6, n_envs=8, batch_size=64, hidden=(16,), obs_scale=1.0, reward_scale=1.0, evaluations=1, progress=False

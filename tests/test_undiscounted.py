@@ -104,6 +104,14 @@ ENDLESS = {
 }
 
 
+def test_an_endless_episode_is_refused_under_a_policy_of_float32_too():
+    loop = TabularMDP([[[1.0], [1.0], [1.0]]], [[1.0, 1.0, 1.0]], [1.0], gamma=1.0)
+    for seed in range(50):
+        probs = torch.softmax(torch.randn(1, 3, generator=torch.Generator().manual_seed(seed)), -1)
+        with pytest.raises(ValueError, match="neither terminates nor is discounted"):
+            loop.state_values(probs)
+
+
 @pytest.mark.parametrize("mdp", ENDLESS.values(), ids=ENDLESS)
 def test_where_episodes_do_not_end_the_solver_says_so(mdp):
     for question in (mdp.state_values, mdp.occupancy, mdp.action_values, mdp.expected_return):

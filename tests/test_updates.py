@@ -703,9 +703,9 @@ def step_with(step, **change):
 
 
 WRONG = [
-    ("critic_step", "next_action_samples", 0, "cannot sample n_sample <= 0"),
+    ("critic_step", "next_action_samples", 0, "next_action_samples must be at least 1"),
     ("actor_step", "baseline", "leave-one-out", r"q has shape \(1, 32\), wanted .* K >= 2"),
-    ("actor_step", "action_samples", 0, "cannot sample n_sample <= 0"),
+    ("actor_step", "action_samples", 0, "action_samples must be at least 1"),
     ("reparameterized_actor_step", "action_samples", 0, "action_samples must be at least 1, got 0"),
 ]
 

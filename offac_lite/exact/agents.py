@@ -75,12 +75,14 @@ def gradient_estimates(
     """
     _check.one_of("baseline", baseline, (None, "value"))
     _check.one_of("critic_of", critic_of, ("π", "buffer"))
-    theta = torch.as_tensor(logits, **F64).detach().requires_grad_()
-    if theta.ndim != 3:
-        raise ValueError(f"logits has shape {tuple(theta.shape)}, wanted (agents, S, A)")
+    _check.count("batch_size", batch_size)
+    _check.count("action_samples", action_samples)
+    theta, size = _check.finite_tensor("logits", logits).detach().requires_grad_(), (mdp.n_states, mdp.n_actions)
+    if theta.ndim != 3 or theta.shape[1:] != size or not len(theta):
+        raise ValueError(f"logits has shape {tuple(theta.shape)}, wanted (agents, S, A) with S, A = {size}")
     with torch.no_grad():
         probs = torch.softmax(theta, -1)
-        beta = probs if behavior is None else torch.as_tensor(behavior, **F64)
+        beta = probs if behavior is None else _check.distributions("behavior", behavior, size, "(S, A)")
         owner = probs if critic_of == "π" else beta
         q = mdp.action_values(owner)
         weight = (q if baseline is None else advantages(owner, q)).expand_as(probs)
@@ -138,8 +140,13 @@ def learn(
     >>> last.steps, last.returns.shape
     (tensor([ 0, 10, 20]), torch.Size([24, 3]))
     """
-    generator, n_evaluations = torch.Generator().manual_seed(seed), math.ceil(n_steps / evaluate_every)
-    logits = torch.zeros(agents, mdp.n_states, mdp.n_actions, **F64)
+    _check.count("n_steps", n_steps)
+    _check.count("evaluate_every", evaluate_every)
+    _check.count("reports", reports)
+    _check.number("step_size", step_size)
+    generator = torch.Generator().manual_seed(_check.count("seed", seed, at_least=0))
+    n_evaluations = math.ceil(n_steps / evaluate_every)
+    logits = torch.zeros(_check.count("agents", agents), mdp.n_states, mdp.n_actions, **F64)
     steps, returns = [], []
     for step in range(n_steps + 1):
         if step % evaluate_every == 0 or step == n_steps:

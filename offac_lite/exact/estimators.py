@@ -136,7 +136,7 @@ class Estimator:
         self.critic = exact_q if q is None else _check.table("q", q, size).detach()
         self.signal = advantages(self.probs, self.critic) if baseline == "value" else self.critic  # Q − b
         if estimator == "importance":
-            ratio = torch.where(beta > 0, self.probs / beta.clamp_min(torch.finfo(torch.float64).tiny), 0.0)
+            ratio = torch.where(beta > 0, self.probs / beta, 0.0)
             self.signal = ratio * self.signal
         self.draw_probs = beta if from_buffer else self.probs  # where the actions come from
         self.visitation = mdp.occupancy(beta)  # ρ

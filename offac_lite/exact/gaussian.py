@@ -122,7 +122,7 @@ def gaussian_moments(
     stds = _check.finite_tensor("std", std)
     if not (stds > 0).all():
         raise ValueError(f"std must be above 0, got {std}")
-    if baseline == "leave-one-out" and k < 2:
+    if baseline == "leave-one-out" and k < 2 and estimator == "score":
         raise ValueError("leave-one-out averages the other K − 1 actions: action_samples is 1, wanted at least 2")
     noise, weight = normal_grid()
     action = mean + stds[..., None] * noise

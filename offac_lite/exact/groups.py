@@ -36,6 +36,8 @@ def standardized(q: Tensor) -> Tensor:
     >>> standardized(torch.tensor([[1.0], [2.0], [3.0]])).flatten()
     tensor([-0.9999,  0.0000,  0.9999])
     """
+    if q.ndim < 2 or q.shape[-2] < 2:
+        raise ValueError(f"q has shape {tuple(q.shape)}, wanted (..., K, B) with K >= 2: one value has no spread")
     return minus_group_mean(q) / (q.std(-2, keepdim=True) + 1e-4)
 
 

@@ -66,9 +66,7 @@ class TabularMDP:
         self.initial = _check.finite_tensor("initial", initial).clone()
         _check.shape("initial", self.initial, (n_states,), "(S,)")
         _check.probabilities("transition", self.transition, at_most=True)
-        total = self.transition.sum(-1, keepdim=True)
-        rounded = ((total - 1).abs() > 1e-12) & ((total - 1).abs() <= 1e-6)  # in float32, say: it ends no episode
-        self.transition = torch.where(rounded, self.transition / total, self.transition)
+        self.transition = _unrounded(self.transition)
         _check.probabilities("initial", self.initial)
 
     @classmethod
@@ -107,6 +105,7 @@ class TabularMDP:
         >>> mdp.with_reward_offset(2.0).expected_return([[1.0]])
         tensor(3., dtype=torch.float64)
         """
+        offset = _check.number("offset", offset)
         return TabularMDP(self.transition, self.reward + offset, self.initial, self.gamma)
 
     def state_values(self, probs: Probs) -> PerState:
@@ -188,6 +187,7 @@ class TabularMDP:
         >>> mdp.policy_path(1, 2.0)[1]
         tensor([[ 1., -1.]], dtype=torch.float64)
         """
+        _check.number("step_size", step_size)
         path = [torch.zeros(self.n_states, self.n_actions, **F64)]
         for _ in range(_check.count("n_steps", n_steps, at_least=0)):
             probs = torch.softmax(path[-1], -1)
@@ -197,7 +197,7 @@ class TabularMDP:
     def _policy(self, probs: Probs) -> torch.Tensor:
         probs = _check.finite_tensor("probs", probs)
         _check.trailing_shape("probs", probs, (self.n_states, self.n_actions), "(S, A)")
-        return _check.probabilities("probs", probs)
+        return _unrounded(_check.probabilities("probs", probs))
 
     def _solve(self, probs: torch.Tensor, constant: torch.Tensor, forward: bool = False) -> torch.Tensor:
         """Solve (I − γ P_π) x = constant, or with the transposed matrix if `forward`; raise if float64 cannot.
@@ -219,3 +219,10 @@ class TabularMDP:
                 "episode terminate: its row of transition sums to less than 1"
             )
         return answer
+
+
+def _unrounded(probs: torch.Tensor) -> torch.Tensor:
+    """Let rows that sum to 1 up to rounding, in float32, say, sum to 1: what rounding leaves out ends no episode."""
+    total = probs.sum(-1, keepdim=True)
+    rounded = ((total - 1).abs() > 1e-12) & ((total - 1).abs() <= 1e-6)
+    return torch.where(rounded, probs / total, probs)

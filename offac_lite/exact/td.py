@@ -69,6 +69,8 @@ def target_distribution(
     """
     gamma, m = _check.discount("gamma", gamma), _check.count("next_action_samples", next_action_samples)
     probs, q = _tables(outcomes, probs, q)
+    obs = _check.count("obs", obs, at_least=0, at_most=len(q) - 1)
+    action = _check.count("action", action, at_least=0, at_most=q.shape[1] - 1)
     counts = _counts(q.shape[1], m)  # (C, A)
     ways = math.lgamma(m + 1) - torch.lgamma(counts + 1).sum(-1)
     values, weights = [], []

@@ -18,7 +18,7 @@ import torch
 from offac_lite import _check
 from offac_lite.exact._types import F64, Logits, PerState, PerStateAction, Probs, ValueBaseline
 from offac_lite.exact.mdp import TabularMDP
-from offac_lite.exact.trajectories import values_to_go
+from offac_lite.exact.trajectories import values_to_go, visits
 
 Weighting = Literal["none", "whole", "causal", "single", "resampled"]
 WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
@@ -94,7 +94,7 @@ def weighting_moments(
     horizon, size = _check.count("horizon", horizon), (mdp.n_states, mdp.n_actions)
     probs = torch.softmax(_check.table("logits", logits, size).detach(), -1)
     beta = probs if behavior is None else _check.distributions("behavior", behavior, size, "(S, A)").detach()
-    ratio = torch.where(beta > 0, probs / beta.clamp_min(torch.finfo(torch.float64).tiny), 0.0)
+    ratio = torch.where(beta > 0, probs / beta, 0.0)
     if clip is not None:
         ratio = ratio.clamp_max(_check.positive("clip", clip))
     if weighting in ("none", "resampled"):
@@ -115,14 +115,9 @@ def weighting_moments(
 
 
 def _targets(mdp: TabularMDP, probs: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-    """Compute ∇J_h for h = 1 … T, (T, S, A): the part of the current state plus that of the states after it."""
-    own = probs * (q - (probs * q).sum(-1, keepdim=True))  # (T, S, A), h steps to go
-    moved = torch.einsum("sa,sat->st", probs, mdp.transition)
-    total, targets = torch.zeros(mdp.n_states, mdp.n_states, mdp.n_actions, **F64), []  # from each start
-    for block in own:
-        total = torch.diag_embed(block.T).movedim(0, -1) + torch.einsum("st,tua->sua", moved, total)
-        targets.append(torch.einsum("s,sua->ua", mdp.initial, total))
-    return torch.stack(targets)
+    """Compute ∇J_h for h = 1 … T, (T, S, A): at step t, the visits of each state times its part with h − t to go."""
+    own, seen = probs * (q - (probs * q).sum(-1, keepdim=True)), visits(mdp, probs, len(q))  # h + 1 steps to go; step t
+    return torch.stack([(seen[:h].flip(0)[..., None] * own[:h]).sum(0) for h in range(1, len(q) + 1)])
 
 
 def _step(
