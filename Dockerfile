@@ -9,7 +9,7 @@ WORKDIR /opt/offac_lite
 COPY requirements.txt pyproject.toml setup.py README.md LICENSE ./
 COPY offac_lite offac_lite
 COPY notebooks notebooks
-COPY figures/ablations.json figures/
+COPY figures/*.json figures/
 RUN pip install --no-cache-dir uv \
     && uv pip install --system --no-cache --torch-backend=cpu -r requirements.txt "jupyterhub==$JUPYTERHUB"
 

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 import yaml
 
+from offac_lite.course import material
 from tests.refresh_notebooks import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github").glob("*/*.yml"))
@@ -88,4 +89,8 @@ def test_the_image_is_sent_what_it_copies():
         name for line in re.findall(r"^COPY (.*)$", read("Dockerfile"), re.MULTILINE) for name in line.split()[:-1]
     ]
     assert set(sources) == set(re.findall(r"^!(\S+)", read(".dockerignore"), re.MULTILINE))
-    assert all((ROOT / name).exists() for name in sources)
+    assert all(list(ROOT.glob(name)) for name in sources)
+    kept = {path.name for name in sources for path in ROOT.glob(name)}
+    texts = [path.read_text(encoding="utf-8") for path in material.notebooks()]
+    runs = {name or "ablations" for text in texts for name in re.findall(r'kept_runs\((?:\\"(\w+)\\")?\)', text)}
+    assert len(runs) > 5 and {f"{name}.json" for name in runs} <= kept
