@@ -41,6 +41,19 @@ def test_grade_and_require_say_what_the_check_prints(function, line, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_an_exercise_has_one_name():
+    assert [exercise.name for exercise in checks.EXERCISES.values()] == list(checks.EXERCISES)
+
+
+def test_the_line_where_it_stops_is_the_student_s():
+    @torch.no_grad()
+    def update(target, online, tau):
+        return target.no_such_name
+
+    line = update.__wrapped__.__code__.co_firstlineno + 2
+    assert f"(line {line} of the cell or file)" in checks.polyak_update.verdict(update)[1]
+
+
 @pytest.mark.parametrize("judge", [checks.grade, checks.require])
 @pytest.mark.parametrize("name", ["Q_TARGET", "diagnose", "patient A", 3])
 def test_the_name_of_no_exercise_is_refused_with_the_names_that_there_are(judge, name):

@@ -42,6 +42,14 @@ def with_this_checkout(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
+def test_the_pages_that_the_notebooks_link_to_are_there(tmp_path):
+    paths = copying.make_copies(tmp_path / "copies")
+    links = {
+        path.parent / link for path in paths for link in re.findall(r"\]\(([\w./]+\.md)\)", path.read_text("utf-8"))
+    }
+    assert len(links) > 2 and all(link.exists() for link in links)
+
+
 @each_notebook
 def test_no_line_of_a_solution_or_hint_is_left(path, originals, copies):
     gone = folded(originals[path.stem], copying.SOLUTIONS | copying.HINTS)

@@ -56,6 +56,21 @@ def until(condition, seconds=300):
 
 
 @pytest.mark.slow
+def test_a_training_that_has_ended_or_failed_can_begin_again():
+    board = labs.Dashboard(seeds=2, total_steps=400, band=False)
+    for end in (board.stop, board.wait):
+        board.start()
+        end()
+        assert not board._buttons["Start"].disabled and board._buttons["Pause"].disabled
+    board._iterations = iter([1])
+    board.reset()
+    board._iterations = (1 / 0 for _ in "a")
+    board._buttons["Start"].click()
+    board.wait()
+    assert "ZeroDivisionError" in board.error and not board._buttons["Start"].disabled
+
+
+@pytest.mark.slow
 def test_it_waits_for_start_and_shows_the_band(dashboard):
     assert not dashboard.running and dashboard.history.steps == []
     assert "press Start" in dashboard.in_words() and dashboard._view.start.get_text() == "press Start"

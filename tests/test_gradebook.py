@@ -33,6 +33,19 @@ def gradebook(folder):
         return {row.pop("student"): row for row in csv.DictReader(text)}
 
 
+@pytest.mark.parametrize(
+    ("file", "student"),
+    [
+        (f"Weiß_{ONE}.ipynb", "Weiß"),
+        (f"İnci {FOUR}.ipynb", "İnci"),
+        ("ann/my_course/further/stability.ipynb", "ann/my_course"),
+        (f"{ONE.upper()}_ben.ipynb", "ben"),
+    ],
+)
+def test_whose_file_it_is(file, student):
+    assert student_of(file) == student
+
+
 def test_each_student_has_one_row_with_a_point_for_each_right_answer(tmp_path, capsys):
     save(answered(v_target="✓", actor_loss="✗"), tmp_path / "ann" / f"{ONE}.ipynb")
     save(answered(v_target="…", actor_loss="✓"), tmp_path / "ann" / f"{ONE} (2).ipynb")

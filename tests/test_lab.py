@@ -398,20 +398,6 @@ def test_the_last_value_wins():
     assert seen == [1, 2, 5] and lab.result[0] == 5 and "frequency 5" in lab.summary_text
 
 
-def test_a_button_holds_the_computation_back():
-    seen = []
-
-    def compute(**values):
-        seen.append(values["frequency"])
-        return wave(**values)
-
-    lab = demo_lab(compute=compute, button="Train")
-    lab.controls["frequency"].value = 4
-    assert seen == [1] and lab.result[0] == 1
-    lab._button.click()
-    assert seen == [1, 4] and lab.result[0] == 4 and lab._button.description == "Train"
-
-
 @pytest.mark.slow
 def test_pyplot_stays_out():
     code = (

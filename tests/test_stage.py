@@ -90,6 +90,21 @@ def test_pin_keeps_a_ghost_and_reset_goes_back_to_the_start():
     assert view.pinned is None and lab.values == {"k": 2, "n": 1} and lab.png == start
 
 
+def test_pin_takes_the_last_result_and_leaves_an_error_in_sight():
+    def failing(k, n):
+        if k == 16:
+            raise ValueError("not sixteen")
+        yield from training(k, n)
+
+    lab = ghost_lab(failing)
+    lab.controls["k"].value = 4
+    press(lab, "Pin")
+    assert lab._view.pinned == 43 and not lab.running
+    lab.set(k=16)
+    press(lab, "Pin")
+    assert "not sixteen" in lab.error
+
+
 def test_where_the_start_is_pinned_reset_pins_it_again():
     lab = ghost_lab(pinned=True)
     start = lab.png
@@ -231,12 +246,3 @@ def test_an_error_of_a_generator_is_shown_in_place():
     lab.controls["k"].value = 8
     lab.wait(PATIENCE)
     assert lab.error is None and lab.result == 80
-
-
-def test_a_button_starts_a_generator_and_gets_its_text_back():
-    lab = ghost_lab(training, button="Train")
-    lab.controls["k"].value = 4
-    assert lab.result == 23
-    press(lab, "Train")
-    lab.wait(PATIENCE)
-    assert lab.result == 43 and lab._button.description == "Train"

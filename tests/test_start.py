@@ -1,5 +1,6 @@
 """Working copies of the notebooks: without outputs, never overwritten, opened in JupyterLab."""
 
+import io
 import os
 import subprocess
 import sys
@@ -45,6 +46,23 @@ def test_a_link_to_somewhere_else_counts_as_work(tmp_path):
     (tmp_path / NAMES[0]).symlink_to(tmp_path / "nowhere")
     assert not start.working_copies(tmp_path)[tmp_path / NAMES[0]]
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_where_the_disk_is_full_no_half_notebook_is_left(tmp_path, monkeypatch, capsys):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError("No space left on device")
+
+    def full(path, *given, **options):
+        real(path, *given, **options).close()
+        return Full()
+
+    real = start.Path.open
+    monkeypatch.setattr(start.Path, "open", lambda path, *g, **o: (full if "x" in g else real)(path, *g, **o))
+    with pytest.raises(SystemExit):
+        main(["start", str(tmp_path / "mine"), "--no-open"])
+    assert f"{tmp_path / 'mine' / NAMES[0]} cannot be written: No space left" in capsys.readouterr().err
+    assert list((tmp_path / "mine").iterdir()) == []
 
 
 @pytest.mark.parametrize("folder", ["file", "file/inside"])

@@ -49,7 +49,7 @@ def read(path: Path) -> NotebookNode:
 
 
 def run(notebook: NotebookNode, folder: Path, timeout: int = 300) -> str:
-    """Run a notebook in place, in `folder`, up to its last check. Return "", or the reason why the run stopped before.
+    """Run a notebook in place, in `folder`, up to its last check. Return "", or what was not run to its end, and why.
 
     This runs all code in the notebook. After a cell that raises, the run goes on. A cell that takes longer than
     `timeout` seconds is interrupted; on a busy machine that may be a correct one, so the reason names it.
@@ -73,10 +73,10 @@ def run(notebook: NotebookNode, folder: Path, timeout: int = 300) -> str:
     try:
         client.execute(cleanup_kc=True)  # stops the kernel; the client does so by itself only for its own manager
     except (CellTimeoutError, DeadKernelError) as error:
-        return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        return f"was not run to its end: {type(error).__name__}: {str(error).splitlines()[0]}"
     ended = [[output.get("ename") for output in cell.get("outputs", ())] for cell in notebook.cells]
     cut = [str(number) for number, names in enumerate(ended, 1) if "KeyboardInterrupt" in names]
-    return f"cell {', '.join(cut)} was interrupted after {timeout} s (see --timeout)" if cut else ""
+    return f"was run, but cell {', '.join(cut)} was interrupted after {timeout} s (see --timeout)" if cut else ""
 
 
 def verdicts(notebook: NotebookNode) -> dict[str, tuple[str, str]]:
@@ -186,6 +186,8 @@ def grade_command(arguments: list[str]) -> None:
     parser.add_argument("--csv", type=Path, help="file to save the table of file, exercise, verdict and words in")
     parser.add_argument("--gradebook", type=Path, help="file to save one row per student in, with a point per exercise")
     given = parser.parse_args(arguments)
+    if not given.folder.is_dir():
+        parser.error(f"there is no folder {given.folder}")
     paths = submitted(given.folder)
     if not paths:
         parser.error(f"no notebook in {given.folder}")
@@ -227,8 +229,7 @@ def judge(path: Path, timeout: int | None = None) -> tuple[dict[str, tuple[str, 
         notebook, note = read(path), ""
         if timeout is not None:
             done = "was not run to its end"
-            failure = run(notebook, path.parent, timeout)
-            note = f"{done}: {failure}" if failure else ""
+            note = run(notebook, path.parent, timeout)
         done = "cannot be judged"
         return verdicts(notebook), note
     except Exception as error:

@@ -53,9 +53,12 @@ def make_copies(
     Raises `FileExistsError`, and writes nothing, if a copy would replace a file.
     """
     start.check_folder(folder)
+    originals = material.notebooks()
     texts = {folder / "nbgrader_config.py": graders.NBGRADER_CONFIG} if grader == "nbgrader" else {}
+    if grader is None:
+        texts = {folder / name: (material.NOTEBOOKS / name).read_text(encoding="utf-8") for name in material.PAGES}
     graded: set[str] = set()
-    for original in material.notebooks():
+    for original in originals:
         copy = student_copy(nbformat.read(original, as_version=4), keep_hints, drop_answers)
         path = folder / original.relative_to(material.NOTEBOOKS)
         if grader == "nbgrader":

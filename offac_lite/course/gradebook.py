@@ -1,6 +1,7 @@
 """For instructors: one row of points per student, ready for a gradebook (`grade FOLDER --gradebook FILE`)."""
 
 import csv
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -8,23 +9,23 @@ from offac_lite.course import material
 
 
 def student_of(file: str) -> str:
-    """Return whose file this is: its folders, without those called like a notebook; else what its name adds to one.
+    """Return whose file this is: its folders, without those of the course itself; else what its name adds to one.
 
-    >>> [student_of(f) for f in ("ann/04_q_critic.ipynb", "04_q_critic/ben.ipynb", "1/ann/04_q_critic.ipynb")]
+    >>> [student_of(f) for f in ("ann/further/stability.ipynb", "04_q_critic/ben.ipynb", "1/ann/04_q_critic.ipynb")]
     ['ann', 'ben', '1/ann']
     >>> [student_of(f) for f in ("cem_17_04_q_critic (2).ipynb", "04_q_critic-dora.ipynb", "04_q_critic.ipynb")]
     ['cem_17', 'dora', '04_q_critic']
     """
     path = PurePosixPath(file)
-    stems = [notebook.stem.casefold() for notebook in material.NOTEBOOKS.rglob("*.ipynb")]
-    folders = [part for part in path.parts[:-1] if part.casefold() not in stems]
+    originals = material.notebooks()
+    of_course = {one.stem.casefold() for one in originals} | {one.parent.name for one in originals} - {"notebooks"}
+    folders = [part for part in path.parts[:-1] if part.casefold() not in of_course]
     if folders:
         return "/".join(folders)
-    for stem in stems:
-        before, found, after = path.stem.casefold().partition(stem)
-        if found:
-            before, after = path.stem[: len(before)], path.stem[len(path.stem) - len(after) :]
-            return before.strip(" _-.") or after.strip(" _-.") or path.stem
+    for original in originals:
+        before, *after = re.split(re.escape(original.stem), path.stem, maxsplit=1, flags=re.IGNORECASE)
+        if after:
+            return before.strip(" _-.") or after[0].strip(" _-.") or path.stem
     return path.stem
 
 

@@ -51,10 +51,15 @@ def _write_new(path: Path, text: str) -> bool:
     """Write a file and return True; return False, and change nothing, if there is one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        file = path.open("x", encoding="utf-8")
     except FileExistsError:
         return False
+    try:
+        with file:
+            file.write(text)
+    except OSError as error:  # a full disk, say: every later call would keep half a notebook
+        path.unlink()
+        raise OSError(f"{path} cannot be written: {error}") from error
     return True
 
 

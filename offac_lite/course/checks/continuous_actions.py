@@ -349,12 +349,12 @@ class _PolicyOfStates:
         self.parameters_ = (seeds[:, None, None] * _SAC_PARAMETERS).requires_grad_()
         self.generator = torch.Generator()
 
-    def __call__(self, obs: torch.Tensor) -> "_PiOfStates":
+    def __call__(self, obs: torch.Tensor) -> "TanhGaussian":
         mean, log_std = (torch.take_along_dim(x, obs[..., 0].long(), -1) for x in self.parameters_.unbind(1))
-        return _PiOfStates(mean[..., None], log_std[..., None], _SAC_NOISE[obs.long()], self.generator)
+        return TanhGaussian(mean[..., None], log_std[..., None], _SAC_NOISE[obs.long()], self.generator)
 
 
-class _PiOfStates(networks.TanhGaussian):
+class TanhGaussian(networks.TanhGaussian):
     def __init__(self, mean, log_std, noise, generator):
         super().__init__(mean, log_std, _doubles(-2.0), _doubles(2.0))
         self.noise, self.right_generator = noise, generator
@@ -485,7 +485,7 @@ def _discrete_sac_loss(policy, critic, obs, alpha):
     return (alpha * log_prob - expected_q).mean(-1)
 
 
-class _Known(networks.Categorical):
+class Categorical(networks.Categorical):
     """π of discrete actions, from which nothing is to be drawn."""
 
     def sample(self, action_samples: int | None = None, *, generator: torch.Generator) -> torch.Tensor:
@@ -513,8 +513,8 @@ def _sum_over_actions(function: Callable, logits, q_table, states, alpha) -> Obs
     """Observe the gradient that reaches the policy's logits; the critic's is not looked at, for nobody follows it."""
     learned = logits.clone().requires_grad_()
 
-    def policy(obs: torch.Tensor) -> _Known:
-        return _Known(torch.take_along_dim(learned, obs.long(), -2))
+    def policy(obs: torch.Tensor) -> Categorical:
+        return Categorical(torch.take_along_dim(learned, obs.long(), -2))
 
     loss = call_loss(lambda *given: function(policy, _TableCritic(q_table), *given), states.unsqueeze(-1), alpha)
     told_apart = loss * torch.arange(1.0, loss.numel() + 1).reshape(loss.shape)  # the seeds' losses

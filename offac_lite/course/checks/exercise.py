@@ -175,6 +175,8 @@ def _wrong(exercise: Exercise, function: Callable, seen: Observations, right: Ob
         _until_wrong(exercise, seen, right, watch),
     ):  # a later case may not hide what an earlier one shows
         for watched, also in ((scope, ""), ({k: scope[k] for k in scope.keys() & learned.keys()}, LEAK)):
+            if scope is not right and sum(tensor.numel() for tensor in watched.values()) < 2:
+                continue  # many mistakes give the same single number
             for wrong, words in exercise.mistakes:
                 known = _all(exercise, wrong)
                 if _is(seen, known, watched) and not _refuted(seen, known, right, watch):

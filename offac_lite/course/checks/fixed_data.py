@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import torch
 
-from offac_lite import equations
+from offac_lite import equations, networks
 from offac_lite.course.checks import resampling
 from offac_lite.course.checks.exercise import Exercise
 from offac_lite.course.checks.observing import Observer, Refused, observer
-from offac_lite.networks import Categorical, of_actions
+from offac_lite.networks import of_actions
 
 __all__ = ["awac_loss"]
 
@@ -27,7 +27,7 @@ def _awac_loss(policy, critic, obs, stored_action, temperature):
     return -(weight * log_prob).sum(-1)
 
 
-class _Policy(Categorical):
+class Categorical(networks.Categorical):
     """π of discrete actions, from which nothing is to be drawn."""
 
     def sample(self, action_samples: int | None = None, *, generator: torch.Generator | None = None) -> torch.Tensor:
@@ -52,7 +52,7 @@ def _of_tables(function: Callable) -> Callable:
 
     def of_tables(logits, q_table, states, stored_action, temperature):
         def policy(obs):
-            return _Policy(torch.take_along_dim(logits, obs.long(), -2))
+            return Categorical(torch.take_along_dim(logits, obs.long(), -2))
 
         loss = function(policy, _Critic(q_table), states.unsqueeze(-1), stored_action, temperature)
         one_for_each_seed = isinstance(loss, torch.Tensor) and states.ndim == 2 and loss.shape == states.shape[:1]
@@ -61,15 +61,14 @@ def _of_tables(function: Callable) -> Callable:
     return of_tables
 
 
-_LOGITS = torch.tensor([[0.2, -0.4, 0.9], [1.0, 0.3, -0.2], [-0.5, 0.1, 0.4]])
 _Q = torch.tensor([[1.0, 1.6, 0.3], [0.2, 0.9, 2.1], [1.4, 0.5, 0.8]])
-_BATCH = _LOGITS, _Q, torch.tensor([0.0, 1.0, 2.0, 0.0, 1.0]), torch.tensor([1, 2, 0, 2, 0])
+_BATCH = resampling.LOGITS, _Q, torch.tensor([0.0, 1.0, 2.0, 0.0, 1.0]), torch.tensor([1, 2, 0, 2, 0])
 _TWO_SEEDS = [torch.stack([table, table.flip(-1)]) for table in _BATCH]
 _losses = observer(
     {
         "(λ = 0.5)": (*_BATCH, 0.5),
         "(λ = 2)": (*_BATCH, 2.0),
-        "(a batch of one)": (_LOGITS, _Q, *(x[:1] for x in _BATCH[2:]), 0.5),
+        "(a batch of one)": (resampling.LOGITS, _Q, *(x[:1] for x in _BATCH[2:]), 0.5),
         "(with an axis of seeds in front: obs is (S, B, …), actions are (S, B))": (*_TWO_SEEDS, 0.5),
     },
     "the loss",

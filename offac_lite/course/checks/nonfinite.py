@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from offac_lite.course.checks.observing import Observations
 
-_NOT_THEIRS = str(Path(torch.__file__).parent), str(Path(__file__).parent)
+NOT_THEIRS = str(Path(torch.__file__).parent), str(Path(__file__).parent)
 
 
 class _FirstNonFinite(TorchFunctionMode):
@@ -55,7 +55,7 @@ _OPERATION = {
 def _line() -> str:
     frame = sys._getframe(2)
     while frame:
-        if not frame.f_code.co_filename.startswith(_NOT_THEIRS):
+        if not frame.f_code.co_filename.startswith(NOT_THEIRS):
             return f" (line {frame.f_lineno} of the cell or file)"
         frame = frame.f_back
     return ""

@@ -26,7 +26,7 @@ v_target = Exercise(
         {
             "(one seed)": (*_STEPS, 0.9),
             "(two seeds)": (*(tensor.repeat(2, 1) for tensor in _STEPS), 0.9),
-            "(a batch of one)": (*(tensor[:1] for tensor in _STEPS), 0.9),
+            "(a batch of one)": (*(tensor[:1] for tensor in _STEPS), 0.5),
         },
         "the target",
         {2: "the gradient that reaches V(s′)"},
@@ -164,7 +164,7 @@ on_policy_loss = Exercise(
     observe=observer(
         {
             "(one seed)": (*_ALL, 0.9),
-            "(two seeds)": (*(torch.stack([tensor, tensor.flip(0)]) for tensor in _ALL), 0.9),
+            "(two seeds)": (*(torch.stack([tensor, tensor.flip(0)]) for tensor in _ALL), 0.5),
         },
         "the loss",
         {

@@ -18,7 +18,7 @@ def _old_share(n_updates, older_than, per_update, capacity):
 
 old_share = Exercise(
     "old_share",
-    doc="Check notebook 02's `my_old_share(n_updates, older_than, per_update, capacity)`.",
+    doc="Check *Stability*'s `my_old_share(n_updates, older_than, per_update, capacity)`.",
     right=_old_share,
     observe=observer(
         {

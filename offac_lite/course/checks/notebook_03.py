@@ -70,7 +70,7 @@ def _log_probs(*shape: int) -> list[torch.Tensor]:
 
 causal_weights = Exercise(
     "causal_weights",
-    doc="Check notebook 03's `my_causal_weights(log_prob, behavior_log_prob)`, both (..., T).",
+    doc="Check *Variance and learning*'s `my_causal_weights(log_prob, behavior_log_prob)`, both (..., T).",
     right=trajectories.causal_weights,
     plain=_causal_weights,
     observe=observer(
@@ -136,7 +136,7 @@ def _another_bound(seen, right):
 
 clipped_ratio = Exercise(
     "clipped_ratio",
-    doc="Check notebook 03's repaired `my_clipped_ratio(log_prob, behavior_log_prob, clip)`, min(c, π/β).",
+    doc="Check *Variance and learning*'s repaired `my_clipped_ratio(log_prob, behavior_log_prob, clip)`, min(c, π/β).",
     right=equations.importance_ratio,
     plain=_clipped_ratio,
     observe=observer(

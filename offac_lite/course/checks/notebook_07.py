@@ -43,14 +43,14 @@ def _q_target(reward, ended, next_value, gamma):
 _REWARD, _NEXT_VALUE = torch.tensor([[1.0, -0.5, 2.0], [0.25, 3.0, 0.0]]), torch.tensor([[4, 6, -1.5], [5, 0.5, 7]])
 _ENDED = torch.tensor([[False, True, False], [True, False, False]])
 patient_a = Exercise(
-    "patient A",
+    "patient_a",
     doc="Check the repair of patient A, `my_q_target(reward, ended, next_value, gamma)`.",
     right=equations.v_target,
     plain=_q_target,
     observe=observer(
         {
             "(no end in the batch)": (_REWARD, torch.zeros_like(_ENDED), _NEXT_VALUE, 0.9),
-            "(two ends in the batch)": (_REWARD, _ENDED, _NEXT_VALUE, 0.9),
+            "(two ends in the batch)": (_REWARD, _ENDED, _NEXT_VALUE, 0.5),
         },
         "y",
     ),
@@ -108,7 +108,7 @@ _ACTOR_MISTAKES = {
 }
 patient_b, patient_c, patient_f = (
     Exercise(
-        f"patient {letter}",
+        f"patient_{letter.lower()}",
         doc=f"Check the repair of patient {letter}, `my_actor_loss(log_prob, q, value)`.",
         right=clinic.actor_loss,
         plain=_actor_loss,
@@ -149,7 +149,7 @@ def _explain_d(seen: Observations, right: Observations) -> str | None:
 
 _ROWS_OF_ACTIONS = "the actions pick rows here: the rows are states, and each row needs the entry of its own action"
 patient_d = Exercise(
-    "patient D",
+    "patient_d",
     doc="Check the repair of patient D, `my_critic_loss(q_all, action, target)`.",
     right=clinic.critic_loss,
     plain=_critic_loss,
@@ -205,7 +205,7 @@ def _one_resample(function: Callable, k: int, size: int, lead: tuple[int, ...] =
 
 _DRAWN_IS_WANTED = "the same for all actions of a state: Q of the action that was drawn is wanted"
 patient_e = Exercise(
-    "patient E",
+    "patient_e",
     doc="Check the repair of patient E, `my_resample(pi, q_all, action_samples, generator)`.",
     right=clinic.resample,
     plain=_resample,
@@ -254,7 +254,7 @@ def _policy(obs: torch.Tensor) -> Categorical:
 
 _NEXT_OBS, _STORED = torch.tensor([[0, 1], [1, 1], [0, 0]]), torch.tensor([[1, 0], [2, 1], [0, 1]])
 patient_g = Exercise(
-    "patient G",
+    "patient_g",
     doc="Check the repair of patient G, `my_next_value(policy, target_critic, next_obs, stored_next_action)`.",
     right=clinic.next_value,
     plain=_next_value,
@@ -276,7 +276,7 @@ patient_g = Exercise(
 
 _TERMINATED, _TRUNCATED = torch.tensor([[False, True], [False, True]]), torch.tensor([[False, False], [True, True]])
 patient_h = Exercise(
-    "patient H",
+    "patient_h",
     doc="Check the repair of patient H, `my_ended(terminated, truncated)`.",
     right=clinic.ended,
     observe=observer({"": (_TERMINATED, _TRUNCATED)}, "d"),

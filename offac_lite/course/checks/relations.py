@@ -299,6 +299,8 @@ def dependence(observe: Observer, names: list[str | None], function: Callable, r
                     said = f"{what} depends on {name} where {words}{place}, and should not"
             if said is None and (wanted & ~yours).any():
                 said = f"some entries of {what} do not depend on {name}{place} where they should"
+                if result.numel() == 1:
+                    said = f"{what} does not depend on every entry of {name}{place}: it should"
     return said
 
 

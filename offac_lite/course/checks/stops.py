@@ -4,13 +4,12 @@ import re
 import traceback
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from offac_lite.course.checks import relations
+from offac_lite.course.checks.nonfinite import NOT_THEIRS
 from offac_lite.course.checks.observing import Observations, Refused, TooLong, same, words_of
 
-_HERE = Path(__file__).parent
 _OF_TORCH = {
     "Boolean value of Tensor": "`not`, `and`, `or` and `if` ask for a single truth value, and a tensor holds many. For "
     "tensors there are ~, & and |",
@@ -27,7 +26,7 @@ def stopped(exercise: Any, error: BaseException) -> str:
     """Say how a function ended that did not return."""
     if isinstance(error, Refused):
         return str(error)
-    theirs = (f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).parent != _HERE)
+    theirs = (f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(NOT_THEIRS))
     lines = [f.lineno for f in theirs]
     where = f" (line {lines[0]} of the cell or file)" if lines else ""
     if isinstance(error, TooLong):

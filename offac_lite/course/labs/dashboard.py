@@ -190,6 +190,7 @@ class Dashboard:
             self.run.interrupted = self.learner.n_done < self.learner.n_iterations
         except Exception as error:
             self.error = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-1)}"
+        self._going.clear()  # it has ended, and can begin again
         self._show()
         return False
 

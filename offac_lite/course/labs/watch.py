@@ -1,4 +1,4 @@
-"""The labs of notebook 06 about a trained agent: its episodes step by step, and its π and Q as maps."""
+"""The labs of the chapter Evidence about a trained agent: its episodes step by step, and its π and Q as maps."""
 
 import copy
 from dataclasses import dataclass

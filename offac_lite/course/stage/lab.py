@@ -40,7 +40,6 @@ class Lab:
       yields results one after the other, and each is drawn. It runs on a thread of its own, and a newer change ends it.
     - `view`: the figure, see `screen.View`. If it has `pin`, there are the buttons *Pin* and *Reset*.
     - `summary(result) -> str`: one line that says in words what the picture shows, for those who cannot see it.
-    - `button`: the text of a button. Where it is given, a change is computed only when the button is pressed.
     - `play`: the name of a slider that gets a play button, which moves the slider.
     - `presets`: text of a button → the values of the controls that it sets.
     - `sample`: the name of an integer argument of `compute`. It starts at 0; the button *Another sample* adds 1.
@@ -57,7 +56,6 @@ class Lab:
         compute: Callable[..., Any],
         view: View,
         summary: Callable[[Any], str],
-        button: str | None = None,
         play: str | None = None,
         *,
         presets: Mapping[str, Mapping[str, Any]] | None = None,
@@ -91,19 +89,14 @@ class Lab:
         if play is not None:
             rows.append(play_button(self.controls[play]))
         actions = {}
-        if button is not None:
-            actions[button] = self._on_button
-        else:
-            for control in self.controls.values():
-                control.observe(lifetime.weak(self._on_change), names="value")
+        for control in self.controls.values():
+            control.observe(lifetime.weak(self._on_change), names="value")
         if sample is not None:
             actions["Another sample"] = self._next_sample
         if hasattr(view, "pin"):
             actions |= {"Pin": self._pin, "Reset": self._reset}
         if actions:
             rows.append(button_row({text: lifetime.weak(action) for text, action in actions.items()}))
-        if button is not None:
-            self._button, self._button_text = rows[-1].children[0], button
         if presets:
             rows.append(button_row({text: self._preset(dict(values)) for text, values in presets.items()}))
         self.widget = self.screen.box(rows)
@@ -189,7 +182,6 @@ class Lab:
             run = self._run
             if run is None:
                 self._worker = None
-                self._rest()
                 return False
         failed, end = True, object()
         with self._reported(run.printed):
@@ -220,16 +212,6 @@ class Lab:
                 said += ["The picture still shows the last values that worked.)"]
         printed += said
 
-    def _on_button(self) -> None:
-        self._button.description = "Computing …"
-        self._follow()
-        if not self.running:
-            self._rest()
-
-    def _rest(self) -> None:
-        if hasattr(self, "_button"):
-            self._button.description = self._button_text
-
     def _next_sample(self) -> None:
         self.controls[self._sample].value += 1
         self._follow()
@@ -244,6 +226,7 @@ class Lab:
             self._follow(tick=tick)
 
     def _pin(self) -> None:
+        self.wait()  # the first results of a computation are not what it comes to
         self._show_pinned(self.result)
 
     def _reset(self) -> None:
@@ -258,7 +241,7 @@ class Lab:
             with self._reported(printed):
                 self._view.pin(result)
                 self.screen.draw()
-            self._publish(printed)
+            self._publish(printed or [self.error or ""])
 
     @course_style()
     def _draw(self, result: Any) -> None:
