@@ -33,18 +33,18 @@ def one_question(tmp_path, monkeypatch):
 @pytest.mark.parametrize("answer", ["a", "A", "(a)", " a. "])
 def test_a_wrong_choice_is_answered_and_then_the_right_one(one_question, answer):
     assert predictions.reply("02.1", answer) == (
-        "**You chose (a).** It is less.\n\nIt is also more.\n\n**(b) is right.** Half of $x$."
+        "**You chose (a).** It is less.\n\nIt is also more.\n\n**(b) is correct.** Half of $x$."
     )
 
 
 def test_the_right_choice_is_answered_alone(one_question):
-    assert predictions.reply("02.1", "b") == "**(b) is right.** Half of $x$."
+    assert predictions.reply("02.1", "b") == "**(b) is correct.** Half of $x$."
 
 
 def test_without_an_answer_the_replies_are_folded_away(one_question):
     shown, folded = predictions.reply("02.1", "").split("<details>")
     assert shown == '*Not answered yet: write one of "a", "b", "c" as the second argument, and run the cell again.*\n\n'
-    assert "right" not in shown and "**(b) is right.**" in folded and folded.endswith("</details>")
+    assert "correct" not in shown and "**(b) is correct.**" in folded and folded.endswith("</details>")
 
 
 @pytest.mark.parametrize("answer", ["d", "ab", 3, None, ["a"]])

@@ -56,9 +56,9 @@ def reply(question: str, answer: str) -> str:
     everything = "\n\n".join(f"({option}) {text}" for option, text in replies.items())
     if chosen in replies:
         if chosen == right:
-            return f"**({chosen}) is right.** {replies[chosen]}"
-        return f"**You chose ({chosen}).** {replies[chosen]}\n\n**({right}) is right.** {replies[right]}"
+            return f"**({chosen}) is correct.** {replies[chosen]}"
+        return f"**You chose ({chosen}).** {replies[chosen]}\n\n**({right}) is correct.** {replies[right]}"
     options = ", ".join(f'"{option}"' for option in replies)
     say = "Not answered yet" if not chosen else f"`{answer!r}` is not an option"
-    folded = f"<details><summary>The answers</summary>\n\n**({right}) is right.**\n\n{everything}\n\n</details>"
+    folded = f"<details><summary>The answers</summary>\n\n**({right}) is correct.**\n\n{everything}\n\n</details>"
     return f"*{say}: write one of {options} as the second argument, and run the cell again.*\n\n{folded}"

@@ -112,14 +112,14 @@ def _questions_of_four(first: int, last: int) -> list[Question]:
     """Return the questions about the four patients of notebook 07."""
     return [
         Question(
-            "At the first reading the returns do not differ. Which instrument finds all ten agents of one patient?",
-            lambda on, result: (on["patient"], on["instrument"], on["step"]) == ("B", "cosine", first),
-            "The cosine finds those of B.",
+            "At the end, which patient has the same return as patient B?",
+            lambda on, result: (on["patient"], on["instrument"], on["step"]) == ("A", "return", last),
+            "A. Return curves do not tell the two apart.",
         ),
         Question(
-            "At the end, one patient's return is that of the healthy agents. Does another instrument find it?",
-            lambda on, result: (on["patient"], on["step"]) == ("H", last) and on["instrument"] != "return",
-            "No. In every instrument, H is like the healthy agents.",
+            "Find an instrument that tells these two apart.",
+            lambda on, result: (on["patient"], on["instrument"], on["step"]) == ("A", "value", last),
+            "The value, for example.",
         ),
     ]
 
@@ -135,7 +135,7 @@ def _questions_of_more(first: int, last: int) -> list[Question]:
         Question(
             "Back at the first reading: in which patient has no instrument found all ten agents yet?",
             lambda on, result: (on["patient"], on["step"]) == ("G", first),
-            "G. Its critic is asked for the wrong numbers, which takes time to show.",
+            "G. Its targets are wrong, but its values differ only later.",
         ),
     ]
 

@@ -217,7 +217,7 @@ _GROUP = (
     Question(
         "Stay with GRPO. Find steps with which its median agent ends above 0.5.",
         lambda on, result: have(on, weight="GRPO") and result.learning.median > 0.5,
-        "× 4 is enough. GRPO's mean does not point along ∇J, but here it still leads to the goal.",
+        "× 4 is enough. With longer steps GRPO's agents reach the goal as well.",
     ),
     Question(
         "Keep these steps, and choose Q itself.",

@@ -39,7 +39,7 @@ class LearningView:
             self.lake = LakePanel(axes[-1])
             self.titles = [ax.set_title("") for ax in axes[:-1]]
             self._build_curves(axes[-2], n_steps, best)
-            axes[-1].set_title("the policy they end with", color=MUTED)
+            axes[-1].set_title("the median agent's policy", color=MUTED)
         self.artists = [*self.lake.artists, *self.titles, self.note, self.ghosts, self.ghost, self.lines, self.median]
         self.artists += self.cloud.artists if self.cloud else []
         self.arrange(narrow=False)

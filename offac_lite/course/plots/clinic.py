@@ -17,8 +17,6 @@ from offac_lite.course.plots.style import course_style
 
 __all__ = ["ClinicView", "clinic_ranges", "patient_chart", "patient_words"]
 
-RANDOM_RETURN = 22
-"""The average return of uniformly random actions on CartPole."""
 _TITLES = {  # the numbers are those of the questions in notebook 07, section 1
     "return": "1 · return of an episode",
     "value": "2 · mean V = Σ π Q, scaled rewards",
@@ -79,8 +77,8 @@ def patient_words(chart: Chart, healthy: Chart) -> str:
     return f"Medians of {len(chart['return'])} agents, first and last reading: {'; '.join(map(of, INSTRUMENTS))}."
 
 
-def _instrument(ax, chart: Chart, healthy: Chart, name: str, names: bool = True) -> None:
-    """Draw one instrument. On those of return and value the lines are named; without `names` only the healthy one."""
+def _instrument(ax, chart: Chart, healthy: Chart, name: str) -> None:
+    """Draw one instrument. On those of return and value the lines are named."""
     steps, curves = np.asarray(chart.steps), np.asarray(chart[name])
     median, reference = np.nanmedian(curves, 0), np.nanmedian(healthy[name], 0)
     ax.plot(steps, curves.T, color=RESAMPLED, alpha=0.35, lw=0.6)
@@ -112,7 +110,7 @@ def _instrument(ax, chart: Chart, healthy: Chart, name: str, names: bool = True)
     ax.set_xlim(steps[0], steps[-1])
     ax.xaxis.set_major_locator(MaxNLocator(3))
     if name in ("return", "value"):
-        _name_lines(ax, lines if names else {"healthy": lines["healthy"]})
+        _name_lines(ax, lines)
 
 
 def _name_lines(ax, lines: dict[str, tuple[np.ndarray, str]]) -> None:

@@ -27,7 +27,7 @@ class CloudPanel:
         self.ax, self.frame = ax, frame
         low, high, top = frame
         ax.set(xticks=range(-15, 20, 5), yticks=range(0, 25, 5), xlim=(low, high), ylim=(0, top), aspect="equal")
-        ax.set(xlabel="part along ∇J, in lengths of ∇J", ylabel="length of the rest")
+        ax.set(xlabel="part along ∇J (both axes in lengths of ∇J)", ylabel="length of the rest")
         ax.axvspan(low, 0, color=DOWNHILL, lw=0, zorder=0)
         for x, text, side in ((low, " downhill", "left"), (high, "uphill ", "right")):
             ax.annotate(text, (x, top), (0, -3), textcoords="offset points", color=MUTED, fontsize=9, ha=side, va="top")

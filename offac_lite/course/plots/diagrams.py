@@ -26,19 +26,20 @@ _FLOWS = {  # name: title; each adds one arrow to the one before
 def data_flow(*names: str) -> Figure:
     """Draw the way of the data in each algorithm: "on-policy", "naive replay", "fix 1" or "both fixes".
 
-    All have one layout. Each adds one arrow to the one before it, which is drawn thick.
+    All have one layout. Each adds one arrow to the one before it. A diagram beside that one draws its new arrow thick.
 
     >>> len(data_flow("on-policy", "naive replay").axes)
     2
     """
     rows, columns = (1, len(names)) if len(names) < 3 else (2, 2)
     fig, axes = figure(0.3 + 5.0 * columns, 0.2 + 3.0 * rows, nrows=rows, ncols=columns)
-    for ax, name in zip(axes, names, strict=False):
-        _draw_flow(ax, name)
+    for index, (ax, name) in enumerate(zip(axes, names, strict=False)):
+        _draw_flow(ax, name, new=3.2 if index else 1.4)
     return fig
 
 
-def _draw_flow(ax: Axes, name: str) -> None:
+def _draw_flow(ax: Axes, name: str, new: float) -> None:
+    """Draw the way of the data, with the line width `new` for the arrow that the algorithm before does not have."""
     if name not in _FLOWS:
         raise ValueError(f"names must be of {', '.join(_FLOWS)}, got {name!r}")
     stage = list(_FLOWS).index(name)
@@ -57,7 +58,7 @@ def _draw_flow(ax: Axes, name: str) -> None:
     ax.text(3.62, 3.02, "acts", color=MUTED, fontsize=8.5, ha="center", va="bottom")
     if stage >= 1:
         _box(ax, 1.5, 5.3, 2.6, "old policies β", height=0.7)
-        _arrow(ax, (1.5, 4.9), (1.5, 3.4), STORED, 3.2 if stage == 1 else 1.4)
+        _arrow(ax, (1.5, 4.9), (1.5, 3.4), STORED, new if stage == 1 else 1.4)
         ax.text(1.7, 4.3, "wrote\nmost of it", color=_DARK[STORED], fontsize=8.5, va="center")
     _arrow(ax, (2.85, 3.35), (6.5, 4.85), STORED, 1.4)
     ax.text(4.45, 4.62, whole, color=_DARK[STORED], fontsize=8.5, ha="center", va="bottom")
@@ -65,10 +66,10 @@ def _draw_flow(ax: Axes, name: str) -> None:
     _arrow(ax, (2.85, 2.45), (6.5, 0.95), color, 1.4)
     ax.text(4.45, 1.12, words, color=_DARK.get(color, color), fontsize=8.5, ha="center", va="top")
     if q:
-        _arrow(ax, (5.6, 3.25), (7.3, 4.3), NEXT, 3.2 if stage == 2 else 1.4)
+        _arrow(ax, (5.6, 3.25), (7.3, 4.3), NEXT, new if stage == 2 else 1.4)
         ax.text(6.75, 3.55, "a′ ~ π(·|s′)", color=_DARK[NEXT], fontsize=9, va="center")
     if stage == 3:
-        _arrow(ax, (5.6, 2.55), (7.3, 1.5), RESAMPLED, 3.2)
+        _arrow(ax, (5.6, 2.55), (7.3, 1.5), RESAMPLED, new)
         ax.text(6.75, 2.25, "aᵖ ~ π(·|s)", color=_DARK[RESAMPLED], fontsize=9, va="center")
 
 

@@ -54,14 +54,18 @@ class AgeView:
         ax.annotate(
             "as far off as no step", (1, 1), (0, 3), textcoords="offset points", color=MUTED, fontsize=9, ha="center"
         )
-        self.ghosts = [ax.plot([], [], ls="", ms=9, mew=2, color=GHOST, zorder=2)[0] for _ in _BOXES]
+        self.ghosts = [ax.plot([], [], ls="", ms=9, mew=2, zorder=2, **_look(box, GHOST))[0] for box in _BOXES]
         self.dots = {
             box: ax.plot([], [], ls="", ms=10, mew=2.4, clip_on=False, zorder=4, **_look(box))[0] for box in _BOXES
         }
         ax.plot([1], [0], color=EXACT, marker="*", ms=15, mec="white", mew=0.8, clip_on=False, zorder=3)
         ax.annotate("∇J", (1, 0), (9, -16), textcoords="offset points", fontsize=11, annotation_clip=False)
         ax.set(xlim=(low, high), ylim=(0, top), xticks=range(-3, 4), yticks=range(4), aspect="equal")
-        ax.set(xlabel="part along ∇J, in lengths of ∇J", ylabel="length of the rest", title="the four mean updates")
+        ax.set(
+            xlabel="part along ∇J (both axes in lengths of ∇J)",
+            ylabel="length of the rest",
+            title="the four mean updates",
+        )
 
     def _build_names(self, ax) -> None:
         ax.set(xlim=(0, 1), ylim=(3.6, -1), title="distance from ∇J")
@@ -97,9 +101,9 @@ class AgeView:
                 _place(ghost, result.updates[box])
 
 
-def _look(box: tuple[str, str]) -> dict:
+def _look(box: tuple[str, str], color: str | None = None) -> dict:
     """Return the look of a dot: the colour says whose action, a hollow dot is the naive V."""
-    color, hollow = _BOXES[box][0], box[0] == "naive"
+    color, hollow = color or _BOXES[box][0], box[0] == "naive"
     return dict(marker="o", color=color, mfc="none" if hollow else color)
 
 

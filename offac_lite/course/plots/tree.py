@@ -11,9 +11,9 @@ __all__ = ["decision_tree"]
 _STEPS = (  # question, the answer that goes on, the other answer, what it points to
     ("1  return: better than random actions?", "whatever it says: go on", None, None),
     (
-        "2  value: possible? kept?",
+        "2  value: possible?\nnear what is delivered?",
         "yes",
-        "impossible, or not\nwhat is delivered",
+        "impossible, or far from\nwhat is delivered",
         "a wrong target:\nthe flag, whose a′, γ, target network",
     ),
     (
