@@ -63,7 +63,7 @@ CHANGELOG
 """
 LINK = re.compile(r"\]\(([^)#\s:]+)(#[^)\s]*)?\)")  # within the repository
 # a row of the README's map from equations to functions
-MAP = re.compile(r"^(\| \((\d+\.\d+)\) \|.*)\[`([\w.]+)`\]\(offac_lite/[\w/]+\.py\)", re.MULTILINE)
+MAP = re.compile(r"^(\| \((\w\.\d+)\) \|.*)\[`([\w.]+)`\]\(offac_lite/[\w/]+\.py\)", re.MULTILINE)
 
 
 def page_of(text: str, name: str, source: Path) -> str:

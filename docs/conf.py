@@ -56,7 +56,7 @@ def prepare(app, document: str, source: list[str]) -> None:
         for output in cell.outputs:
             if "image/png" in output.get("data", {}):
                 cell.metadata["mystnb"] = {"image": {"alt": output.metadata["image/png"]["alt"]}}
-        wanted = "all" in chosen or name[:2] in chosen
+        wanted = "all" in chosen or name.rpartition("/")[2].startswith(tuple(chosen))
         if html := wanted and moving(name, cell.source, Path(app.outdir)):
             cell.outputs = [nbformat.v4.new_output("display_data", {"text/html": html})]
     source[0] = nbformat.writes(notebook)

@@ -77,8 +77,7 @@ GRIDS = {  # notebook, function → control → values; other controls keep thei
 def moving(notebook: str, source: str, site: Path) -> str | None:
     """Make the pictures and the HTML of the lab that a cell shows; return None if the cell shows no lab with a grid.
 
-    The lab is made by the cell's own source. The pictures go into a folder of `site`/_labs, so the page must be one
-    level below `site`.
+    The lab is made by the cell's own source. The pictures go into a folder of `site`/_labs.
     """
     found = SHOWN.search(source)
     grid = GRIDS.get((notebook, found[2])) if found else None

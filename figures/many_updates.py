@@ -56,6 +56,11 @@ def numbers(run: Run) -> dict[str, Any]:
     return {"steps": run.steps.tolist(), "returns": rounded(run.returns), "value": value}
 
 
+def in_order(kept: dict) -> dict:
+    """Return the runs that there are, in the order of the table."""
+    return {name: kept[name] for name in (*VARIANTS, *RESET) if name in kept}
+
+
 def main() -> None:
     """Train what the file does not hold, print the table of that, and write returns and values of every seed."""
     parser = argparse.ArgumentParser(prog="python -m figures.many_updates", description=__doc__.splitlines()[0])
@@ -67,10 +72,10 @@ def main() -> None:
         folder = HERE / "runs" / "many updates"
         results = sweep(missing, SHORT, seed=SEED, seeds=N_SEEDS, n_jobs=options.jobs, folder=folder)
         kept |= {name: numbers(run) for name, run in finished(results).items()}
-        write(FILE, {name: kept[name] for name in VARIANTS})
+        write(FILE, in_order(kept))
     for name in [name for name in RESET if name not in kept]:
         kept[name] = numbers(train_with_resets(replace(SHORT, seed=SEED, seeds=N_SEEDS, **RESET[name])))
-        write(FILE, {name: kept[name] for name in (*VARIANTS, *RESET) if name in kept})
+        write(FILE, in_order(kept))
 
 
 if __name__ == "__main__":

@@ -225,8 +225,9 @@ class MLP(nn.Module):
 
     def goes_with(self, other: "MLP") -> bool:
         """Tell whether `forward_with` can compute both: of S and n · S seeds, with equal layers and scale."""
-        alike = self.shapes == other.shapes and self.n_seeds is not None and other.n_seeds is not None
-        return alike and (self.in_scale is other.in_scale or torch.equal(self.in_scale, other.in_scale))
+        if self.n_seeds is None or other.n_seeds is None or other.n_seeds % self.n_seeds:
+            return False
+        return self.shapes == other.shapes and torch.equal(self.in_scale, other.in_scale)
 
     def forward_with(self, other: "MLP", x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return `self(x)`, (S, B, out), and the outputs of `other`, (n, S, B, out), computed at once.
@@ -571,7 +572,7 @@ def evaluate_together(policy: Policy, critic: nn.Module, obs: torch.Tensor) -> t
     single = critic.both if isinstance(critic, TwinQCritic) else critic
     if not isinstance(policy, CategoricalPolicy) or not isinstance(single, DiscreteQCritic) or obs.ndim != 3:
         return policy(obs), critic
-    if not policy.net.goes_with(single.net):
+    if not policy.net.goes_with(single.net) or len(obs) != policy.net.n_seeds:
         return policy(obs), critic
     logits, q = policy.net.forward_with(single.net, obs)
     return Categorical(logits), EvaluatedQCritic(obs, q)

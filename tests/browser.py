@@ -92,7 +92,6 @@ LABS = {  # how to show each of them, with small data where one needs data
     "variance": "labs.variance_lab()",
     "reward": "labs.reward_lab()",
     "action": "labs.action_lab()",
-    "curves": "labs.variance_curves_lab()",
     "learning": "labs.learning_lab()",
     "fixes": "labs.fixes_lab()",
     "group": "labs.group_lab()",

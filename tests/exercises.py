@@ -3,6 +3,7 @@
 A test module derives `class TestAnswers(Answers)` and fills in its tables.
 """
 
+import functools
 import linecache
 import re
 
@@ -34,6 +35,9 @@ def define(source: str, scope: dict) -> dict:
     linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
     exec(compile(source, file, "exec"), scope)
     return scope
+
+
+diagnosed = functools.cache(checks.diagnose)  # two tests look at each wrong answer
 
 
 class Answers:
@@ -75,7 +79,7 @@ class Answers:
 
     def test_wrong_answers_fail_with_their_own_words(self, wrong):
         exercise, function, words = wrong
-        verdict, said = checks.diagnose(exercise, function)
+        verdict, said = diagnosed(exercise, function)
         assert verdict is False and re.search(words, said), said
         for revealing in self.REVEALING:
             assert revealing not in said
@@ -83,7 +87,7 @@ class Answers:
     def test_there_are_enough_answers_and_they_reach_every_named_mistake(self, exercise):
         wrong = [function for e, function, _ in self.WRONG if e is exercise]
         assert len(wrong) >= 5 and len(self.RIGHT[exercise]) >= 2
-        said = "\n".join(checks.diagnose(exercise, function)[1] for function in wrong)
+        said = "\n".join(diagnosed(exercise, function)[1] for function in wrong)
         assert not [words for _, words in exercise.mistakes if words not in said]
 
     def test_every_mistake_differs_from_the_right_answer_and_from_the_others(self, exercise):

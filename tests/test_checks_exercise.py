@@ -246,12 +246,23 @@ def in_another_dtype(right, dtype):
     return lambda *given: change(right(*given))
 
 
+NUMBERS = {
+    "old_share",
+    "owners",
+    "mean_change",
+    "total_variance",
+    "make_target",
+    "polyak_update",
+    "replays",
+}  # no tensor
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", checks.EXERCISES)
+@pytest.mark.parametrize("name", [name for name in checks.EXERCISES if name not in NUMBERS])
 def test_wrong_numbers_of_another_dtype_get_words(name):
     exercise = checks.EXERCISES[name]
     verdict, said = checks.diagnose(exercise, in_another_dtype(exercise.right, torch.float16))
-    assert verdict in (True, False) and said
+    assert verdict is False and said
 
 
 def test_a_mistake_is_not_named_where_a_later_case_shows_that_it_was_not_made():

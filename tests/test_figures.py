@@ -520,3 +520,10 @@ def test_episodes_begin_alike_and_the_untrained_agent_falls():
     assert falls[0] == 0 < falls[-1] and falls == sorted(falls)
     fallen = [t for t in range(1, 40) if falls[t] > falls[t - 1]]
     assert all(abs(angles[t]) > 0.208 for t in fallen) and max(map(abs, angles)) < 0.3, "12 degrees, and a new episode"
+
+
+def test_training_one_replay_ratio_anew_loses_no_other_run():
+    kept = kept_runs("many_updates")
+    assert list(many_updates.in_order(dict(reversed(kept.items())))) == list(kept)
+    without = {name: run for name, run in kept.items() if name != "4"}
+    assert list(many_updates.in_order(without)) == list(without)

@@ -1110,7 +1110,7 @@ def attempt(name, argument, label):
             or PACKAGE not in pathlib.Path(last.filename).parents
         ):
             return f"not an error of the package's own: {error!r}"
-        names = rf"{re.escape(argument)}|{made.called.get(argument, argument)}"
+        names = rf"(?<![A-Za-z])(?:{re.escape(argument)}|{made.called.get(argument, argument)})(?![A-Za-z])"
         return None if re.search(names, str(error)) else f"does not name {argument}: {error}"
     if spoiled.rule == REFUSED:
         return f"answered: {answer}"

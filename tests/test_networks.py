@@ -411,3 +411,10 @@ def test_networks_that_differ_are_evaluated_together_as_they_are_apart(other):
             pi, evaluated = evaluate_together(policy, critic, given)
             torch.testing.assert_close(evaluated.all_actions(given), critic.all_actions(given))
             torch.testing.assert_close(pi.probs, policy(given).probs)
+
+
+def test_observations_of_a_wrong_number_of_seeds_are_refused_where_networks_are_evaluated_together():
+    same = dict(hidden=(8,), n_seeds=3, generator=rng())
+    policy, critic = CategoricalPolicy(4, 2, **same), DiscreteQCritic(4, 2, **same)
+    with pytest.raises(ValueError, match=r"obs has shape \(2, 5, 4\), wanted \(3, ..., 4\)"):
+        evaluate_together(policy, critic, torch.zeros(2, 5, 4))

@@ -1,7 +1,5 @@
 """The algorithm in one file: short, without the package, runs, and its steps are those of the package."""
 
-import ast
-
 import pytest
 import torch
 
@@ -11,14 +9,14 @@ from offac_lite import updates
 from offac_lite.buffer import Transition
 from offac_lite.networks import Categorical, EvaluatedQCritic
 from tests.refresh_notebooks import ROOT
+from tests.test_structure import imports
 
 SOURCE = (ROOT / "examples" / "one_file.py").read_text(encoding="utf-8")
 
 
 def test_it_is_short_and_does_not_use_the_package():
     assert len(SOURCE.splitlines()) < 150
-    imported = {node.module for node in ast.walk(ast.parse(SOURCE)) if isinstance(node, ast.ImportFrom)}
-    assert not any(name.startswith("offac_lite") for name in imported)
+    assert not any(name.startswith("offac_lite") for name in imports(ROOT / "examples" / "one_file.py"))
 
 
 def gradient(network):

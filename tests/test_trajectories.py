@@ -21,6 +21,7 @@ from offac_lite.exact.trajectories import (
     visits,
 )
 from offac_lite.exact.weightings import WEIGHTINGS, weighting_moments
+from tests import rng
 
 
 def random_problem(seed=0, ends=0.0):
@@ -133,7 +134,10 @@ def coefficient(weighting, mdp, logits, beta, t: Trajectories, clip, baseline):
 @pytest.mark.parametrize("baseline", [None, "value"])
 @pytest.mark.parametrize("clip", [None, 1.3])
 def test_the_recursion_gives_what_listing_every_trajectory_gives(weighting, baseline, clip):
-    for mdp, logits, beta in (random_problem(4), (corridor(), torch.randn(5, 2).double(), torch.full((5, 2), 0.5))):
+    for mdp, logits, beta in (
+        random_problem(4),
+        (corridor(), torch.randn(5, 2, generator=rng()).double(), torch.full((5, 2), 0.5)),
+    ):
         moments = weighting_moments(mdp, logits, weighting, 5, behavior=beta, clip=clip, baseline=baseline)
         for horizon in (1, 2, 5):
             t = all_trajectories(mdp, beta, horizon)

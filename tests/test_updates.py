@@ -154,7 +154,7 @@ def batch_of(n_seeds=None, n=32):
 
 @pytest.mark.parametrize("n_seeds", [None, 3])
 def test_critic_step_fits_the_target_it_says(n_seeds):
-    """With next states that all terminate, y = r: a thousand steps must drive Q(s, a) to r."""
+    """With next states that all terminate, y = r: three hundred steps must drive Q(s, a) to r."""
     policy = CategoricalPolicy(4, 3, (16,), n_seeds=n_seeds, generator=rng())
     critic = DiscreteQCritic(4, 3, (64,), n_seeds=n_seeds, generator=rng(1))
     batch = batch_of(n_seeds)._replace(terminated=torch.ones(batch_of(n_seeds).reward.shape, dtype=torch.bool))

@@ -58,9 +58,6 @@ def test_the_numbers_are_the_exact_moments_and_the_cloud_has_them(model, setting
     reference = gradient_moments(mdp, logits, "resampled", **with_value)
     assert result.reference_variance == pytest.approx(reference.variance, rel=1e-12)
     assert result.cloud.ring == pytest.approx(math.sqrt(reference.variance + reference.bias**2) / length)
-    at_64 = dict(batch_size=setting.get("batch_size", 32), baseline=setting.get("baseline"), action_samples=64, **data)
-    wanted = gradient_moments(mdp, logits, setting.get("estimator", "resampled"), **at_64).variance_actions
-    assert result.actions_by_k[-1] == pytest.approx(wanted, rel=1e-12)
     along, n = result.cloud.points[:, 0], len(result.cloud.points)
     wanted = (m.mean.flatten() @ m.target.flatten()).item() / length**2
     assert abs(along.mean().item() - wanted) < 4 * along.std().item() / n**0.5 + 1e-9
@@ -169,16 +166,6 @@ def test_sliders_move_picture_numbers_and_words():
     )
     assert_each_change_shows(labs.reward_lab(), [dict(reward_offset=0.1), dict(action_samples=8)])
     assert_each_change_shows(labs.action_lab(), [dict(age=7), dict(estimator="resampled"), dict(age=9)])
-    changes = [
-        dict(action_samples=8),
-        dict(batch_size=8),
-        dict(reward_offset=0.1),
-        dict(q_error=0.2),
-        dict(age=7),
-        dict(baseline="value"),
-        dict(estimator="stored"),
-    ]
-    assert_each_change_shows(labs.variance_curves_lab(), changes)
 
 
 def ticked(lab):
@@ -279,28 +266,14 @@ def test_only_the_controls_asked_for_are_shown():
     assert lab.result.k_star == pytest.approx(18.5, abs=0.05)
     with pytest.raises(ValueError, match="controls must be one of"):
         labs.variance_lab(controls=["K"])
-    for make in (labs.variance_lab, labs.variance_curves_lab):
-        with pytest.raises(ValueError, match="policy must be one of 'untrained', 'half trained'"):
-            make("trained")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("policy", list(FRAMES))
-def test_k_and_the_age_move_the_curves_on_an_axis_that_stays(policy):
-    lab = labs.variance_curves_lab(policy)
-    limits = set()
-    for setting in [dict(action_samples=k) for k in VARIANCE_KS] + [dict(age=age) for age in range(21)]:
-        lab.set(**setting)
-        limits.add(lab._view.curve.get_ylim())
-        low, high = lab._view.curve.get_ylim()
-        assert low < lab.result.moments.variance_states and lab.result.moments.variance < high
-    assert len(limits) == 1
+    with pytest.raises(ValueError, match="policy must be one of 'untrained', 'half trained'"):
+        labs.variance_lab("trained")
 
 
 @pytest.mark.slow
 def test_every_edge_of_the_controls_can_be_drawn():
     """All corners of the numeric sliders, with every estimator: no warning, no error, no empty picture."""
-    views = plots.VarianceCurvesView(VARIANCE_KS), plots.VarianceView(FRAMES["half trained"])
+    view = plots.VarianceView(FRAMES["half trained"])
     model = labs.VarianceModel(n_points=20)
     corners = (
         dict(action_samples=2, batch_size=1),
@@ -310,6 +283,5 @@ def test_every_edge_of_the_controls_can_be_drawn():
     for estimator, corner, baseline in itertools.product(estimators, corners, baselines):
         if baseline == "leave-one-out" and estimator in ("stored", "importance"):
             continue
-        for view in views:
-            view.update(model(estimator=estimator, baseline=baseline, **corner))
-            assert len(plots.png(view.figure)) > 10_000
+        view.update(model(estimator=estimator, baseline=baseline, **corner))
+        assert len(plots.png(view.figure)) > 10_000

@@ -46,10 +46,11 @@ def student_copy(notebook: NotebookNode, keep_hints: bool = False, drop_answers:
 def make_copies(
     folder: Path, keep_hints: bool = False, drop_answers: bool = False, grader: str | None = None
 ) -> list[Path]:
-    """Write a student copy of every notebook into `folder` and return their paths.
+    """Write a student copy of every notebook into `folder`, and the pages that they link to; return their paths.
 
     With `grader="nbgrader"`, `folder` is a course of nbgrader: each notebook is an assignment in `source`, and
     exercises have points. With `grader="otter"`, each notebook has a folder of its own, with otter's tests in `tests`.
+    There the pages are left out, and links between notebooks lead nowhere.
     Raises `FileExistsError`, and writes nothing, if a copy would replace a file.
     """
     start.check_folder(folder)

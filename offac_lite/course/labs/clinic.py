@@ -108,18 +108,21 @@ def clinic_lab(charts: Mapping[str, Chart], healthy: Chart) -> Lab:
     return Lab(controls, model, view, _summary, questions=questions)
 
 
+_APART = ("value", "spread", "critic_loss", "cosine")  # of patients A and B, at the end
+
+
 def _questions_of_four(first: int, last: int) -> list[Question]:
     """Return the questions about the four patients of notebook 07."""
     return [
         Question(
-            "At the end, which patient has the same return as patient B?",
+            "At the end, which two patients have the same return?",
             lambda on, result: (on["patient"], on["instrument"], on["step"]) == ("A", "return", last),
-            "A. Return curves do not tell the two apart.",
+            "A and B. The return does not tell them apart.",
         ),
         Question(
-            "Find an instrument that tells these two apart.",
-            lambda on, result: (on["patient"], on["instrument"], on["step"]) == ("A", "value", last),
-            "The value, for example.",
+            "Find an instrument that tells these two apart at the end.",
+            lambda on, result: on["patient"] in "AB" and on["step"] == last and on["instrument"] in _APART,
+            "Value, spread, critic's loss and cosine do.",
         ),
     ]
 

@@ -11,23 +11,20 @@ from offac_lite.course.labs.variance_model import FRAMES, MAX_AGE, VARIANCE_KS, 
 from offac_lite.course.stage.controls import log_slider, selected_controls
 from offac_lite.course.stage.lab import Lab
 from offac_lite.course.stage.question import Question
-from offac_lite.exact.estimators import ESTIMATORS
 
-__all__ = ["action_lab", "reward_lab", "variance_curves_lab", "variance_lab"]
+__all__ = ["action_lab", "reward_lab", "variance_lab"]
 
 OFFSETS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
-def _controls(names: Sequence[str] | None, leave_one_out: bool = True) -> dict[str, ipywidgets.ValueWidget]:
-    """Make the controls of these names, or all; not every lab has leave-one-out."""
-    slider, wide = ipywidgets.FloatSlider, dict(readout_format=".2f")
+def _controls(names: Sequence[str], leave_one_out: bool = True) -> dict[str, ipywidgets.ValueWidget]:
+    """Make the controls of these names; not every lab has leave-one-out."""
     controls = dict(
-        estimator=ipywidgets.ToggleButtons(options=list(ESTIMATORS), value="resampled", description="estimator"),
+        estimator=ipywidgets.ToggleButtons(options=["stored", "resampled"], value="stored", description="actions"),
         reward_offset=ipywidgets.SelectionSlider(options=OFFSETS, description="added to each reward"),
         action_samples=log_slider(VARIANCE_KS, 1, "K, actions per state"),
         batch_size=log_slider((8, 16, 32, 64), 32, "N, states per batch"),
         baseline=baseline_buttons(leave_one_out),
-        q_error=slider(value=0.0, min=0.0, max=1.0, step=0.05, description="error of Q / spread of Q", **wide),
         age=ipywidgets.IntSlider(0, 0, MAX_AGE, description="age of the data, updates"),
     )
     return selected_controls(controls, names)
@@ -146,25 +143,7 @@ def action_lab() -> Lab:
     """Make the lab of the action: stored or resampled, on data that ages."""
     presets = {f"age {age}": dict(age=age) for age in (0, 2, 10, 20)}
     controls = _controls(["estimator", "age", "baseline"], leave_one_out=False)
-    choice = dict(options=["stored", "resampled"], value="stored", description="actions")
-    controls["estimator"] = ipywidgets.ToggleButtons(**choice)
     return _cloud_lab("half trained", controls, presets, _ACTION)
-
-
-def variance_curves_lab(policy: str = "half trained", controls: Sequence[str] | None = None) -> Lab:
-    """Make the lab of variance against K: its two parts, the floor, and the break-even K*.
-
-    `controls` names those to show, from estimator, baseline, action_samples, batch_size, reward_offset, q_error and
-    age; by default all.
-
-    >>> lab = variance_curves_lab("untrained", controls=["action_samples"])
-    >>> lab.set(action_samples=16)
-    >>> round(lab.result.moments.variance_actions, 5)  # N = 32
-    0.00018
-    """
-    _check.one_of("policy", policy, list(FRAMES))
-    view = plots.VarianceCurvesView(VARIANCE_KS, (1e-5, 10.0 if policy == "half trained" else 0.01))
-    return Lab(_controls(controls), VarianceModel(policy), view, _curves_summary)
 
 
 def _cloud_summary(result: VarianceResult) -> str:
@@ -172,13 +151,4 @@ def _cloud_summary(result: VarianceResult) -> str:
     return (
         f"{cloud.uphill:.0%} of the estimates point uphill. Their distance from ∇J is {cloud.distance:.1f} lengths of "
         f"∇J (root mean square); with a baseline and one action it is {cloud.ring:.1f}."
-    )
-
-
-def _curves_summary(result: VarianceResult) -> str:
-    m, short = result.moments, plots.short
-    return (
-        f"The mean is off the exact gradient by {short(m.bias)}, off the one under the buffer's states by "
-        f"{short(m.bias_surrogate)}; cosine {m.cosine:.3f}. Variance {short(m.variance)}: {short(m.variance_states)} "
-        f"across states (the floor), {short(m.variance_actions)} across actions. Break-even K* {short(result.k_star)}."
     )

@@ -30,7 +30,6 @@ class VarianceResult:
     estimator: str
     moments: GradientMoments
     cloud: Cloud
-    actions_by_k: list[float]  # the variance across actions at each K of VARIANCE_KS
     reference_variance: float  # total variance with K = 1 and the baseline V: what K* reaches without a baseline
     k_star: float  # the break-even K* of this policy, critic and buffer
 
@@ -110,19 +109,9 @@ class VarianceModel:
                 "of at least 2"
             )
         world, logits = self.world(reward_offset, q_error, age), self.path[-1]
-
-        def with_actions(k: int) -> Estimator:
-            choice = dict(batch_size=batch_size, action_samples=k, baseline=baseline)
-            return Estimator(world.mdp, logits, estimator, **choice, **world.data)
-
-        chosen_estimator = with_actions(action_samples)
+        choice = dict(batch_size=batch_size, action_samples=action_samples, baseline=baseline)
+        chosen_estimator = Estimator(world.mdp, logits, estimator, **choice, **world.data)
         here = chosen_estimator.moments()
-        if estimator != "resampled":  # K does not matter: one stored action, or the sum over all
-            by_k = [here.variance_actions for _ in VARIANCE_KS]
-        elif baseline == "leave-one-out":
-            by_k = [with_actions(k).moments().variance_actions if k > 1 else math.nan for k in VARIANCE_KS]
-        else:
-            by_k = [here.variance_actions * action_samples / k for k in VARIANCE_KS]
         states, actions = self.uniforms(seed)
         actions = actions[:, :batch_size, : here.action_samples]
         gradients = chosen_estimator.from_uniforms(states[:, :batch_size], actions)
@@ -136,7 +125,6 @@ class VarianceModel:
             estimator=estimator,
             moments=here,
             cloud=cloud,
-            actions_by_k=by_k,
             reference_variance=reference_variance,
             k_star=world.k_star,
         )

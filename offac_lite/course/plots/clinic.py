@@ -17,7 +17,7 @@ from offac_lite.course.plots.style import course_style
 
 __all__ = ["ClinicView", "clinic_ranges", "patient_chart", "patient_words"]
 
-_TITLES = {  # the numbers are those of the questions in notebook 07, section 1
+_TITLES = {  # the numbers are those of the questions in notebook 07, section 2
     "return": "1 · return of an episode",
     "value": "2 · mean V = Σ π Q, scaled rewards",
     "critic_loss": "3 · critic's loss",

@@ -9,7 +9,8 @@ from offac_lite.course.plots.style import course_style
 
 __all__ = ["FIX_COLORS", "batches_needed"]
 
-FIX_COLORS = {"naive": STORED, "Q-critic alone": NEXT, "importance, V": SURROGATE, "both": RESAMPLED}
+FIX_COLORS = {"naive": STORED, "Q-critic alone": NEXT, "importance": SURROGATE, "both": RESAMPLED}
+FIX_COLORS["importance, V"] = FIX_COLORS["importance"]
 """The colour of each combination of the two fixes, and of importance weights."""
 
 

@@ -1,27 +1,20 @@
 """Clouds of gradient estimates, their variance against K, and the views of the variance labs."""
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 
 from offac_lite.course.plots.base import (
-    ACTIONS,
     EXACT,
     MUTED,
     RESAMPLED,
     STATES,
     STORED,
-    NumberTable,
     figure,
-    rounded_log,
-    whole_decades,
 )
 from offac_lite.course.plots.cloud import CloudPanel, Frame, arrange_axes
 from offac_lite.course.plots.style import course_style
 
-__all__ = ["Plane", "VarianceCurvesView", "VarianceView", "variance_against_k"]
+__all__ = ["Plane", "VarianceView", "variance_against_k"]
 
 
 def variance_against_k(ks, exact, sampled, *, floor: float, reference: float, k_star: float) -> Figure:
@@ -122,80 +115,3 @@ class VarianceView:
     def pin(self, result) -> None:
         """Keep a result's cloud as a grey ghost; None takes it away."""
         self.cloud.pin(None if result is None else result.cloud)
-
-
-class VarianceCurvesView:
-    """The variance against K, with its two parts, and the numbers behind them.
-
-    It shows a `labs.variance.VarianceResult`. The axis of the variance spans at least `variance_range`.
-    """
-
-    def __init__(self, ks: Sequence[int], variance_range: tuple[float, float] = (1e-5, 10.0)):
-        self.ks, self.variance_range = np.asarray(ks), variance_range
-        self.figure, (self.curve, numbers) = figure(8.6, 3.8, ncols=2)
-        with course_style():
-            self._build_curve(self.curve)
-            self.numbers = NumberTable(numbers)
-        self.artists = [self.actions, self.floor, self.total, self.reference, self.here, self.numbers.artist]
-        self.arrange(narrow=False)
-
-    def _build_curve(self, ax) -> None:
-        (self.total,) = ax.plot([], [], "-", color=RESAMPLED, lw=2.4, label="total")
-        (self.actions,) = ax.plot([], [], "--", color=ACTIONS, lw=1.8, label="across actions")
-        (self.floor,) = ax.plot([], [], "-.", color=STATES, lw=1.8, label="across states: the floor")
-        (self.reference,) = ax.plot([], [], ":", color=EXACT, lw=1.4, label="Q − V at K = 1")
-        (self.here,) = ax.plot([], [], "o", color=RESAMPLED, ms=9, mec="black", label="you are here")
-        ax.set(xscale="log", yscale="log", xlim=(0.9, 1.1 * self.ks[-1]), ylim=(1e-5, 1e3))
-        ax.set_xticks(self.ks, [f"{k}" for k in self.ks])
-        ax.minorticks_off()
-        ax.set(xlabel="K, resampled actions per state", title="variance of one estimate (trace)")
-        look = dict(ncols=2, columnspacing=1, handlelength=1.7, fontsize=8.5, frameon=False)
-        self.legend = ax.legend(loc="upper left", bbox_to_anchor=(-0.08, -0.17), **look)
-
-    def arrange(self, narrow: bool) -> None:
-        """Put the numbers beside the curves, or below them."""
-        if narrow:
-            places = {self.curve: (52, 26, 326, 240), self.numbers.artist.axes: (60, 386, 300, 250)}
-            arrange_axes(self.figure, (390, 640), places)
-        else:
-            places = {self.curve: (60, 26, 560, 290), self.numbers.artist.axes: (670, 40, 250, 270)}
-            arrange_axes(self.figure, (930, 440), places)
-
-    def update(self, result) -> None:
-        """Move every artist to where `result` says."""
-        m = result.moments
-        self._color(STORED if result.estimator in ("stored", "importance") else RESAMPLED)
-        lowest_drawn = 1e-12  # below the axis
-        floor = rounded_log(np.full(len(self.ks), m.variance_states), lowest_drawn)
-        actions = rounded_log(result.actions_by_k, lowest_drawn)
-        self.floor.set_data(self.ks, floor)
-        self.actions.set_data(self.ks, actions)
-        self.total.set_data(self.ks, floor + actions)
-        self.reference.set_data(self.ks, np.full(len(self.ks), max(result.reference_variance, lowest_drawn)))
-        self.here.set_data([m.action_samples], [max(m.variance, lowest_drawn)])
-        low = min(x for x in (*floor, actions[-1] + floor[-1], result.reference_variance) if x > lowest_drawn)
-        whole_decades(self.curve, low / 2, 2 * np.nanmax(floor + actions), self.variance_range)
-        rows = [
-            ("the mean is off", None),
-            (" exact ∇J by", m.bias),
-            (" buffer's states' by", m.bias_surrogate),
-            ("length of ∇J", m.target.norm().item()),
-            ("cosine", m.cosine),
-            ("", None),
-            ("variance", m.variance),
-            (" across states", m.variance_states),
-            (" across actions", m.variance_actions),
-            ("", None),
-            ("break-even K*", result.k_star),
-        ]
-        self.numbers.update(rows)
-
-    def _color(self, color: str) -> None:
-        """Give the total the colour of the action that the estimates use, in panel and legend."""
-        if color == self.total.get_color():
-            return
-        self.legend.stale = True  # a change of its handles is not noticed
-        total, *_, here = self.legend.legend_handles
-        for line in (self.total, self.here, total, here):
-            line.set_color(color)
-            line.set_markerfacecolor(color)

@@ -227,7 +227,7 @@ class Lab:
 
     def _pin(self) -> None:
         self.wait()  # the first results of a computation are not what it comes to
-        self._show_pinned(self.result)
+        self._show_pinned(self.result, self.error)
 
     def _reset(self) -> None:
         with self._lock:
@@ -235,13 +235,13 @@ class Lab:
             self._set_and_follow(self._start, tick=False)
 
     @course_style()
-    def _show_pinned(self, result: Any) -> None:
+    def _show_pinned(self, result: Any, error: str | None = None) -> None:
         with self._lock:
             printed: list[str] = []
             with self._reported(printed):
                 self._view.pin(result)
                 self.screen.draw()
-            self._publish(printed or [self.error or ""])
+            self._publish(printed or [error or ""])
 
     @course_style()
     def _draw(self, result: Any) -> None:
