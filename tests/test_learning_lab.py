@@ -94,8 +94,9 @@ def test_what_the_questions_of_the_learning_lab_say_is_true(model, seed):
     median = lambda **on: last(model, seed=seed, **on).learning.median  # noqa: E731
     assert median(action_samples=16) < 0.5 < median(action_samples=64)
     assert median(baseline="value") > 0.5
-    assert median(batch_size=32) == pytest.approx(median(action_samples=4), abs=0.2)
-    assert median(batch_size=32) > 1.5 * median()
+    many_states = median(batch_size=32)
+    assert many_states == pytest.approx(median(action_samples=4), abs=0.2)
+    assert many_states > 1.5 * median()
 
 
 @pytest.mark.slow
@@ -175,10 +176,13 @@ class TestGhosts:
 
 
 @pytest.mark.slow
-def test_controls_move_picture_and_words():
-    assert_each_change_shows(
-        labs.learning_lab(), [dict(action_samples=4), dict(batch_size=2), dict(baseline="value"), dict(seed=1)]
-    )
+def test_controls_move_picture_and_words_and_no_axis():
+    lab = labs.learning_lab()
+    frame = lambda: [(ax.get_xlim(), ax.get_ylim(), ax.get_position().bounds) for ax in lab._view.figure.axes]  # noqa: E731
+    before = frame()
+    for change in (dict(action_samples=4), dict(batch_size=2), dict(baseline="value"), dict(seed=1)):
+        assert_each_change_shows(lab, [change])
+        assert frame() == before
     changes = [dict(weight="GRPO"), dict(step=4), dict(weight="Q itself", step=1), dict(seed=1)]
     assert_each_change_shows(labs.group_lab(), changes)
     assert_each_change_shows(labs.fixes_lab(), [dict(data="old"), dict(fixes="both"), dict(baseline="value")])
@@ -212,28 +216,30 @@ def with_leave_one_out(policy, critic, obs, stored_action, action_samples, gener
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_with_leave_one_out_the_agents_end_as_high_as_with_a_baseline(seed):
+def test_with_leave_one_out_the_agents_end_as_high_as_with_a_baseline():
     lab = labs.own_loss_lab(with_leave_one_out)
-    lab.set(seed=seed)
-    two, *_ = lab.result.learning.median, lab.set(action_samples=4)
-    assert min(two, lab.result.learning.median) > 0.5 > 0.45 > lab.result.reference.median
+    for seed in range(3):
+        lab.set(seed=seed, action_samples=2)
+        two = lab.result.learning.median
+        lab.set(action_samples=4)
+        assert min(two, lab.result.learning.median) > 0.5 > 0.45 > lab.result.reference.median
     assert lab._checklist.ticked == [True] and lab._view.note.get_text() == "grey: Q itself"
     assert "K = 4, your weight, N = 8" in lab.summary_text
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_what_the_questions_of_the_group_lab_say_is_true(seed):
+def test_what_the_questions_of_the_group_lab_say_is_true():
     lab = labs.group_lab()
-    lab.set(seed=seed)
-    rloo = lab.result.learning.median
-    lab.set(weight="GRPO")
-    assert rloo > 0.5 > 0.4 > lab.result.learning.median
-    lab.set(step=4)
-    assert lab.result.learning.median > 0.5
-    lab.set(weight="Q itself")
-    assert lab.result.learning.median < 0.3 and lab._checklist.ticked == [True, True, True]
+    for seed in range(3):
+        lab.set(seed=seed, weight="RLOO", step=1)
+        rloo = lab.result.learning.median
+        lab.set(weight="GRPO")
+        assert rloo > 0.5 > 0.4 > lab.result.learning.median
+        lab.set(step=4)
+        assert lab.result.learning.median > 0.5
+        lab.set(weight="Q itself")
+        assert lab.result.learning.median < 0.3
+    assert lab._checklist.ticked == [True, True, True]
 
 
 def test_after_scaling_the_group_mean_is_leave_one_out():
@@ -251,16 +257,6 @@ def test_a_loss_that_still_is_that_of_q_itself_ticks_nothing():
     assert lab._checklist.ticked == [False] and torch.allclose(
         lab.result.learning.returns, lab.result.reference.returns, atol=1e-6
     )
-
-
-@pytest.mark.slow
-def test_nothing_but_the_curves_moves():
-    lab = labs.learning_lab()
-    frame = lambda: [(ax.get_xlim(), ax.get_ylim(), ax.get_position().bounds) for ax in lab._view.figure.axes]  # noqa: E731
-    before = frame()
-    for setting in (dict(action_samples=64), dict(baseline="value"), dict(batch_size=2), dict(seed=3)):
-        lab.set(**setting)
-        assert frame() == before
 
 
 @pytest.mark.slow
