@@ -11,7 +11,7 @@ from offac_lite.course import graders, material, start
 
 SOLUTIONS = {"Solution", "Solutions", "What we found", "What you should find"}
 HINTS = {"Hint"}
-ANSWERS = {"The answers", "Answers"}  # to predictions, labs and self-tests, with the reason against each wrong choice
+ANSWERS = {"The answers", "Answers"}  # to labs and self-tests
 TEXT = {"For Stable-Baselines3"}
 
 _FOLDED = re.compile(r"<details><summary>(?:<b>)?(.*?)(?:</b>)?</summary>.*?</details>", re.DOTALL)
@@ -23,7 +23,7 @@ _RECAP = re.compile(r"^## Recap\b.*?\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 def student_copy(notebook: NotebookNode, keep_hints: bool = False, drop_answers: bool = False) -> NotebookNode:
     """Return a copy of a notebook without its solutions, recap and outputs. Its code cells are unchanged.
 
-    Hints are removed unless `keep_hints`. The folded answers to predictions, labs and self-tests are kept unless
+    Hints are removed unless `keep_hints`. The folded answers to labs and self-tests are kept unless
     `drop_answers`. Raises `ValueError` if another title is folded.
     """
     removed = SOLUTIONS | (set() if keep_hints else HINTS) | (ANSWERS if drop_answers else set())
@@ -86,7 +86,7 @@ def copies_command(arguments: list[str]) -> None:
     parser.add_argument("folder", type=Path, help="where to write them; created if it does not exist")
     parser.add_argument("--keep-hints", action="store_true", help="keep the hints")
     parser.add_argument(
-        "--drop-answers", action="store_true", help="remove the answers to predictions, labs and self-tests too"
+        "--drop-answers", action="store_true", help="remove the answers to labs and self-tests too"
     )
     either = parser.add_mutually_exclusive_group()
     either.add_argument(
