@@ -85,9 +85,7 @@ def copies_command(arguments: list[str]) -> None:
     )
     parser.add_argument("folder", type=Path, help="where to write them; created if it does not exist")
     parser.add_argument("--keep-hints", action="store_true", help="keep the hints")
-    parser.add_argument(
-        "--drop-answers", action="store_true", help="remove the answers to labs and self-tests too"
-    )
+    parser.add_argument("--drop-answers", action="store_true", help="remove the answers to labs and self-tests too")
     either = parser.add_mutually_exclusive_group()
     either.add_argument(
         "--nbgrader",
