@@ -92,7 +92,7 @@ def test_charts_that_do_not_fit_are_refused(healthy):
 @pytest.mark.parametrize(
     "letters, near, answers",
     [
-        ("BDAH", dict(patient="D"), [dict(patient="A", step=300), dict(patient="B", instrument="cosine")]),
+        ("BDAH", dict(instrument="critic_loss"), [dict(patient="A", instrument="return"), dict(instrument="cosine")]),
         ("CEFG", {}, [dict(patient="F", instrument="value", step=300), dict(patient="G", step=100)]),
     ],
 )

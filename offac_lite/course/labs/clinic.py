@@ -108,7 +108,7 @@ def clinic_lab(charts: Mapping[str, Chart], healthy: Chart) -> Lab:
     return Lab(controls, model, view, _summary, questions=questions)
 
 
-_APART = ("value", "spread", "critic_loss", "cosine")  # of patients A and B, at the end
+_APART = ("value", "spread", "critic_loss", "cosine")  # of patients A and B at the end; the lab opens on B
 
 
 def _questions_of_four(first: int, last: int) -> list[Question]:
@@ -121,7 +121,7 @@ def _questions_of_four(first: int, last: int) -> list[Question]:
         ),
         Question(
             "Find an instrument that tells these two apart at the end.",
-            lambda on, result: on["patient"] in "AB" and on["step"] == last and on["instrument"] in _APART,
+            lambda on, result: on["patient"] == "A" and on["step"] == last and on["instrument"] in _APART,
             "Value, spread, critic's loss and cosine do.",
         ),
     ]

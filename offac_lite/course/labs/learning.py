@@ -193,7 +193,8 @@ _LEARNING = (
 _STATES = Question(
     "With Q itself and K = 1, take four times the states: N = 32. Compare with K = 4 and N = 8.",
     lambda on, result: have(on, baseline="none", action_samples=1, batch_size=32),
-    "They learn about as well: at K = 1 nearly all the noise comes from the actions, and both have 32 of them.",
+    "Over several samples they learn about as well: at K = 1 nearly all noise comes from the actions, and both have "
+    "32 of them.",
 )
 _FIXES = (
     Question(

@@ -105,8 +105,8 @@ class VarianceModel:
         others = action_samples - 1 if estimator == "resampled" else 0
         if baseline == "leave-one-out" and estimator != "expected" and not others:
             raise ValueError(
-                "leave-one-out averages the other K − 1 actions of a state: choose the estimator 'resampled' and a K "
-                "of at least 2"
+                "leave-one-out averages the other K − 1 actions of a state: it needs resampled actions and a K of at "
+                "least 2"
             )
         world, logits = self.world(reward_offset, q_error, age), self.path[-1]
         choice = dict(batch_size=batch_size, action_samples=action_samples, baseline=baseline)

@@ -226,8 +226,10 @@ class Lab:
             self._follow(tick=tick)
 
     def _pin(self) -> None:
+        pressed_at = self._shown
         self.wait()  # the first results of a computation are not what it comes to
-        self._show_pinned(self.result, self.error)
+        if self._shown == pressed_at:  # else the controls have moved on
+            self._show_pinned(self.result, self.error)
 
     def _reset(self) -> None:
         with self._lock:
