@@ -22,6 +22,7 @@ from offac_lite.buffer import Transition
 from offac_lite.networks import Categorical, EvaluatedQCritic, Pi, Policy, QCritic, VCritic, of_actions
 
 AnyQCritic = QCritic | EvaluatedQCritic
+BASELINES = (None, "value", "leave-one-out")
 
 
 class NotFiniteError(ValueError):
@@ -233,8 +234,8 @@ def resampled_actor_loss(
     With `action_samples="all"` and `entropy_bonus` α it is mean_s Σ_a π(a|s) [α log π(a|s) − Q(s, a)], the actor's loss
     of discrete soft actor-critic, Equation (C.8). *Data*: replayed s. Christodoulou (2019).
     """
-    _check.one_of("baseline", baseline, (None, "value", "leave-one-out"))
     if action_samples == "all":
+        _check.one_of("baseline", baseline, BASELINES)
         if policy_gradient_loss is not equations.policy_gradient_loss:
             raise ValueError('policy_gradient_loss would not be called: action_samples="all" draws no action')
         with torch.no_grad():
@@ -278,6 +279,7 @@ def actor_weight(
     subtracts Σ_a π(a|s) Q(s, a) (discrete actions); "leave-one-out" subtracts the mean Q of the other K − 1 actions.
     For continuous actions the factor includes the entropy bonus, −α log π(a|s).
     """
+    _check.one_of("baseline", baseline, BASELINES)
     if baseline == "value":
         q_all = critic.all_actions(obs)
         return of_actions(q_all - expected_q(pi, q_all).unsqueeze(-1), action)

@@ -246,7 +246,7 @@ def in_another_dtype(right, dtype):
     return lambda *given: change(right(*given))
 
 
-NUMBERS = {
+NUMBERS = {  # what their answer returns is no tensor
     "old_share",
     "owners",
     "mean_change",
@@ -254,7 +254,7 @@ NUMBERS = {
     "make_target",
     "polyak_update",
     "replays",
-}  # no tensor
+}
 
 
 @pytest.mark.slow

@@ -18,7 +18,9 @@ def student_of(file: str) -> str:
     """
     path = PurePosixPath(file)
     originals = material.notebooks()
-    of_course = {one.stem.casefold() for one in originals} | {one.parent.name for one in originals} - {"notebooks"}
+    of_course = {one.stem.casefold() for one in originals} | {one.parent.name for one in originals} - {
+        material.NOTEBOOKS.name
+    }
     folders = [part for part in path.parts[:-1] if part.casefold() not in of_course]
     if folders:
         return "/".join(folders)

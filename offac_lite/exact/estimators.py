@@ -23,10 +23,10 @@ import torch
 from offac_lite import _check
 from offac_lite.exact._types import F64, Baseline, Logits, Numbers, PerState, PerStateAction, Probs, Table
 from offac_lite.exact.mdp import TabularMDP, advantages
+from offac_lite.updates import BASELINES
 
 EstimatorName = Literal["stored", "importance", "resampled", "expected"]
 ESTIMATORS: tuple[EstimatorName, ...] = get_args(EstimatorName)
-BASELINES = (None, "value", "leave-one-out")
 
 
 @dataclass(frozen=True, eq=False)

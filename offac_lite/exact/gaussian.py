@@ -17,10 +17,10 @@ import torch
 
 from offac_lite import _check
 from offac_lite.exact._types import F64, Baseline
+from offac_lite.updates import BASELINES
 
 QFunction = Callable[[torch.Tensor], torch.Tensor]  # Q(a) of each a: the same shape in and out
 ESTIMATORS = ("score", "pathwise")
-BASELINES = (None, "value", "leave-one-out")
 
 
 class Moments(NamedTuple):
