@@ -446,7 +446,13 @@ class Kernel:
 
     def move(self, model_id, value):
         """Send, on the second thread, what the page sends when a slider is moved."""
-        data = {"method": "update", "state": {"value": value}, "buffer_paths": []}
+        return self.say(model_id, {"method": "update", "state": {"value": value}, "buffer_paths": []})
+
+    def click(self, model_id):
+        """Send what the page sends when a button is pressed."""
+        return self.say(model_id, {"method": "custom", "content": {"event": "click"}})
+
+    def say(self, model_id, data):
         message = self.client.session.msg("comm_msg", {"comm_id": model_id, "data": data})
         message["header"]["subshell_id"] = self.subshell
         self.client.shell_channel.send(message)
@@ -504,8 +510,6 @@ def drag_while_plotting(kernel):
     """The pictures of a plotting cell with nothing else happening, and with a slider dragged all along."""
     (model,) = (line["text"].strip() for line in kernel.outputs(kernel.start(SETUP)))
     alone = kernel.outputs(kernel.start("dragging = False; plot()"))
-    # ipykernel from 7.4 on answers a control's first message between cells, and only the next ones on their thread
-    kernel.outputs(kernel.move(model, 9))
     done = threading.Event()
 
     def drag():
@@ -543,10 +547,34 @@ def test_without_the_guard_it_would(kernel):
 
 
 @pytest.mark.slow
+def test_a_press_is_answered_while_a_cell_runs(kernel):
+    """Also the first message of a control: ipykernel 7.4 would answer it when the cell is done, after newer ones."""
+    setup = (
+        "import time, threading; from tests.test_stage import ghost_lab\n"
+        "lab = ghost_lab(presets={'many': {'k': 64}})\n"
+        "(button,) = [one for row in lab.widget.children for one in getattr(row, 'children', ())"
+        " if getattr(one, 'description', '') == 'many']\n"
+        "print(button.model_id, lab.controls['n'].model_id)"
+    )
+    (found,) = kernel.outputs(kernel.start(setup))
+    button, slider = found["text"].split()
+    request = kernel.start(
+        "end = time.monotonic() + 300; print('begun', end='')\n"
+        "while lab.result != 649 and time.monotonic() < end: time.sleep(0.01)\n"
+        "print(lab.result)"
+    )
+    while kernel.client.get_iopub_msg(timeout=PATIENCE)["content"].get("text") != "begun":
+        pass
+    kernel.click(button)
+    kernel.move(slider, 9)
+    (line,) = kernel.outputs(request)
+    assert line["text"] == "649.0\n"
+
+
+@pytest.mark.slow
 def test_a_dashboard_keeps_out_of_cells_too(kernel):
     kernel.outputs(kernel.start("from offac_lite.course.labs import Dashboard; dashboard = Dashboard(2, band=False)"))
     found = kernel.outputs(kernel.start("print(dashboard.controls['updates_per_step'].model_id)"))
-    kernel.outputs(kernel.move(found[0]["text"].strip(), 4))  # ipykernel from 7.4 on answers the first between cells
     request = kernel.start(
         "import time, matplotlib.pyplot as plt\n"
         "figure, end = plt.figure(), time.monotonic() + 300; print('begun', end='')\n"

@@ -46,6 +46,8 @@ def test_k_does_nothing_for_the_stored_action_and_one_action_needs_no_axis_of_it
 def test_who_draws_one_action_where_k_are_wanted_is_told():
     assert last(one_drawn, action_samples=16).words == "K = 16, your actions, 1 per state and not K"
     assert last(drawn, action_samples=16).words == "K = 16, your actions"
+    three = last(lambda pi, stored_action, K, generator: pi.sample(3, generator=generator))
+    assert three.words == "K = 16, your actions, 3 per state and not K"
 
 
 @pytest.mark.parametrize(
@@ -56,22 +58,39 @@ def test_who_draws_one_action_where_k_are_wanted_is_told():
         (lambda pi, stored_action, K, generator: pi.probs, ValueError, "your actions have shape"),
     ],
 )
-def test_what_are_no_actions_is_refused_in_words(wrong, error, words):
+def test_what_are_no_actions_is_refused_in_words(wrong, error, words, capsys):
     with pytest.raises(error, match=words):
-        labs.old_data_lab(wrong)
+        last(wrong)
+    lab = labs.old_data_lab(wrong)
+    said = capsys.readouterr().out
+    assert said.startswith("✗ <lambda>: ") and words in said and said.endswith("goes on with the stored action.\n")
+    assert lab.result.stored and "stored actions" in lab.summary_text
+
+
+def test_a_slip_is_named_with_its_line(capsys):
+    def slip(pi, stored_action, K, generator):
+        return pi.smaple(K, generator=generator)
+
+    labs.old_data_lab(slip)
+    line = slip.__code__.co_firstlineno + 1
+    expected = f"✗ slip stops with AttributeError: 'Categorical' object has no attribute 'smaple' (line {line})\n"
+    assert capsys.readouterr().out.startswith(expected)
 
 
 @pytest.mark.slow
 def test_each_question_is_ticked_by_the_setting_that_answers_it():
     lab = labs.old_data_lab(stored)
     assert_each_change_shows(lab, [dict(action_samples=1)])
-    assert lab._checklist.ticked == [True, False]
+    assert lab._checklist.ticked == [True]
     lab = labs.old_data_lab(drawn)
     many = lab.result.learning.median
-    for k, ticked in ((4, [False, False]), (1, [False, True])):
+    for k, ticked in ((4, [False]), (1, [True])):
         lab.set(action_samples=k)
         assert lab._checklist.ticked == ticked and "your actions" in lab.summary_text
     assert 0.05 < lab.result.learning.median < many / 2
+    lab = labs.old_data_lab(lambda pi, stored_action, K, generator: pi.probs.argmax(-1))
+    lab.set(action_samples=1)
+    assert lab._checklist.ticked == [False], "they do not learn"
 
 
 @pytest.mark.slow

@@ -173,6 +173,13 @@ class TestGhosts:
             curve, words = self.drawn(view)
             assert words == "grey: the package's function"
             assert np.allclose(curve, np.median(result.reference.returns, 0), atol=1e-8)
+            assert not len(view.cloud.ghost.get_xdata()), "its estimates are not drawn"
+        view.pin(results[0])
+        curve, words = self.drawn(view)
+        assert words == "grey: K = 1, Q, N = 8" and len(view.cloud.ghost.get_xdata())
+        assert np.allclose(curve, np.median(results[0].learning.returns, 0), atol=1e-8)
+        view.pin(None)
+        assert self.drawn(view)[1] == "grey: the package's function"
 
 
 @pytest.mark.slow

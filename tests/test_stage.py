@@ -99,10 +99,39 @@ def test_pin_takes_the_last_result_and_leaves_an_error_in_sight():
     lab = ghost_lab(failing)
     lab.controls["k"].value = 4
     press(lab, "Pin")
+    lab.wait(PATIENCE)
     assert lab._view.pinned == 43 and not lab.running
     lab.set(k=16)
     press(lab, "Pin")
     assert "not sixteen" in lab.error
+
+
+def test_pin_waits_for_what_it_was_pressed_at_and_holds_nothing_up():
+    inside, go_on = threading.Event(), threading.Event()
+
+    def gate(k):
+        inside.set()
+        assert k != 4 or go_on.wait(PATIENCE)
+
+    lab = ghost_lab(lambda k, n: training(k, n, gate))
+    inside.clear()
+    lab.controls["k"].value = 4
+    assert inside.wait(PATIENCE)
+    press(lab, "Pin")
+    lab.controls["k"].value = 8
+    assert lab._view.pinned is None and lab.running
+    go_on.set()
+    lab.wait(PATIENCE)
+    assert lab._view.pinned == 43 and lab.result == 83
+    assert lab._view.seen[-3:] == [81, 82, 83], "the newer setting is computed first"
+    go_on.clear(), inside.clear()
+    lab.controls["k"].value = 4
+    assert inside.wait(PATIENCE)
+    press(lab, "Pin")
+    press(lab, "Reset")
+    go_on.set()
+    lab.wait(PATIENCE)
+    assert lab._view.pinned is None and lab.result == 23, "Reset forgets what was to be pinned"
 
 
 def test_where_the_start_is_pinned_reset_pins_it_again():

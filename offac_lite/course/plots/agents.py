@@ -26,9 +26,9 @@ class Memory:
 class LearningView:
     """Estimates at the first step, J of each agent while it learns, and the policy of the agent in the middle.
 
-    It shows a `labs.learning.LearningResult`. Without a `frame` the estimates are left out. The curves of the former
-    setting stay as grey ghosts, until a result is pinned, or comes with a `reference`, whose curves take their place.
-    `best` is the J of the best policy.
+    It shows a `labs.learning.LearningResult`. Without a `frame` the estimates are left out. Grey is what is pinned;
+    else the curves of the `reference`, if the result has one; else the former setting. `best` is the J of the best
+    policy.
     """
 
     def __init__(self, frame: Frame | None, n_steps: int, best: float):
@@ -89,19 +89,19 @@ class LearningView:
         self._draw_ghosts(result)
 
     def pin(self, result) -> None:
-        """Keep a result as the grey ghost; with None the former setting is the ghost again."""
+        """Keep a result as the grey ghost, or take it away with None."""
         self.memory.pinned = result
         if self.memory.last is not None:
             self._draw_ghosts(self.memory.last)
 
     def _draw_ghosts(self, result) -> None:
-        former = self.memory.pinned or self.memory.former
-        if self.cloud:
-            self.cloud.pin(former.cloud if former else None)
-        if result.reference is not None:
+        cloud, learning, words = None, None, ""
+        if result.reference is not None and self.memory.pinned is None:
             learning, words = result.reference, f"grey: {result.reference_words}"
-        else:
-            learning, words = (former.learning, "grey: " + former.words) if former else (None, "")
+        elif former := self.memory.pinned or self.memory.former:
+            cloud, learning, words = former.cloud, former.learning, f"grey: {former.words}"
+        if self.cloud:
+            self.cloud.pin(cloud)
         curves = rounded(learning.returns) if learning else np.empty((0, 0))
         steps = np.asarray(learning.steps) if learning else np.empty(0)
         self.ghosts.set_segments([np.column_stack([steps, one]) for one in curves])

@@ -29,6 +29,7 @@ class _Run:
     values: dict[str, Any]
     results: Generator
     tick: bool
+    result: Any = None  # the last one so far
     printed: list[str] = field(default_factory=list)
 
 
@@ -70,6 +71,7 @@ class Lab:
         self._silent = False  # True while several controls change
         self._worker: threading.Thread | None = None
         self._run: _Run | None = None  # what the worker computes
+        self._to_pin: _Run | None = None  # what is to be pinned when it is computed, at the latest after `_run`
         self._checklist = Checklist(questions)
         self.summary_text, self.error = "", None
 
@@ -177,9 +179,9 @@ class Lab:
             self._publish(printed)
 
     def _step(self) -> bool:
-        """Draw the next result of the run. Return False when there is nothing left to compute."""
+        """Compute one more result, and draw it. Return False when there is nothing left to compute."""
         with self._lock:
-            run = self._run
+            run = self._run or self._to_pin
             if run is None:
                 self._worker = None
                 return False
@@ -188,17 +190,27 @@ class Lab:
             result = next(run.results, end)
             failed = False
         with self._lock:
-            if self._run is not run:  # a newer change has ended this run
-                return True
-            if failed or result is end:
-                self._run = None
-            with self._reported(run.printed):
-                if not failed and result is end:
-                    self._checklist.follow(run.values, self.result, run.tick)
-                elif not failed:
-                    self._draw(result)
-            self._publish(run.printed)
+            ended = failed or result is end
+            if not ended:
+                run.result = result
+            if run is self._run:  # else a newer change has taken its place
+                self._go_on(run, ended, failed)
+            if ended and run is self._to_pin:
+                self._to_pin = None
+                if not failed:
+                    self._show_pinned(run.result, self.error)
         return True
+
+    def _go_on(self, run: _Run, ended: bool, failed: bool) -> None:
+        """Draw the last result of the present run, or end it."""
+        with self._reported(run.printed):
+            if not ended:
+                self._draw(run.result)
+            elif not failed:
+                self._checklist.follow(run.values, self.result, run.tick)
+        if ended:
+            self._run = None
+        self._publish(run.printed)
 
     @contextmanager
     def _reported(self, printed: list[str]) -> Iterator[None]:
@@ -226,13 +238,15 @@ class Lab:
             self._follow(tick=tick)
 
     def _pin(self) -> None:
-        pressed_at = self._shown
-        self.wait()  # the first results of a computation are not what it comes to
-        if self._shown == pressed_at:  # else the controls have moved on
-            self._show_pinned(self.result, self.error)
+        """Pin what is computed: the end of a computation, not its first results."""
+        with self._lock:
+            self._to_pin = self._run
+            if self._run is None:
+                self._show_pinned(self.result, self.error)
 
     def _reset(self) -> None:
         with self._lock:
+            self._to_pin = None
             self._show_pinned(self._pinned)
             self._set_and_follow(self._start, tick=False)
 

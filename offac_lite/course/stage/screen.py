@@ -76,6 +76,7 @@ class Screen:
         style, words = ipywidgets.HTML(picture.STYLE), [self.line, self.notice, self.questions]
         box = ipywidgets.VBox([style, *controls, stage, self.plain, *words])
         box.add_class("offac-lab")
+        threads.answer_beside_cells(box)
         return box
 
     @course_style()

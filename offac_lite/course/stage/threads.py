@@ -1,4 +1,4 @@
-"""Keep widget callbacks, which may run on another thread (a kernel subshell), from disturbing running cells."""
+"""Let widget callbacks run beside the cells, on another thread (a kernel subshell), and not disturb them."""
 
 import functools
 import sys
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+import ipywidgets
 from IPython.core.getipython import get_ipython
 from matplotlib.mathtext import MathTextParser
 
@@ -23,6 +24,18 @@ def protect_cells() -> None:
     _keep_cell_hooks_on_the_main_thread()
     _read_one_formula_at_a_time()
     _install_tees()
+
+
+def answer_beside_cells(widget: ipywidgets.Widget) -> None:
+    """Answer what the page says to `widget`, and to all that is in it, on the thread that the page asks for.
+
+    ipykernel 7.4 answers on the thread that last wrote to the page through the same widget. For a button this is the
+    thread of the cell that made it, so a press waits until no cell runs any more.
+    """
+    if hasattr(widget.comm, "_reply_subshell_for"):
+        widget.comm._reply_subshell_for = lambda _data, asked: asked
+    for child in getattr(widget, "children", ()):
+        answer_beside_cells(child)
 
 
 @contextmanager
