@@ -1,5 +1,6 @@
 """Draw the figures of README and docs/measurements.md, with the manifest that says what is in them; print the table."""
 
+import argparse
 import json
 
 from figures import make
@@ -7,6 +8,7 @@ from figures import make
 
 def main() -> None:
     """Draw every figure beside this file, and write `manifest.json`."""
+    argparse.ArgumentParser(prog="python -m figures", description=__doc__.splitlines()[0]).parse_args()
     entries = []
     for file, figure in make.FIGURES.items():
         data = figure.data()

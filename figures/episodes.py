@@ -3,6 +3,7 @@
 A few minutes. The episodes are kept in `figures/episodes.json`, from which `python -m figures` draws.
 """
 
+import argparse
 import json
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def before_and_after(seeds: int = 8, total_steps: int = 40_000, n_frames: int = 
 
 def main() -> None:
     """Train, play, and write the episodes."""
+    argparse.ArgumentParser(prog="python -m figures.episodes", description=__doc__.splitlines()[0]).parse_args()
     torch.set_num_threads(1)
     text = json.dumps(before_and_after(), separators=(",", ":"))
     (HERE / "episodes.json").write_text(text + "\n", encoding="utf-8")

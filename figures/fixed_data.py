@@ -6,6 +6,7 @@ of drawn ones, and of those with the largest Q; how episodes ended; and what the
 then earns. The chapter on fixed data reads it.
 """
 
+import argparse
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -192,6 +193,7 @@ def train_variant(data: str, options: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Train what is missing, and write it down as it comes."""
+    argparse.ArgumentParser(prog="python -m figures.fixed_data", description=__doc__.splitlines()[0]).parse_args()
     torch.set_num_threads(1)
     kept: dict[str, Any] = held(FILE)
     parts = {data: {name: partial(train_variant, data, o) for name, o in variants().items()} for data in DATA}

@@ -5,6 +5,7 @@ each of 16 fresh seeds, the returns, and at the end what was promised and delive
 it.
 """
 
+import argparse
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -118,6 +119,7 @@ def train_variant(env_id: str, wrapper: type[gymnasium.Wrapper] | None) -> dict[
 
 def main() -> None:
     """Train what is missing, and write it down as it comes."""
+    argparse.ArgumentParser(prog="python -m figures.more_patients", description=__doc__.splitlines()[0]).parse_args()
     kept: dict[str, Any] = held(FILE)
     parts = {"evaluation": compare_evaluations}
     parts |= {name: partial(train_variant, *variant) for name, variant in VARIANTS.items()}

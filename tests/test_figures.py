@@ -1,9 +1,11 @@
 """The evidence of README and docs/measurements.md is what the kept runs say, and the figures are drawn from them."""
 
+import doctest
 import io
 import json
 import re
 import statistics
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -11,10 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
+from figures import __main__ as drawing
 from figures import (
     ablations,
     episodes,
     fixed_data,
+    keeping,
     make,
     many_updates,
     more_patients,
@@ -527,3 +531,21 @@ def test_training_one_replay_ratio_anew_loses_no_other_run():
     assert list(many_updates.in_order(dict(reversed(kept.items())))) == list(kept)
     without = {name: run for name, run in kept.items() if name != "4"}
     assert list(many_updates.in_order(without)) == list(without)
+
+
+TRAINED = [ablations, episodes, fixed_data, many_updates, more_patients, more_tasks, soft_actor_critic]
+
+
+@pytest.mark.parametrize("module", [drawing, *TRAINED], ids=lambda module: module.__name__)
+def test_help_says_what_a_command_does_and_does_nothing(module, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["figures", "--help"])
+    with pytest.raises(SystemExit) as end:
+        module.main()
+    said = capsys.readouterr().out
+    assert not end.value.code and said.startswith("usage: python -m figures")
+    assert " ".join(module.__doc__.splitlines()[0].split()) in " ".join(said.split())
+
+
+def test_the_examples_in_the_docstrings_hold():
+    found = [doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE) for module in [keeping, make, *TRAINED]]
+    assert sum(one.attempted for one in found) >= 4 and not any(one.failed for one in found)

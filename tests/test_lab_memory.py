@@ -129,24 +129,32 @@ SHOWN = {
 }
 
 
+@pytest.fixture(scope="module")
+def kernel():
+    kernel = Kernel()
+    try:
+        yield kernel
+    finally:
+        kernel.stop()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("named", [True, False], ids=["the page names its cells", "it does not"])
 @pytest.mark.parametrize("how", SHOWN)
-def test_a_cell_that_runs_again_frees_what_it_has_shown_before(how, named):
-    kernel = Kernel()
-
+def test_a_cell_that_runs_again_frees_what_it_has_shown_before(how, named, kernel):
     def run(code, cell):
         content = dict(code=code, silent=False, store_history=True, user_expressions={}, allow_stdin=False)
         message = kernel.client.session.msg("execute_request", content, metadata={"cellId": cell} if named else {})
         kernel.client.shell_channel.send(message)
         return kernel.outputs(message["header"]["msg_id"])
 
-    try:
-        for _ in range(3):
-            assert len(run(SHOWN[how], "one")) == 3
-        assert run(COUNT, "other")[0]["text"] == "1\n"
-        again = SHOWN[how] if named else SHOWN[how] + "  # another cell"
-        run(again, "two")
-        assert run(COUNT, "other")[0]["text"] == "2\n", "another cell shows a lab of its own"
-    finally:
-        kernel.stop()
+    def shown():
+        return int(run(COUNT, "other")[0]["text"])
+
+    before = shown()
+    for _ in range(3):
+        assert len(run(SHOWN[how], f"one, {how}")) == 3
+    assert shown() == before + 1
+    again = SHOWN[how] if named else SHOWN[how] + "  # another cell"
+    run(again, f"two, {how}")
+    assert shown() == before + 2, "another cell shows a lab of its own"

@@ -188,3 +188,14 @@ def test_the_same_figure_has_the_same_bytes_and_draws_the_data(index):
     drawn = [line.get_ydata() for line in one.axes[0].lines]
     wanted = [[900.0, 0.1], [0.5, 0.2, 0.0], [0.1, 1.0, 9.0]][index]
     assert any(len(y) == len(wanted) and np.allclose(y, wanted) for y in drawn)
+
+
+def test_the_short_lab_starts_where_it_is_told_and_reset_goes_back_there():
+    lab = labs.one_ratio_lab(horizon=16, n=1_000)
+    start = dict(lab.values)
+    assert (start["horizon"], start["n"]) == (16, 1_000) and lab.summary_text.startswith("T = 16, whole product:")
+    lab.set(horizon=8, n=100)
+    lab._reset()
+    assert lab.values == start
+    with pytest.raises(ValueError, match="control 'horizon' does not take 21; it takes values from 1 to 20"):
+        labs.one_ratio_lab(horizon=21)

@@ -231,7 +231,7 @@ def test_with_leave_one_out_the_agents_end_as_high_as_with_a_baseline():
         lab.set(action_samples=4)
         assert min(two, lab.result.learning.median) > 0.5 > 0.45 > lab.result.reference.median
     assert lab._checklist.ticked == [True] and lab._view.note.get_text() == "grey: Q itself"
-    assert "K = 4, your weight, N = 8" in lab.summary_text
+    assert "K = 4, own_loss, N = 8" in lab.summary_text
 
 
 @pytest.mark.slow

@@ -273,7 +273,7 @@ def own_loss_lab(actor_loss: Loss) -> Lab:
         "Yes: as high as with Q − V, and without a V.",
     )
     shown = dict(action_samples=log_slider((2, 4, 8, 16, 32, 64), 2, "K, actions per state"))
-    model = LearningModel(actor_loss, weight="your weight")
+    model = LearningModel(actor_loss, weight="own_loss")
     view = plots.LearningView(FRAMES["untrained"], N_STEPS, model.best)
     return Lab(shown, model, view, _summary, sample="seed", questions=[question])
 

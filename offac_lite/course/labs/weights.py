@@ -12,7 +12,7 @@ import torch
 from offac_lite import _check
 from offac_lite.course import plots
 from offac_lite.course.labs.buttons import baseline_of
-from offac_lite.course.stage.controls import selected_controls
+from offac_lite.course.stage.controls import selected_controls, set_control
 from offac_lite.course.stage.lab import Lab
 from offac_lite.course.stage.question import Question
 from offac_lite.exact._types import F64
@@ -249,10 +249,13 @@ _ONE_RATIO = (
 )
 
 
-def one_ratio_lab(effective_sample_size: Callable[[torch.Tensor], torch.Tensor] | None = None) -> Lab:
+def one_ratio_lab(
+    effective_sample_size: Callable[[torch.Tensor], torch.Tensor] | None = None, horizon: int = 8, n: int = 100
+) -> Lab:
     """Make the short weights lab: the product of a trajectory's ratios, one ratio, and resampling, all minus V.
 
     `effective_sample_size` is a function as in notebook 03; the lab says what it returns for n sampled weights.
+    The lab starts with `horizon` and `n`. Raises `ValueError` for one that its sliders do not take.
 
     >>> lab = one_ratio_lab()
     >>> lab.set(horizon=16)
@@ -266,6 +269,8 @@ def one_ratio_lab(effective_sample_size: Callable[[torch.Tensor], torch.Tensor] 
         ),
         **_sliders("horizon", "right", "n"),
     )
+    set_control(controls, "horizon", horizon)
+    set_control(controls, "n", n)
     start = dict(horizon=8, right=0.3, n=100)
     presets = {
         "T = 8, β = 0.30": start,
@@ -292,12 +297,12 @@ def _sliders(*names: str) -> dict[str, ipywidgets.ValueWidget]:
 
 
 def _summary(result: WeightsResult, lanes: tuple[str, ...] = tuple(plots.LANES)) -> str:
-    r, short = result, plots.short
+    r, short, names = result, plots.short, plots.LANES
     others = {name: r.errors[name][r.horizon - 1] for name in lanes if name != r.weighting}
     sampled = "" if r.sampled_share is None else f" Your function, from a sample: {short(100 * r.sampled_share)}%."
     return (
-        f"T = {r.horizon}, {r.weighting}: the weights leave {short(100 * r.share)}% of the sample, the largest is "
+        f"T = {r.horizon}, {names[r.weighting]}: the weights leave {100 * r.share:.3g}% of the sample, the largest is "
         f"{short(r.largest)}. The mean of n = {r.n:,} estimates is off by {short(r.error)} lengths of ∇J: bias "
         f"{short(r.bias)}, standard error {short(r.standard_error)}; cosine {r.cosine:.3f}. The others: "
-        f"{', '.join(f'{name} {short(error)}' for name, error in others.items())}.{sampled}"
+        f"{', '.join(f'{names[name]} {short(error)}' for name, error in others.items())}.{sampled}"
     )

@@ -42,14 +42,17 @@ class _PaletteCanvas(FigureCanvasAgg):
 
 
 @course_style()
-def patient_chart(chart: Chart, healthy: Chart, name: str) -> Figure:
-    """Draw seven instruments of a patient: each agent thin, their median thick, the healthy agents' median dashed."""
+def patient_chart(chart: Chart, healthy: Chart, name: str, line: str = "patient") -> Figure:
+    """Draw seven instruments of a patient: each agent thin, their median thick, the healthy agents' median dashed.
+
+    `name` stands beside the instruments, and `line` at the thick lines.
+    """
     margins = {"left": 0.045, "right": 0.99, "bottom": 0.1, "top": 0.94, "wspace": 0.28, "hspace": 0.32}
     fig, axes = figure(9.6, 4.4, nrows=2, ncols=4, gridspec_kw=margins)
     fig.set_layout_engine("none")  # fitting eight axes takes longer than drawing them
     _PaletteCanvas(fig)
     for ax, instrument in zip(axes, _TITLES, strict=False):
-        _instrument(ax, chart, healthy, instrument)
+        _instrument(ax, chart, healthy, instrument, line)
     for ax in axes[3:7]:
         ax.set_xlabel("environment steps", fontsize=8)
     axes[7].axis("off")
@@ -77,7 +80,7 @@ def patient_words(chart: Chart, healthy: Chart) -> str:
     return f"Medians of {len(chart['return'])} agents, first and last reading: {'; '.join(map(of, INSTRUMENTS))}."
 
 
-def _instrument(ax, chart: Chart, healthy: Chart, name: str) -> None:
+def _instrument(ax, chart: Chart, healthy: Chart, name: str, line: str) -> None:
     """Draw one instrument. On those of return and value the lines are named."""
     steps, curves = np.asarray(chart.steps), np.asarray(chart[name])
     median, reference = np.nanmedian(curves, 0), np.nanmedian(healthy[name], 0)
@@ -86,7 +89,7 @@ def _instrument(ax, chart: Chart, healthy: Chart, name: str) -> None:
     lines = {"median": (median, RESAMPLED)}
     if chart is not healthy:
         ax.plot(healthy.steps, reference, color="#333333", ls=(0, (4, 3)), lw=1.1)  # above the patient's, to be seen
-        lines = {"patient": (median, RESAMPLED), "healthy": (reference, "#333333")}
+        lines = {line: (median, RESAMPLED), "healthy": (reference, "#333333")}
     if name == "value":
         delivered = np.nanmedian(chart["delivered"], 0)
         ax.plot(steps, delivered, color=EXACT, ls=":", lw=1.6)
@@ -192,6 +195,7 @@ class ClinicView:
 
     def arrange(self, narrow: bool) -> None:
         """Put the panels side by side, or one below the other."""
+        self.title.set_x(-0.16 if narrow else 0)
         if narrow:
             arrange_axes(self.figure, (390, 660), {self.chart: (60, 26, 254, 230), self.table: (200, 350, 170, 260)})
         else:

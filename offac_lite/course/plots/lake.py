@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse, FancyBboxPatch
+from matplotlib.patheffects import withStroke
 
 from offac_lite.course.plots.base import EXACT, RESAMPLED, figure, rounded
 from offac_lite.course.plots.style import course_style
@@ -111,7 +112,8 @@ def _tile(ax: Axes, x: int, y: int, letter: str) -> FancyBboxPatch:
         ax.fill([x + 0.02, x + 0.37, x + 0.02], [y - 0.32, y - 0.2, y - 0.08], color="#D55E00", lw=0, zorder=2)
     if letter in "SG":
         word = {"S": "start", "G": "goal"}[letter]
-        ax.text(x - 0.42, y + 0.43, word, color=EXACT, fontsize=7.5, ha="left", va="bottom", zorder=2)
+        text = ax.text(x - 0.44, y + 0.44, word, color=EXACT, fontsize=7.5, ha="left", va="bottom", zorder=4)
+        text.set_path_effects([withStroke(linewidth=1.5, foreground=color)])
     return ground
 
 

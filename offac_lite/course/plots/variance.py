@@ -94,8 +94,8 @@ class VarianceView:
         """Put the numbers beside the cloud, or below it."""
         low, high, top = self.cloud.frame
         if narrow:
-            height = round(330 * top / (high - low))
-            places = {self.cloud.ax: (50, 12, 330, height), self.side: (50, height + 72, 330, 250)}
+            height = round(322 * top / (high - low))
+            places = {self.cloud.ax: (58, 12, 322, height), self.side: (58, height + 72, 330, 250)}
             arrange_axes(self.figure, (390, height + 340), places)
         else:
             width = round(340 * (high - low) / top)

@@ -150,8 +150,8 @@ class WeightsView:
         ax.axvline(1, color=MUTED, ls=":", lw=1)
         top = dict(xycoords=ax.get_xaxis_transform(), textcoords="offset points", ha="center", va="bottom")
         ax.annotate("no step at all", (1, 1), (0, 2), color=MUTED, fontsize=9, annotation_clip=False, **top)
-        (self.ghosts,) = ax.plot([], [], "o", color=GHOST, ms=9, zorder=1)
-        (self.here,) = ax.plot([], [], "o", mfc="none", mec=EXACT, ms=15, mew=1.4, zorder=5)
+        (self.ghosts,) = ax.plot([], [], "o", color=GHOST, ms=9, zorder=1, clip_on=False)
+        (self.here,) = ax.plot([], [], "o", mfc="none", mec=EXACT, ms=15, mew=1.4, zorder=5, clip_on=False)
         self.dots = [
             ax.plot(
                 [],
@@ -165,10 +165,11 @@ class WeightsView:
             )[0]
             for name in self.names
         ]
-        self.numbers = [ax.text(1.3 * ERRORS[1], row, "", fontsize=9.5, va="center") for row in rows]
+        beside = dict(xytext=(9, 0), textcoords="offset points", va="center", annotation_clip=False)
+        self.numbers = [ax.annotate("", (ERRORS[1], row), fontsize=9.5, **beside) for row in rows]
         ax.set(xscale="log", xlim=ERRORS, ylim=(len(rows) - 0.5, -0.5))
         ax.set_yticks(rows, [LANES[name] for name in self.names])
-        ax.tick_params(axis="y", length=0)
+        ax.tick_params(axis="y", length=0, pad=11)
         ax.spines["left"].set_visible(False)
         ax.set_xlabel("named: the larger part. Grey: pinned")
         self.lane_title = ax.set_title("", pad=18)
@@ -179,9 +180,9 @@ class WeightsView:
             "error, in lengths of ∇J" if narrow else "error of the mean of n estimates, in lengths of ∇J"
         )
         if narrow:
-            arrange_axes(self.figure, (390, 720), {self.mass: (62, 26, 312, 230), self.lanes: (132, 400, 152, 262)})
+            arrange_axes(self.figure, (390, 720), {self.mass: (62, 26, 312, 230), self.lanes: (143, 400, 112, 262)})
         else:
-            arrange_axes(self.figure, (960, 392), {self.mass: (62, 26, 330, 262), self.lanes: (516, 44, 320, 244)})
+            arrange_axes(self.figure, (960, 392), {self.mass: (62, 26, 330, 262), self.lanes: (516, 44, 296, 244)})
 
     def update(self, result) -> None:
         """Move every artist to where `result` says."""
@@ -190,13 +191,14 @@ class WeightsView:
         self.data.set_data(hills[0], edges)
         self.wanted.set_data(hills[1], edges)
         middles = (edges[1:] + edges[:-1]) / 2
-        for word, hill, lift in zip(self.words, hills, (0.02, 0.1), strict=True):
+        for word, hill, name, lift in zip(self.words, hills, ("β's data", "under π"), (0.02, 0.1), strict=True):
             middle = middles @ hill / hill.sum()
+            word.set_text(f"{name} →" if middle > REACH else name)  # there is no weight that small
             word.set_position((np.clip(middle, 1.8 - REACH, REACH - 2.6), min(hill.max(), 1.0) + lift))
         below = f"largest weight {_plain(result.largest)}"
         if result.sampled_share is not None:
             below = f"your function, from a sample: {short(100 * result.sampled_share)}%"
-        self.note.set_text(f"effective sample size {short(100 * result.share)}% of n\n{below}")
+        self.note.set_text(f"effective sample size {100 * result.share:.3g}% of n\n{below}")
         errors = [math.hypot(*result.parts[name]) for name in self.names]
         for row, (name, dot, number, error) in enumerate(zip(self.names, self.dots, self.numbers, errors, strict=True)):
             dot.set_data([_on_axis(error)], [row])
