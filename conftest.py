@@ -6,15 +6,18 @@ Python that they start, the network and files elsewhere.
 """
 
 import atexit
+import functools
 import importlib.util
 import os
 import runpy
 import shutil
 import tempfile
+import uuid
 from pathlib import Path
 
 import pytest
 import torch
+from jupyter_client.manager import KernelManager
 
 from tests.fonts import prepare_fonts
 
@@ -30,6 +33,24 @@ if "OFFAC_GUARD_LOG" not in os.environ:  # the first process; its workers find i
     os.environ["PYTHONPATH"] = os.pathsep.join(path)
     prepare_fonts()
 runpy.run_path(str(GUARD / "sitecustomize.py"))
+
+
+def talk_through_files() -> None:
+    """Let kernels have sockets in the folder of HOME and no ports.
+
+    A port that is free when it is chosen may be taken when the kernel opens it, and the kernel dies.
+    """
+    init = KernelManager.__init__
+
+    @functools.wraps(init)
+    def with_files(self, **options):
+        init(self, **{"transport": "ipc", "ip": f"{os.environ['HOME']}/{uuid.uuid4().hex[:12]}"} | options)
+
+    KernelManager.__init__ = with_files
+
+
+if os.name == "posix":
+    talk_through_files()
 
 
 def pytest_ignore_collect(collection_path, config):
