@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import ipywidgets
@@ -463,13 +464,19 @@ class Kernel:
         self.manager.shutdown_kernel(now=True)
 
 
-@pytest.fixture
-def kernel():
+@contextmanager
+def started():
     kernel = Kernel()
     try:
         yield kernel
     finally:
         kernel.stop()
+
+
+@pytest.fixture(scope="module")
+def kernel():
+    with started() as kernel:
+        yield kernel
 
 
 SETUP = """
@@ -538,11 +545,12 @@ def test_dragging_a_slider_does_not_disturb_the_figures_of_a_running_cell(kernel
 
 
 @pytest.mark.slow
-def test_without_the_guard_it_would(kernel):
+def test_without_the_guard_it_would():
     """The test above can fail: with IPython's hooks left as they are, the same drag destroys figures."""
     undo = "import offac_lite.course.stage.threads as t; t._keep_cell_hooks_on_the_main_thread = lambda: None"
-    kernel.outputs(kernel.start(undo))
-    alone, dragged, _ = drag_while_plotting(kernel)
+    with started() as unguarded:
+        unguarded.outputs(unguarded.start(undo))
+        alone, dragged, _ = drag_while_plotting(unguarded)
     assert len(alone) == 4 and dragged != alone
 
 

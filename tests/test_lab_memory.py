@@ -14,7 +14,7 @@ import pytest
 from offac_lite.course import labs
 from tests.browser import LABS, made
 from tests.demo_lab import WaveView, demo_lab
-from tests.test_lab import PATIENCE, Kernel
+from tests.test_lab import PATIENCE, started
 from tests.test_stage import ghost_lab, training
 
 ROOT = Path(__file__).parent.parent
@@ -131,11 +131,8 @@ SHOWN = {
 
 @pytest.fixture(scope="module")
 def kernel():
-    kernel = Kernel()
-    try:
+    with started() as kernel:
         yield kernel
-    finally:
-        kernel.stop()
 
 
 @pytest.mark.slow
