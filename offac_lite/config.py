@@ -93,7 +93,11 @@ def _prefill(name: str, value: Any) -> Prefill | SavedName | None:
 
 def with_options(cls: type) -> type:
     """List in the docstring of a dataclass each of its fields with the string under it, for `help` and `?`."""
-    (definition,) = ast.parse(inspect.getsource(cls)).body
+    try:
+        source = inspect.getsource(cls)
+    except (OSError, TypeError):  # installed without its source
+        return cls
+    (definition,) = ast.parse(source).body
     assert isinstance(definition, ast.ClassDef)
     lines = []
     for line, below in pairwise(definition.body):

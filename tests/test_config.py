@@ -12,7 +12,7 @@ import torch
 from gymnasium.spaces import Box
 
 from offac_lite.buffer import ReplayBuffer
-from offac_lite.config import CARTPOLE, Config, changed, name_of
+from offac_lite.config import CARTPOLE, Config, changed, name_of, with_options
 from offac_lite.envs import Spaces, VectorEnv
 from offac_lite.equations import q_target
 from offac_lite.networks import CategoricalPolicy
@@ -125,6 +125,11 @@ def test_every_option_is_explained_where_help_shows_it():
     explained = re.findall(r"^- `(\w+)`: .*[.)]?", inspect.getdoc(Config), re.MULTILINE)
     assert explained == [f.name for f in fields(Config)]
     assert "- `tau`: Rate of the target network; 1 means no target network." in Config.__doc__
+
+
+def test_what_is_installed_without_its_source_keeps_its_own_words():
+    made = type("Made", (), {"__doc__": "No file holds this."})
+    assert with_options(made) is made and made.__doc__ == "No file holds this."
 
 
 def test_a_config_goes_through_json():
