@@ -69,11 +69,11 @@ def test_what_are_no_actions_is_refused_in_words(wrong, error, words, capsys):
 
 def test_a_slip_is_named_with_its_line(capsys):
     def slip(pi, stored_action, K, generator):
-        return pi.smaple(K, generator=generator)
+        return pi.smpl(K, generator=generator)
 
     labs.old_data_lab(slip)
     line = slip.__code__.co_firstlineno + 1
-    expected = f"✗ slip stops with AttributeError: 'Categorical' object has no attribute 'smaple' (line {line})\n"
+    expected = f"✗ slip stops with AttributeError: 'Categorical' object has no attribute 'smpl' (line {line})\n"
     assert capsys.readouterr().out.startswith(expected)
 
 
