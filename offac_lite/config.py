@@ -3,15 +3,15 @@
 The module is long because all that is to be known of an option stands in one place.
 """
 
-import ast
 import difflib
 import inspect
 import math
+import re
+import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -94,16 +94,13 @@ def _prefill(name: str, value: Any) -> Prefill | SavedName | None:
 def with_options(cls: type) -> type:
     """List in the docstring of a dataclass each of its fields with the string under it, for `help` and `?`."""
     try:
-        source = inspect.getsource(cls)
+        source = inspect.getsource(sys.modules[cls.__module__])  # of a class, it takes a tenth of a second
     except (OSError, TypeError):  # installed without its source
         return cls
-    (definition,) = ast.parse(source).body
-    assert isinstance(definition, ast.ClassDef)
+    declared = source.partition(f"\nclass {cls.__name__}:\n")[2].partition("\n    def ")[0]
     lines = []
-    for line, below in pairwise(definition.body):
-        if isinstance(line, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
-            words = " ".join(str(below.value.value).split())
-            lines += textwrap.wrap(f"- `{ast.unparse(line.target)}`: {words}", 116, subsequent_indent="  ")
+    for name, words in re.findall(r'^    (\w+): .+?\n    """(.+?)"""$', declared, re.MULTILINE | re.DOTALL):
+        lines += textwrap.wrap(f"- `{name}`: {' '.join(words.split())}", 116, subsequent_indent="  ")
     cls.__doc__ = f"{inspect.getdoc(cls)}\n\n" + "\n".join(lines)
     return cls
 

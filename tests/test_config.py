@@ -128,7 +128,7 @@ def test_every_option_is_explained_where_help_shows_it():
 
 
 def test_what_is_installed_without_its_source_keeps_its_own_words():
-    made = type("Made", (), {"__doc__": "No file holds this."})
+    made = type("Made", (), {"__doc__": "No file holds this.", "__module__": "builtins"})
     assert with_options(made) is made and made.__doc__ == "No file holds this."
 
 

@@ -4,6 +4,8 @@ What is refused raises `PermissionError`, and is noted in the file that OFFAC_GU
 caught. `conftest.py` puts this folder on the path, and fails the tests where something was noted.
 """
 
+import atexit
+import gc
 import os
 import socket
 import sys
@@ -49,3 +51,4 @@ def _is_local(host) -> bool:
 
 
 sys.addaudithook(_guard)
+atexit.register(gc.freeze)  # else a process that ends searches all of PyTorch for garbage, for a third of a second
