@@ -112,7 +112,7 @@ def test_the_words_of_a_chart_are_its_medians_and_no_diagnosis(healthy):
     sick = chart(1)
     words = plots.patient_words(sick, healthy)
     ends = [f"{curves['value'][:, at].quantile(0.5):.3g}" for curves in (sick, healthy) for at in (0, -1)]
-    assert "; value {}, {} (healthy {}, {}); delivered".format(*ends) in words
+    assert "; value {} to {} (healthy {} to {}); delivered".format(*ends) in words
     assert "; critic's loss " in words and words.count("healthy") == len(INSTRUMENTS)
 
 

@@ -42,7 +42,6 @@ class WeightsResult:
     largest: float  # the largest weight that can occur
     bias: float
     standard_error: float
-    cosine: float
     errors: dict[str, np.ndarray]  # {weighting: √(bias² + variance / n) at each horizon}
     parts: dict[str, tuple[float, float]]  # {weighting: bias and standard error}
 
@@ -125,7 +124,6 @@ class WeightsModel:
             largest=float(weight.max()),
             bias=parts[weighting][0],
             standard_error=parts[weighting][1],
-            cosine=here.cosine[at].item(),
             errors={name: m.error(n).numpy() for name, m in by_name.items()},
             parts=parts,
         )
@@ -303,6 +301,6 @@ def _summary(result: WeightsResult, lanes: tuple[str, ...] = tuple(plots.LANES))
     return (
         f"T = {r.horizon}, {names[r.weighting]}: the weights leave {100 * r.share:.3g}% of the sample, the largest is "
         f"{short(r.largest)}. The mean of n = {r.n:,} estimates is off by {short(r.error)} lengths of ∇J: bias "
-        f"{short(r.bias)}, standard error {short(r.standard_error)}; cosine {r.cosine:.3f}. The others: "
+        f"{short(r.bias)}, standard error {short(r.standard_error)}. The others: "
         f"{', '.join(f'{names[name]} {short(error)}' for name, error in others.items())}.{sampled}"
     )

@@ -182,9 +182,10 @@ def _cell(value: str | float) -> str:
 
 
 def short(number: float) -> str:
-    """Write a number with three digits; a rounding error is written as 0.
+    """Write a number with three digits, thousands with a comma; a rounding error is written as 0.
 
-    >>> short(0.00012345), short(97.21), short(3e-17)
-    ('0.000123', '97.2', '0')
+    >>> short(0.00012345), short(97.21), short(15731.0), short(1.48e9), short(3e-17)
+    ('0.000123', '97.2', '15,700', '1.48e+09', '0')
     """
-    return "0" if abs(number) < 1e-12 else f"{number:.3g}"
+    digits = "0" if abs(number) < 1e-12 else f"{number:.3g}"
+    return f"{float(digits):,.0f}" if 1000 <= abs(float(digits)) < 1e6 else digits

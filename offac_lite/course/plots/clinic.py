@@ -70,14 +70,15 @@ def patient_words(chart: Chart, healthy: Chart) -> str:
     >>> from offac_lite.course.clinic import HEALTHY, train_patient
     >>> chart = train_patient(HEALTHY, seeds=2, total_steps=1200, evaluations=3)
     >>> patient_words(chart, chart).split("; ")[-1]
-    'entropy 0.693, 0.693.'
+    'entropy 0.693 to 0.693.'
     """
 
     def of(name: str) -> str:
-        own, other = (", ".join(short(float(np.nanmedian(c[name][:, at]))) for at in (0, -1)) for c in (chart, healthy))
+        ends = ([np.nanmedian(c[name][:, at]) for at in (0, -1)] for c in (chart, healthy))
+        own, other = (f"{short(float(first))} to {short(float(last))}" for first, last in ends)
         return f"{_WORDS.get(name, name)} {own}" + (f" (healthy {other})" if chart is not healthy else "")
 
-    return f"Medians of {len(chart['return'])} agents, first and last reading: {'; '.join(map(of, INSTRUMENTS))}."
+    return f"Medians of {len(chart['return'])} agents, first to last reading: {'; '.join(map(of, INSTRUMENTS))}."
 
 
 def _instrument(ax, chart: Chart, healthy: Chart, name: str, line: str) -> None:

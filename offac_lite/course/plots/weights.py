@@ -195,7 +195,7 @@ class WeightsView:
             middle = middles @ hill / hill.sum()
             word.set_text(f"{name} →" if middle > REACH else name)  # there is no weight that small
             word.set_position((np.clip(middle, 1.8 - REACH, REACH - 2.6), min(hill.max(), 1.0) + lift))
-        below = f"largest weight {_plain(result.largest)}"
+        below = f"largest weight {short(result.largest)}"
         if result.sampled_share is not None:
             below = f"your function, from a sample: {short(100 * result.sampled_share)}%"
         self.note.set_text(f"effective sample size {100 * result.share:.3g}% of n\n{below}")
@@ -204,7 +204,7 @@ class WeightsView:
             dot.set_data([_on_axis(error)], [row])
             dot.set_marker("<" if error < ERRORS[0] else ">" if error > ERRORS[1] else "o")
             bias, noise = result.parts[name]
-            number.set_text(f"{_plain(error)}, {'bias' if bias > noise else 'noise'}")
+            number.set_text(f"{short(error)}, {'bias' if bias > noise else 'noise'}")
         here = self.names.index(result.weighting)
         self.here.set_data([_on_axis(errors[here])], [here])
 
@@ -212,15 +212,6 @@ class WeightsView:
         """Draw a result's errors as grey ghosts; None takes them away."""
         errors = [] if result is None else [_on_axis(math.hypot(*result.parts[name])) for name in self.names]
         self.ghosts.set_data(errors, range(len(errors)))
-
-
-def _plain(number: float) -> str:
-    """Write a number with three digits; a large one with a comma at the thousands.
-
-    >>> _plain(0.9614), _plain(15731.0), _plain(1.48e9)
-    ('0.961', '15,700', '1.48e+09')
-    """
-    return f"{float(short(number)):,.0f}" if 1000 <= number < 1e6 else short(number)
 
 
 def _on_axis(error: float) -> float:

@@ -33,7 +33,7 @@ def answer_beside_cells(widget: ipywidgets.Widget) -> None:
     thread of the cell that made it, so a press waits until no cell runs any more.
     """
     if hasattr(widget.comm, "_reply_subshell_for"):
-        widget.comm._reply_subshell_for = lambda _data, asked: asked
+        widget.comm._reply_subshell_for = lambda _data, asked, *_, **__: asked
     for child in getattr(widget, "children", ()):
         answer_beside_cells(child)
 
