@@ -38,7 +38,8 @@ runpy.run_path(str(GUARD / "sitecustomize.py"))
 def talk_through_files() -> None:
     """Let kernels have sockets in the folder of HOME and no ports.
 
-    A port that is free when it is chosen may be taken when the kernel opens it, and the kernel dies.
+    A port that is free when it is chosen may be taken when the kernel opens it, and the kernel dies. A system takes
+    only short names of sockets.
     """
     init = KernelManager.__init__
 
@@ -49,7 +50,7 @@ def talk_through_files() -> None:
     KernelManager.__init__ = with_files
 
 
-if os.name == "posix":
+if os.name == "posix" and len(os.environ["HOME"]) < 80:
     talk_through_files()
 
 

@@ -92,7 +92,10 @@ def _prefill(name: str, value: Any) -> Prefill | SavedName | None:
 
 
 def with_options(cls: type) -> type:
-    """List in the docstring of a dataclass each of its fields with the string under it, for `help` and `?`."""
+    """List in the docstring of a dataclass each of its fields with the string under it, for `help` and `?`.
+
+    Each field must have one, and the class no other base.
+    """
     try:
         source = inspect.getsource(sys.modules[cls.__module__])  # of a class, it takes a tenth of a second
     except (OSError, TypeError):  # installed without its source

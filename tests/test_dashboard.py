@@ -70,6 +70,25 @@ def test_a_training_that_has_ended_or_failed_can_begin_again():
     assert "ZeroDivisionError" in board.error and not board._buttons["Start"].disabled
 
 
+def test_a_press_just_as_the_training_ends_is_not_lost(endless):
+    board, show = endless, endless._show
+    presser = threading.Thread(target=board.start)
+
+    def pressed_meanwhile():
+        if threading.current_thread() not in (threading.main_thread(), presser) and presser.ident is None:
+            presser.start()
+            presser.join(0.2)
+        show()
+
+    board.start()
+    board._show = pressed_meanwhile
+    board.stop()
+    presser.join(300)
+    assert board.running and not board.run.interrupted
+    board.stop()
+    assert not board.running and board.run.interrupted
+
+
 @pytest.mark.slow
 def test_it_waits_for_start_and_shows_the_band(dashboard):
     assert not dashboard.running and dashboard.history.steps == []

@@ -56,6 +56,8 @@ def test_who_draws_one_action_where_k_are_wanted_is_told():
         (lambda pi, stored_action, K, generator: None, TypeError, "must return a tensor of actions, got NoneType"),
         (lambda pi, stored_action, K, generator: stored_action[..., :3], ValueError, "your actions have shape"),
         (lambda pi, stored_action, K, generator: pi.probs, ValueError, "your actions have shape"),
+        (lambda pi, stored_action, K, generator: stored_action + 4, ValueError, "from 0 to 3, got torch.int64, 4 to 7"),
+        (lambda pi, stored_action, K, generator: stored_action.float(), ValueError, "got torch.float32, 0 to 3"),
     ],
 )
 def test_what_are_no_actions_is_refused_in_words(wrong, error, words, capsys):
@@ -71,10 +73,15 @@ def test_a_slip_is_named_with_its_line(capsys):
     def slip(pi, stored_action, K, generator):
         return pi.smpl(K, generator=generator)
 
-    labs.old_data_lab(slip)
-    line = slip.__code__.co_firstlineno + 1
-    expected = f"✗ slip stops with AttributeError: 'Categorical' object has no attribute 'smpl' (line {line})\n"
-    assert capsys.readouterr().out.startswith(expected)
+    def stub(pi, stored_action, K, generator):
+        raise NotImplementedError
+
+    said = {slip: "AttributeError: 'Categorical' object has no attribute 'smpl'", stub: "NotImplementedError"}
+    for function, words in said.items():
+        labs.old_data_lab(function)
+        line = function.__code__.co_firstlineno + 1
+        expected = f"✗ {function.__name__} stops with {words} (line {line})\n"
+        assert capsys.readouterr().out.startswith(expected)
 
 
 @pytest.mark.slow

@@ -57,7 +57,8 @@ def test_a_release_is_published_only_after_all_tests_and_after_the_wheel_alone_h
     assert release[True] == {"push": {"tags": ["v*"]}}
     assert jobs["try"]["needs"] == "build" and jobs["publish"]["needs"] == ["check", "try"]
     assert jobs["check"] == {"uses": "./.github/workflows/ci.yml"}
-    assert workflow("ci.yml")[True].keys() == {"push", "pull_request", "workflow_call"}
+    on = workflow("ci.yml")[True]
+    assert on.keys() == {"push", "pull_request", "workflow_call"} and on["push"] == {"branches": ["**"]}
     assert not any("checkout" in step.get("uses", "") for step in jobs["try"]["steps"] + jobs["publish"]["steps"])
     assert commands(jobs["try"])[-1] == "jupyter execute my_course/00_start_here.ipynb"
     rights = {name: job.get("permissions") for name, job in jobs.items()}

@@ -134,6 +134,66 @@ def test_pin_waits_for_what_it_was_pressed_at_and_holds_nothing_up():
     assert lab._view.pinned is None and lab.result == 23, "Reset forgets what was to be pinned"
 
 
+class NoFortyOne(GhostView):
+    """A view that cannot draw 41."""
+
+    def update(self, result):
+        if result == 41:
+            raise ValueError("no 41")
+        super().update(result)
+
+
+def half(k, n):
+    yield 10 * k + n - 2
+    if k == 16:
+        raise ValueError("not sixteen")
+    yield 10 * k + n
+
+
+@pytest.mark.parametrize(("k", "drawn", "words"), [(4, 39, "no 41"), (16, 159, "not sixteen")])
+def test_what_fails_is_pinned_as_it_was_drawn_last_whenever_pin_is_pressed(k, drawn, words):
+    """Where the picture cannot follow, or the computation fails after its first result."""
+    for before in (True, False):
+        pressed = threading.Event()
+
+        def slow(k, n, pressed=pressed):
+            results = half(k, n)
+            yield next(results)
+            assert k == 2 or pressed.wait(PATIENCE)
+            yield from results
+
+        lab = ghost_lab(slow, NoFortyOne())
+        if not before:
+            pressed.set()
+        lab.controls["k"].value = k
+        if not before:
+            lab.wait(PATIENCE)
+        press(lab, "Pin")
+        pressed.set()
+        lab.wait(PATIENCE)
+        assert lab._view.pinned == lab.result == drawn and words in lab.error
+
+
+def test_an_error_of_what_was_to_be_pinned_is_said_although_the_controls_have_moved_on():
+    inside, go_on = threading.Event(), threading.Event()
+
+    def failing(k, n):
+        if k == 4:
+            inside.set()
+            assert go_on.wait(PATIENCE)
+            raise ValueError("not four")
+        yield 10 * k + n
+
+    lab = ghost_lab(failing)
+    lab.controls["k"].value = 4
+    assert inside.wait(PATIENCE)
+    press(lab, "Pin")
+    lab.controls["k"].value = 8
+    go_on.set()
+    lab.wait(PATIENCE)
+    assert lab.result == 81 and lab._view.pinned is None and "not four" in lab.error
+
+
 def test_where_the_start_is_pinned_reset_pins_it_again():
     lab = ghost_lab(pinned=True)
     start = lab.png

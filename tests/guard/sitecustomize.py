@@ -1,7 +1,8 @@
 """Runs in every Python that the tests start: this reaches no other machine, and writes here and in temporary folders.
 
 What is refused raises `PermissionError`, and is noted in the file that OFFAC_GUARD_LOG names, for an error may be
-caught. `conftest.py` puts this folder on the path, and fails the tests where something was noted.
+caught. `conftest.py` puts this folder on the path, and fails the tests where something was noted. And each Python that
+the tests start ends sooner.
 """
 
 import atexit

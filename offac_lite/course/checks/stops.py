@@ -18,8 +18,8 @@ _OF_TORCH = {
     "Negation, the `-` operator, on a bool": "You put a minus in front of a tensor of True and False as if it were one "
     "of numbers",
     "The size of tensor": "Two tensors meet whose axes do not match: is an axis of length 1 missing in one of them?",
-    "Index tensor must have the same number of dim": "`gather` wants an index with as many axes as the tensor has: "
-    "`action.unsqueeze(-1)`, say, and the last axis of the result is then one too many",
+    "Index tensor must have the same number of dimensions as input tensor": "`gather` wants an index with as many axes "
+    "as the tensor has, and its result has as many",
 }
 """What PyTorch's own errors mean, by their beginning. Many mistakes end in each of them."""
 

@@ -102,7 +102,7 @@ class Dashboard:
     @property
     def running(self) -> bool:
         """Whether a training is under way, paused or not."""
-        return self._worker is not None and self._worker.is_alive()
+        return self._worker is not None
 
     def start(self) -> None:
         """Start, or go on after a pause. A training that has ended begins again."""
@@ -133,8 +133,10 @@ class Dashboard:
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the training ends."""
-        if self._worker is not None:
-            self._worker.join(timeout)
+        with self._lock:
+            worker = self._worker
+        if worker is not None:
+            worker.join(timeout)
 
     def reset(self) -> None:
         """End the training and forget it; the controls stay as they are."""
@@ -190,8 +192,10 @@ class Dashboard:
             self.run.interrupted = self.learner.n_done < self.learner.n_iterations
         except Exception as error:
             self.error = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-1)}"
-        self._going.clear()  # it has ended, and can begin again
-        self._show()
+        with self._lock:  # a press comes before the end or after it
+            self._going.clear()
+            self._worker = None
+            self._show()
         return False
 
     def _look(self) -> None:

@@ -43,7 +43,7 @@ class OldDataModel(FixesModel):
         def loss(policy, critic, obs, stored_action, K, generator):
             pi = policy(obs)
             action = self.choose(pi, stored_action, K, generator)
-            _check_shape(action, stored_action)
+            _check_actions(action, stored_action, pi.log_probs.shape[-1])
             action = action.unsqueeze(-2) if action.ndim == stored_action.ndim else action
             counts.append(action.shape[-2])
             stored.append(bool((action == stored_action.unsqueeze(-2)).all()))
@@ -71,13 +71,18 @@ def _actions(stored: bool, count: int, wanted: int) -> str:
     return "your actions" if count == wanted else f"your actions, {count} per state and not K"
 
 
-def _check_shape(action: torch.Tensor, stored_action: torch.Tensor) -> None:
+def _check_actions(action: torch.Tensor, stored_action: torch.Tensor, n_actions: int) -> None:
     if not isinstance(action, torch.Tensor):
         raise TypeError(f"your function must return a tensor of actions, got {type(action).__name__}")
     if action.shape != stored_action.shape and action.shape[:-2] + action.shape[-1:] != stored_action.shape:
         raise ValueError(
             f"your actions have shape {tuple(action.shape)}; wanted is one action for each stored one, "
             f"{tuple(stored_action.shape)}, or K of them on an axis before the last"
+        )
+    if action.dtype != torch.int64 or not ((0 <= action) & (action < n_actions)).all():
+        raise ValueError(
+            f"your actions must be integers (torch.int64) from 0 to {n_actions - 1}, got {action.dtype}, "
+            f"{action.min():g} to {action.max():g}"
         )
 
 
@@ -96,8 +101,8 @@ _DRAWN = Question(
 def old_data_lab(choose: Choose, seed: int = 0) -> Lab:
     """Make the lab of the one line: 24 agents learn from old data, with the actions that `choose` returns.
 
-    `seed` is that of the first sample; each other sample has the next one. If `choose` fails, this is printed, and the
-    lab goes on with the stored action.
+    `seed` is that of the first sample; each other sample has the next one. `choose` is first tried once. If it fails
+    there, this is printed, and the lab goes on with the stored action.
 
     >>> lab = old_data_lab(lambda pi, stored_action, K, generator: pi.sample(K, generator=generator))
     >>> lab.result.learning.median == lab.result.reference.median > 0.3
@@ -123,7 +128,10 @@ def _failed(choose: Choose, error: Exception) -> str:
     """Say what is wrong with a student's function, and in which line if an exception went through it."""
     code, name = getattr(choose, "__code__", None), getattr(choose, "__name__", "your function")
     lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code is code]
-    return f"{name} stops with {type(error).__name__}: {error} (line {lines[0]})" if lines else f"{name}: {error}"
+    if not lines:
+        return f"{name}: {error}"
+    text = str(error).split("\n")[0]
+    return f"{name} stops with {type(error).__name__}{text and f': {text}'} (line {lines[0]})"
 
 
 def _summary(result: LearningResult) -> str:

@@ -212,10 +212,11 @@ def weights_lab() -> Lab:
     >>> round(lab.result.share, 6), round(lab.result.largest, 6)
     (1.0, 1.0)
     """
-    short = {"whole": "whole product", "causal": "causal", "single": "one ratio", "clipped": "clipped ratio"}
     controls = dict(
         weighting=ipywidgets.ToggleButtons(
-            options=[(label, name) for name, label in short.items()], value="whole", description="weights"
+            options=[(plots.LANES[name], name) for name in ("whole", "causal", "single", "clipped")],
+            value="whole",
+            description="weights",
         ),
         baseline=ipywidgets.ToggleButtons(
             options=[("return, Q itself", "none"), ("minus V", "value")], value="none", description="times"
@@ -269,7 +270,7 @@ def one_ratio_lab(
     )
     set_control(controls, "horizon", horizon)
     set_control(controls, "n", n)
-    start = dict(horizon=8, right=0.3, n=100)
+    start = dict(horizon=8, right=0.3, n=n)
     presets = {
         "T = 8, β = 0.30": start,
         "T = 16": start | dict(horizon=16),

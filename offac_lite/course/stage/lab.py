@@ -38,7 +38,8 @@ class Lab:
 
     - `controls`: name → ipywidgets value widget; one without a description is described by its name.
     - `compute(**values) -> result`: a pure function of the controls' values, named as they are. A generator function
-      yields results one after the other, and each is drawn. It runs on a thread of its own, and a newer change ends it.
+      yields results one after the other, and each is drawn. It runs on a thread of its own. A newer change ends it, or
+      sets it aside if *Pin* was pressed.
     - `view`: the figure, see `screen.View`. If it has `pin`, there are the buttons *Pin* and *Reset*.
     - `summary(result) -> str`: one line that says in words what the picture shows, for those who cannot see it.
     - `play`: the name of a slider that gets a play button, which moves the slider.
@@ -71,7 +72,7 @@ class Lab:
         self._silent = False  # True while several controls change
         self._worker: threading.Thread | None = None
         self._run: _Run | None = None  # what the worker computes
-        self._to_pin: _Run | None = None  # what is to be pinned when it is computed, at the latest after `_run`
+        self._to_pin: _Run | None = None  # whose last result *Pin* waits for; if set aside, it goes on after `_run`
         self._checklist = Checklist(questions)
         self.summary_text, self.error = "", None
 
@@ -126,7 +127,9 @@ class Lab:
             worker.join(timeout)
 
     def set(self, **values: Any) -> None:
-        """Set controls by name and redraw once, as if the student had moved them. Return when all is computed.
+        """Set controls by name and redraw once, as if the student had moved them.
+
+        Return when all is computed, also what is to be pinned.
 
         Raises `ValueError` for an unknown name or a value that the control does not take; nothing changes then.
         """
@@ -179,33 +182,34 @@ class Lab:
             self._publish(printed)
 
     def _step(self) -> bool:
-        """Compute one more result, and draw it. Return False when there is nothing left to compute."""
+        """Compute one more result of a run. Return False when there is nothing left to compute."""
         with self._lock:
             run = self._run or self._to_pin
             if run is None:
                 self._worker = None
                 return False
-        failed, end = True, object()
+        failed = True
+        result = end = object()
         with self._reported(run.printed):
             result = next(run.results, end)
             failed = False
         with self._lock:
-            ended = failed or result is end
-            if not ended:
+            ended = result is end
+            if run is self._run:
+                self._show_progress(run, result, ended, failed)
+            elif not ended:  # a newer change has set it aside
                 run.result = result
-            if run is self._run:  # else a newer change has taken its place
-                self._go_on(run, ended, failed)
             if ended and run is self._to_pin:
                 self._to_pin = None
-                if not failed:
-                    self._show_pinned(run.result, self.error)
+                self._pin_last(run, failed)
         return True
 
-    def _go_on(self, run: _Run, ended: bool, failed: bool) -> None:
-        """Draw the last result of the present run, or end it."""
+    def _show_progress(self, run: _Run, result: Any, ended: bool, failed: bool) -> None:
+        """Draw the new result of the present run, or end it."""
         with self._reported(run.printed):
             if not ended:
-                self._draw(run.result)
+                self._draw(result)
+                run.result = result
             elif not failed:
                 self._checklist.follow(run.values, self.result, run.tick)
         if ended:
@@ -237,8 +241,18 @@ class Lab:
             self._set_controls(values)
             self._follow(tick=tick)
 
+    def _pin_last(self, run: _Run, failed: bool) -> None:
+        """Pin the last result of a run that has ended, if it had any, and say why it failed."""
+        error = "".join(run.printed) if failed else self.error or ""
+        if failed and self._run is not None:
+            self._run.printed.append(error)  # published again with what is computed now
+        if run.result is None:
+            self._publish([error])
+        else:
+            self._show_pinned(run.result, error)
+
     def _pin(self) -> None:
-        """Pin what is computed: the end of a computation, not its first results."""
+        """Pin the result of the present setting: the last one, when it is computed."""
         with self._lock:
             self._to_pin = self._run
             if self._run is None:

@@ -29,8 +29,8 @@ def protect_cells() -> None:
 def answer_beside_cells(widget: ipywidgets.Widget) -> None:
     """Answer what the page says to `widget`, and to all that is in it, on the thread that the page asks for.
 
-    ipykernel 7.4 answers on the thread that last wrote to the page through the same widget. For a button this is the
-    thread of the cell that made it, so a press waits until no cell runs any more.
+    ipykernel 7.4 (`BaseComm._reply_subshell_for`) answers on the thread that last wrote to the page through the same
+    widget. For a button this is the thread of the cell that made it, so a press waits until no cell runs any more.
     """
     if hasattr(widget.comm, "_reply_subshell_for"):
         widget.comm._reply_subshell_for = lambda _data, asked, *_, **__: asked
