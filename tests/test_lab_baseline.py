@@ -58,14 +58,13 @@ def test_every_control_moves_picture_and_words():
 
 def test_each_question_is_ticked_by_the_setting_that_answers_it():
     lab = labs.baseline_lab()
-    ticked = lab._checklist.ticked
     for setting, wanted in (
         (dict(batch_size=4), [False, False]),
         (dict(share=1.0, batch_size=8), [False, True]),
         (dict(share=2.0), [True, True]),
     ):
         lab.set(**setting)
-        assert ticked == wanted
+        assert lab._checklist.ticked == wanted
     variances = [lab._compute(1.0, n).variance for n in BATCH_SIZES]
     assert variances[0] > 1 > variances[1], "8 is the smallest N below 1"
     assert 12 < lab._compute(0.0).variance / lab._compute(1.0).variance < 13

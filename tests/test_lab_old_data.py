@@ -69,6 +69,24 @@ def test_what_are_no_actions_is_refused_in_words(wrong, error, words, capsys):
     assert lab.result.stored and "stored actions" in lab.summary_text
 
 
+@pytest.mark.parametrize(
+    ("choose", "said"),
+    [
+        (stored, ""),
+        (drawn, "✓ drawn: right."),
+        (one_drawn, "✗ one_drawn: 1 per state and not K. Ask `pi.sample` for K of them.\n"),
+        (
+            lambda pi, stored_action, K, generator: pi.probs.argmax(-1).unsqueeze(-2).expand(-1, K, -1),
+            "… <lambda>: these are not the actions that `pi.sample` draws.",
+        ),
+    ],
+)
+def test_a_line_says_whether_the_function_is_right(choose, said, capsys):
+    labs.old_data_lab(choose)
+    printed = capsys.readouterr().out
+    assert printed.startswith(said) and bool(printed) == bool(said)
+
+
 def test_a_slip_is_named_with_its_line(capsys):
     def slip(pi, stored_action, K, generator):
         return pi.smpl(K, generator=generator)

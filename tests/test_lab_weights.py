@@ -199,3 +199,11 @@ def test_the_short_lab_starts_where_it_is_told_and_reset_goes_back_there():
     assert lab.values == start
     with pytest.raises(ValueError, match="control 'horizon' does not take 21; it takes values from 1 to 20"):
         labs.one_ratio_lab(horizon=21)
+
+
+def test_the_question_of_ones_own_function_is_ticked_where_n_is_large():
+    lab = labs.one_ratio_lab(lambda weights: weights.sum() ** 2 / weights.square().sum(), horizon=16, n=1_000)
+    lab.set(n=10_000)
+    assert lab._checklist.ticked == [False]
+    lab.set(n=100_000)
+    assert lab._checklist.ticked == [True]

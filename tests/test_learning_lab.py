@@ -209,9 +209,13 @@ def test_questions_tick_when_the_agents_get_there():
     lab.set(batch_size=32, baseline="value")
     assert ticked() == [False]
     lab.set(baseline="none")
+    assert ticked() == [False], "there are two settings to compare"
+    lab.set(action_samples=4, batch_size=8)
     assert ticked() == [True]
     lab = labs.fixes_lab()
-    for setting in (dict(data="old", fixes="both"), dict(data="old", fixes="fix 1", baseline="value")):
+    lab.set(data="old", fixes="both")
+    assert ticked() == [False, False]
+    for setting in (dict(fixes="fix 1"), dict(baseline="value")):
         lab.set(**setting)
     assert ticked() == [True, True]
 

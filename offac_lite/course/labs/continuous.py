@@ -10,7 +10,7 @@ import torch
 from offac_lite import _check
 from offac_lite.course import plots
 from offac_lite.course.labs.buttons import baseline_buttons, baseline_of
-from offac_lite.course.stage.lab import Lab
+from offac_lite.course.stage.lab import ImpossibleChoice, Lab
 from offac_lite.exact._types import F64
 from offac_lite.exact.gaussian import Moments, break_even_actions, expected, gaussian_moments, quadratic, two_humps
 
@@ -66,7 +66,7 @@ class ContinuousModel:
         _check.one_of("landscape", landscape, list(LANDSCAPES))
         baseline = baseline_of(baseline)
         if baseline == "leave-one-out" and action_samples < 2:
-            raise ValueError("leave-one-out averages the other K − 1 actions: choose a K of at least 2")
+            raise ImpossibleChoice("Leave-one-out averages the other K − 1 actions: choose a K of at least 2")
         shape = LANDSCAPES[landscape]
 
         def q(action: torch.Tensor) -> torch.Tensor:

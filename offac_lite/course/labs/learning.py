@@ -192,15 +192,21 @@ _LEARNING = (
 )
 _STATES = Question(
     "With Q itself and K = 1, take four times the states: N = 32. Compare with K = 4 and N = 8.",
-    lambda on, result: have(on, baseline="none", action_samples=1, batch_size=32),
+    (
+        lambda on, result: have(on, baseline="none", action_samples=1, batch_size=32),
+        lambda on, result: have(on, baseline="none", action_samples=4, batch_size=8),
+    ),
     "Over several samples they learn about as well: at K = 1 nearly all noise comes from the actions, and both have "
     "32 of them.",
 )
 _FIXES = (
     Question(
         "On old data with Q as the weight, which agents learn?",
-        lambda on, result: have(on, data="old", baseline="none", fixes="both"),
-        "Only those with both fixes. The others follow the policy that wrote the data.",
+        (
+            lambda on, result: have(on, data="old", baseline="none", fixes="fix 1"),
+            lambda on, result: have(on, data="old", baseline="none", fixes="both"),
+        ),
+        "Only those with both fixes, and slowly. The others follow the policy that wrote the data.",
     ),
     Question(
         "On old data with Q − V, which agents end highest?",

@@ -101,10 +101,13 @@ _DRAWN = Question(
 def old_data_lab(choose: Choose, seed: int = 0) -> Lab:
     """Make the lab of the one line: 24 agents learn from old data, with the actions that `choose` returns.
 
-    `seed` is that of the first sample; each other sample has the next one. `choose` is first tried once. If it fails
-    there, this is printed, and the lab goes on with the stored action.
+    `seed` is that of the first sample; each other sample has the next one. `choose` is first tried once, and a line
+    says whether it is right. If it fails there, the lab goes on with the stored action.
 
-    >>> lab = old_data_lab(lambda pi, stored_action, K, generator: pi.sample(K, generator=generator))
+    >>> def my_action(pi, stored_action, K, generator):
+    ...     return pi.sample(K, generator=generator)
+    >>> lab = old_data_lab(my_action)
+    ✓ my_action: right. Your agents are exactly the grey ones, so they hide them.
     >>> lab.result.learning.median == lab.result.reference.median > 0.3
     True
     """
@@ -116,8 +119,20 @@ def old_data_lab(choose: Choose, seed: int = 0) -> Lab:
     model = OldDataModel(choose, first_seed=seed)
     controls = dict(action_samples=log_slider((1, 2, 4, 8, 16, 32, 64), 16, "K, actions per state"))
     view = plots.LearningView(None, N_STEPS, model.best)
+    print(_judged(getattr(choose, "__name__", "your function"), tried), end="")
     question = _STORED if tried.stored else _DRAWN
     return Lab(controls, model, view, _summary, sample="seed", questions=[question])
+
+
+def _judged(name: str, tried: LearningResult) -> str:
+    """Say of a student's function, tried once, whether it is right; nothing of the stored action."""
+    if tried.stored:
+        return ""
+    if torch.equal(tried.learning.probs, tried.reference.probs):
+        return f"✓ {name}: right. Your agents are exactly the grey ones, so they hide them.\n"
+    if tried.words.endswith("your actions"):
+        return f"… {name}: these are not the actions that `pi.sample` draws. Compare your agents with the grey ones.\n"
+    return f"✗ {name}: {tried.words.split(', ')[-1]}. Ask `pi.sample` for K of them.\n"
 
 
 def _stored_action(pi, stored_action, K, generator):

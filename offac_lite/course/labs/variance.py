@@ -51,7 +51,7 @@ _UNTRAINED = (
     Question(
         "Now reach the dotted half circle with a single action.",
         lambda on, result: have(on, baseline="value", action_samples=1),
-        "Q − V reaches it: subtracting the baseline V saves 18 actions.",
+        "Q − V reaches it: subtracting the baseline V saves more than 17 actions.",
     ),
     Question(
         "Set K = 64 with Q itself. Is any distance left?",
@@ -90,7 +90,7 @@ _REWARD = (
     Question(
         "Keep the added reward and choose Q − V.",
         lambda on, result: have(on, reward_offset=1.0, baseline="value"),
-        "V has grown as much as Q, so the baseline takes the growth away again.",
+        "V has grown with Q, so the baseline takes nearly all of the noise away.",
     ),
 )
 _ACTION = (

@@ -246,6 +246,13 @@ _ONE_RATIO = (
         "That of the whole product. β is close to π, so eight ratios make little noise, and they have no bias.",
     ),
 )
+_OWN = (
+    Question(
+        "Raise n to 100,000. Does your function come closer to the exact share?",
+        lambda on, result: on["horizon"] == 16 and on["n"] == 100_000 and abs(on["right"] - 0.3) < 1e-6,
+        "It comes closer, from 75 times too much to seven times. Even 100,000 weights miss many of the large ones.",
+    ),
+)
 
 
 def one_ratio_lab(
@@ -273,12 +280,12 @@ def one_ratio_lab(
     start = dict(horizon=8, right=0.3, n=n)
     presets = {
         "T = 8, β = 0.30": start,
-        "T = 16": start | dict(horizon=16),
-        "β = 0.60": start | dict(right=0.6),
+        "T = 16, β = 0.30": start | dict(horizon=16),
+        "T = 8, β = 0.60": start | dict(right=0.6),
     }
     compute = functools.partial(WeightsModel(effective_sample_size), baseline="value")
     summary = functools.partial(_summary, lanes=lanes)
-    questions = _ONE_RATIO if effective_sample_size is None else ()  # they have been asked
+    questions = _ONE_RATIO if effective_sample_size is None else _OWN
     options = dict(presets=presets, questions=questions, pinned=True)
     return Lab(controls, compute, plots.WeightsView(lanes), summary, **options)
 

@@ -204,7 +204,7 @@ class WeightsView:
             dot.set_data([_on_axis(error)], [row])
             dot.set_marker("<" if error < ERRORS[0] else ">" if error > ERRORS[1] else "o")
             bias, noise = result.parts[name]
-            number.set_text(f"{short(error)}, {'bias' if bias > noise else 'noise'}")
+            number.set_text(f"{short(error)}, {'bias' if bias > noise else 'noise'}" if error > 1e-9 else "0")
         here = self.names.index(result.weighting)
         self.here.set_data([_on_axis(errors[here])], [here])
 

@@ -22,6 +22,10 @@ from offac_lite.course.stage.question import Checklist, Question
 from offac_lite.course.stage.screen import Screen, View
 
 
+class ImpossibleChoice(ValueError):
+    """Raised by a lab's computation where the values of its controls cannot be combined: it says what to choose."""
+
+
 @dataclass(eq=False)
 class _Run:
     """A computation that yields its results one after the other."""
@@ -222,6 +226,8 @@ class Lab:
         with threads.captured_output() as said:
             try:
                 yield
+            except ImpossibleChoice as error:
+                said.append(f"{error}. The picture shows the last choice that was possible.")
             except Exception as error:
                 place = traceback.extract_tb(error.__traceback__)[-1]
                 said += [f"{type(error).__name__}: {error}\n(in {place.name}, line {place.lineno}. "]

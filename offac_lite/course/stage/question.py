@@ -5,24 +5,31 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+State = Callable[[dict[str, Any], Any], bool]
+"""`state(values, result)`: whether the controls' values, with the result that they gave, are the state."""
+
 
 @dataclass(frozen=True)
 class Question:
-    """A question that a lab answers once its controls reach a state.
+    """A question that a lab answers once its controls reach a state, or all of several, in any order.
 
-    `reached(values, result)` says whether the controls' values, with the result that they gave, are that state.
     `answer` is shown from then on.
     """
 
     text: str
-    reached: Callable[[dict[str, Any], Any], bool]
+    reached: State | tuple[State, ...]
     answer: str
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """All states that must be reached."""
+        return self.reached if isinstance(self.reached, tuple) else (self.reached,)
 
 
 class Checklist:
     """The questions of a lab, and which of them are ticked.
 
-    A question is ticked when its state is reached after it was not. So no question is ticked from the start.
+    A state counts when it is reached after it was not. So no question is ticked from the start.
 
     >>> checklist = Checklist([Question("When is it even?", lambda values, result: values["n"] % 2 == 0, "At 2.")])
     >>> for n in (0, 1, 2):
@@ -35,14 +42,21 @@ class Checklist:
 
     def __init__(self, questions: Sequence[Question]):
         self.questions = list(questions)
-        self.ticked, self._reached = [False] * len(self.questions), [True] * len(self.questions)
+        self._met = [[False for _ in one.states] for one in self.questions]
+        self._now = [[True for _ in one.states] for one in self.questions]
+
+    @property
+    def ticked(self) -> list[bool]:
+        """Which questions are ticked."""
+        return [all(met) for met in self._met]
 
     def follow(self, values: dict[str, Any], result: Any, tick: bool = True) -> None:
-        """Tick the questions whose state is reached now and was not before; only look, unless `tick`."""
-        before, self._reached = self._reached, [bool(one.reached(values, result)) for one in self.questions]
+        """Note which states are reached now and were not before; only look, unless `tick`."""
+        before = self._now
+        self._now = [[bool(state(values, result)) for state in one.states] for one in self.questions]
         if tick:
-            for number, (was, now) in enumerate(zip(before, self._reached, strict=True)):
-                self.ticked[number] |= now and not was
+            for met, was, now in zip(self._met, before, self._now, strict=True):
+                met[:] = [m or (n and not w) for m, w, n in zip(met, was, now, strict=True)]
 
     def to_html(self) -> str:
         """Return the questions as a list, each ticked one with its answer."""
