@@ -97,7 +97,7 @@ def with_options(cls: type) -> type:
     Each field must have one, and the class no other base.
     """
     try:
-        source = inspect.getsource(sys.modules[cls.__module__])  # of a class, it takes a tenth of a second
+        source = inspect.getsource(sys.modules[cls.__module__])  # that of a class takes a tenth of a second
     except (OSError, TypeError):  # installed without its source
         return cls
     declared = source.partition(f"\nclass {cls.__name__}:\n")[2].partition("\n    def ")[0]

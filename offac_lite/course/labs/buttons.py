@@ -5,6 +5,8 @@ from typing import Any
 
 import ipywidgets
 
+from offac_lite.course.stage.lab import ImpossibleChoice
+
 # A button cannot have the value None, which means that no button is pressed. So "none" stands for it.
 _OPTIONS = [("Q itself", "none"), ("Q − V", "value"), ("leave-one-out", "leave-one-out")]
 
@@ -22,6 +24,17 @@ def baseline_of(value: str | None) -> str | None:
     (None, 'value')
     """
     return None if value == "none" else value
+
+
+def need_others(baseline: str | None, others: int) -> None:
+    """Raise `ImpossibleChoice` for leave-one-out where a state has no other action.
+
+    >>> need_others("leave-one-out", others=0)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    offac_lite.course.stage.lab.ImpossibleChoice: Leave-one-out averages the other K − 1 actions: ...
+    """
+    if baseline == "leave-one-out" and others < 1:
+        raise ImpossibleChoice("Leave-one-out averages the other K − 1 actions: choose a K of at least 2")
 
 
 _NOT_SHOWN = dict(baseline="none", action_samples=1)

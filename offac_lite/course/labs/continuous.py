@@ -9,8 +9,8 @@ import torch
 
 from offac_lite import _check
 from offac_lite.course import plots
-from offac_lite.course.labs.buttons import baseline_buttons, baseline_of
-from offac_lite.course.stage.lab import ImpossibleChoice, Lab
+from offac_lite.course.labs.buttons import baseline_buttons, baseline_of, need_others
+from offac_lite.course.stage.lab import Lab
 from offac_lite.exact._types import F64
 from offac_lite.exact.gaussian import Moments, break_even_actions, expected, gaussian_moments, quadratic, two_humps
 
@@ -65,8 +65,7 @@ class ContinuousModel:
         """Compute both variances at `std` and at every σ of STDS. Raises as `gaussian_moments` does."""
         _check.one_of("landscape", landscape, list(LANDSCAPES))
         baseline = baseline_of(baseline)
-        if baseline == "leave-one-out" and action_samples < 2:
-            raise ImpossibleChoice("Leave-one-out averages the other K − 1 actions: choose a K of at least 2")
+        need_others(baseline, action_samples - 1)
         shape = LANDSCAPES[landscape]
 
         def q(action: torch.Tensor) -> torch.Tensor:

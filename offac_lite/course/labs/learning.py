@@ -43,6 +43,7 @@ class LearningResult:
     reference: Learning | None = None  # the same agents with the package's loss, where the student's is at work
     reference_words: str = ""  # what the reference is
     stored: bool = False  # whether the gradient uses the stored actions
+    actions: int = 0  # in each state, where a student's function chooses them
 
     @property
     def policy(self) -> torch.Tensor:

@@ -61,6 +61,7 @@ class OldDataModel(FixesModel):
                 reference=reference,
                 reference_words="the package's function",
                 stored=all(stored),
+                actions=counts[-1],
             )
 
 
@@ -130,9 +131,9 @@ def _judged(name: str, tried: LearningResult) -> str:
         return ""
     if torch.equal(tried.learning.probs, tried.reference.probs):
         return f"✓ {name}: right. Your agents are exactly the grey ones, so they hide them.\n"
-    if tried.words.endswith("your actions"):
-        return f"… {name}: these are not the actions that `pi.sample` draws. Compare your agents with the grey ones.\n"
-    return f"✗ {name}: {tried.words.split(', ')[-1]}. Ask `pi.sample` for K of them.\n"
+    if tried.setting[0] != tried.actions:
+        return f"✗ {name}: {tried.actions} per state and not K. Ask `pi.sample` for K of them.\n"
+    return f"… {name}: these are not the actions that `pi.sample` draws. Compare your agents with the grey ones.\n"
 
 
 def _stored_action(pi, stored_action, K, generator):

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import torch
 
 from offac_lite import _check
-from offac_lite.course.labs.buttons import baseline_of
+from offac_lite.course.labs.buttons import baseline_of, need_others
 from offac_lite.course.labs.cloud import Cloud, along_and_across
-from offac_lite.course.stage.lab import ImpossibleChoice
 from offac_lite.exact._types import F64
 from offac_lite.exact.estimators import Estimator, GradientMoments, break_even_actions, gradient_moments
 from offac_lite.exact.mdp import TabularMDP
@@ -103,9 +102,8 @@ class VarianceModel:
         _check.count("batch_size", batch_size, at_most=VARIANCE_KS[-1])
         _check.count("age", age, at_least=0, at_most=MAX_AGE)
         baseline = baseline_of(baseline)
-        others = action_samples - 1 if estimator == "resampled" else 0
-        if baseline == "leave-one-out" and estimator != "expected" and not others:
-            raise ImpossibleChoice("Leave-one-out averages the other K − 1 actions: choose a K of at least 2")
+        if estimator != "expected":
+            need_others(baseline, action_samples - 1 if estimator == "resampled" else 0)
         world, logits = self.world(reward_offset, q_error, age), self.path[-1]
         choice = dict(batch_size=batch_size, action_samples=action_samples, baseline=baseline)
         chosen_estimator = Estimator(world.mdp, logits, estimator, **choice, **world.data)

@@ -42,8 +42,8 @@ class Checklist:
 
     def __init__(self, questions: Sequence[Question]):
         self.questions = list(questions)
-        self._met = [[False for _ in one.states] for one in self.questions]
-        self._now = [[True for _ in one.states] for one in self.questions]
+        self._met = [[False] * len(one.states) for one in self.questions]
+        self._now = [[True] * len(one.states) for one in self.questions]
 
     @property
     def ticked(self) -> list[bool]:
